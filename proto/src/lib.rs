@@ -1,0 +1,34 @@
+//! The contract of Weft: its `.proto` files and the code generated from them, nothing else.
+//!
+//! # Layout
+//! - [`common::v1`]: types that both APIs share
+//! - [`memory::v1`]: `MemoryService`
+//! - [`workflow::v1`]: `WorkflowService` and `ThreadService`
+
+/// Types that both APIs share.
+pub mod common {
+    /// Version 1.
+    pub mod v1 {
+        tonic::include_proto!("weft.common.v1");
+    }
+}
+
+/// Namespaced, searchable memory.
+pub mod memory {
+    /// Version 1.
+    pub mod v1 {
+        tonic::include_proto!("weft.memory.v1");
+    }
+}
+
+/// Durable runs of entrypoints, and the threads they belong to.
+pub mod workflow {
+    /// Version 1.
+    pub mod v1 {
+        tonic::include_proto!("weft.workflow.v1");
+    }
+}
+
+/// Encoded `FileDescriptorSet` of all files above, for server reflection.
+pub const FILE_DESCRIPTOR_SET: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.binpb"));
