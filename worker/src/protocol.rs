@@ -1,0 +1,209 @@
+//! The worker protocol: what a worker and the engine tell each other, and the in-memory link.
+//!
+//! An *execution* is one dispatch of a run to a worker; its id fences everything that is said about
+//! it. The rules:
+//! - A [`Record`] becomes visible to the entrypoint's code only by the [`ToWorker::Ack`] that
+//!   follows its commit. Acks come in commit order.
+//! - A worker makes progress on its inbox whatever its user code does, so that neither side can
+//!   block the other for good.
+//! - [`ToWorker::Fenced`] ends an execution: nothing said about it counts any longer.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use crate::{Call, CallId, Failure, Json, RetryPolicy};
+
+/// Messages that may wait in each direction of an in-memory link.
+const LINK_CAPACITY: usize = 1024;
+
+/// ExecutionId names one dispatch of a run; never used twice by one engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ExecutionId(pub u64);
+
+/// Outcome is what a task returned or why it failed.
+pub type Outcome = Result<Json, Failure>;
+
+/// What the engine tells a worker.
+#[derive(Debug)]
+pub enum ToWorker {
+    /// Execute a run.
+    StartRun(Box<StartRun>),
+    /// A record is committed; code may see this outcome.
+    Ack {
+        /// Execution it belongs to.
+        execution: ExecutionId,
+        /// The recorded call.
+        call: CallId,
+        /// What is recorded: the first outcome that was committed for the call.
+        outcome: Outcome,
+    },
+    /// The failure is not final: try the task again.
+    Retry {
+        /// Execution it belongs to.
+        execution: ExecutionId,
+        /// The call to try again.
+        call: CallId,
+        /// When, from now.
+        after: Duration,
+    },
+    /// The execution is over; forget it.
+    Fenced {
+        /// The execution.
+        execution: ExecutionId,
+    },
+}
+
+/// StartRun hands a run to a worker.
+#[derive(Clone, Debug)]
+pub struct StartRun {
+    /// Id of this dispatch.
+    pub execution: ExecutionId,
+    /// The run.
+    pub run_id: Uuid,
+    /// Thread of the run.
+    pub thread_id: Arc<str>,
+    /// Entrypoint to call.
+    pub entrypoint: Arc<str>,
+    /// Version of it.
+    pub version: Arc<str>,
+    /// 1 for the first dispatch of the run.
+    pub attempt: u32,
+    /// Argument.
+    pub input: Json,
+    /// What the thread's last run saved.
+    pub previous: Option<Json>,
+    /// Settings of the run, a JSON object.
+    pub config: Json,
+    /// Recorded calls, in commit order.
+    pub journal: Vec<JournalEntry>,
+}
+
+/// JournalEntry is the recorded outcome of a call.
+#[derive(Clone, Debug)]
+pub struct JournalEntry {
+    /// The call.
+    pub call: Call,
+    /// Its outcome.
+    pub outcome: Outcome,
+}
+
+/// What a worker tells the engine.
+#[derive(Debug)]
+pub struct FromWorker {
+    /// Execution it is about.
+    pub execution: ExecutionId,
+    /// What it says.
+    pub message: WorkerMessage,
+}
+
+/// What a worker says about an execution.
+#[derive(Debug)]
+pub enum WorkerMessage {
+    /// An attempt of a task ended.
+    Record(Box<Record>),
+    /// Something to stream; not recorded.
+    Event(Event),
+    /// The entrypoint returned, failed, or cannot be replayed.
+    Finish(Box<Finish>),
+}
+
+/// Record asks the engine to record the end of an attempt.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// The call.
+    pub call: Call,
+    /// 1 for the first attempt of this execution.
+    pub attempt: u32,
+    /// What the attempt came to.
+    pub outcome: Outcome,
+    /// What to do about a retryable failure.
+    pub retry: RetryPolicy,
+}
+
+/// Event is something to stream while a run executes.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// An attempt of a task began.
+    TaskStarted {
+        /// The call.
+        call: CallId,
+        /// Name of the task.
+        task: Arc<str>,
+        /// 1 for the first attempt.
+        attempt: u32,
+        /// Argument of the task.
+        input: Json,
+    },
+    /// A piece of a message that a model writes.
+    Message {
+        /// The call that writes.
+        call: CallId,
+        /// Name of the task.
+        task: Arc<str>,
+        /// The piece.
+        piece: MessagePiece,
+    },
+}
+
+/// MessagePiece is a piece of a message that a model writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessagePiece {
+    /// Message it belongs to.
+    pub message_id: Arc<str>,
+    /// Text to append.
+    pub text: String,
+    /// Model that writes, as `provider:model`.
+    pub model: Arc<str>,
+}
+
+/// Finish ends an execution.
+#[derive(Clone, Debug)]
+pub enum Finish {
+    /// The entrypoint returned.
+    Returned {
+        /// Value for the caller.
+        value: Json,
+        /// Value for the thread's next run.
+        saved: Json,
+    },
+    /// The entrypoint failed.
+    Failed(Failure),
+    /// The code does not do what the journal says it did.
+    Mismatch(Failure),
+}
+
+/// The worker's end of a link.
+#[derive(Debug)]
+pub struct WorkerLink {
+    /// From the engine; closed when the engine lets the worker go.
+    pub inbox: mpsc::Receiver<ToWorker>,
+    /// To the engine.
+    pub outbox: mpsc::Sender<FromWorker>,
+}
+
+/// The engine's end of a link.
+#[derive(Debug)]
+pub struct EngineLink {
+    /// From the worker; closed when the worker is gone.
+    pub inbox: mpsc::Receiver<FromWorker>,
+    /// To the worker.
+    pub outbox: mpsc::Sender<ToWorker>,
+}
+
+/// A link between an engine and a worker in the same process.
+pub fn in_memory_link() -> (WorkerLink, EngineLink) {
+    let (to_worker, from_engine) = mpsc::channel(LINK_CAPACITY);
+    let (to_engine, from_worker) = mpsc::channel(LINK_CAPACITY);
+    (
+        WorkerLink {
+            inbox: from_engine,
+            outbox: to_engine,
+        },
+        EngineLink {
+            inbox: from_worker,
+            outbox: to_worker,
+        },
+    )
+}

@@ -1,0 +1,124 @@
+//! A worker: hosts entrypoints and executes the runs that the engine hands it.
+
+use std::{collections::HashMap, sync::Arc};
+
+use tokio::{select, sync::mpsc, task::JoinSet};
+
+use crate::{
+    Entrypoint, EntrypointDescription, Failure,
+    execution::{Reply, execute},
+    protocol::{ExecutionId, Finish, FromWorker, StartRun, ToWorker, WorkerLink, WorkerMessage},
+};
+
+/// Replies that may wait for an execution. It takes them whatever its code does, so that a small
+/// number is enough.
+const REPLY_CAPACITY: usize = 64;
+
+/// Worker hosts entrypoints.
+#[derive(Clone, Debug, Default)]
+pub struct Worker {
+    entrypoints: HashMap<(Arc<str>, Arc<str>), Entrypoint>,
+}
+
+impl Worker {
+    /// A worker that hosts nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Hosts `entrypoint`, in place of another one of the same name and version.
+    #[must_use]
+    pub fn entrypoint(mut self, entrypoint: Entrypoint) -> Self {
+        let key = (
+            Arc::clone(&entrypoint.name),
+            Arc::clone(&entrypoint.version),
+        );
+        self.entrypoints.insert(key, entrypoint);
+        self
+    }
+
+    /// The entrypoints it hosts, by name and version.
+    pub fn describe(&self) -> Vec<EntrypointDescription> {
+        let mut descriptions: Vec<_> = self
+            .entrypoints
+            .values()
+            .map(Entrypoint::describe)
+            .collect();
+        descriptions.sort_by(|a, b| (&a.name, &a.version).cmp(&(&b.name, &b.version)));
+        descriptions
+    }
+
+    /// Executes runs until the engine closes the link. What is then under way is dropped: it is
+    /// recorded and will be handed to a worker again.
+    pub async fn serve(self, mut link: WorkerLink) {
+        let mut executions = JoinSet::new();
+        let mut replies: HashMap<ExecutionId, mpsc::Sender<Reply>> = HashMap::new();
+        loop {
+            select! {
+                message = link.inbox.recv() => match message {
+                    None => break,
+                    Some(ToWorker::StartRun(start)) => {
+                        let (sender, receiver) = mpsc::channel(REPLY_CAPACITY);
+                        replies.insert(start.execution, sender);
+                        let execution = start.execution;
+                        let entrypoint = self.hosted(&start);
+                        let outbox = link.outbox.clone();
+                        executions.spawn(async move {
+                            match entrypoint {
+                                Ok(entrypoint) => {
+                                    Box::pin(execute(entrypoint, *start, outbox, receiver)).await;
+                                }
+                                Err(failure) => refuse(execution, failure, &outbox).await,
+                            }
+                            execution
+                        });
+                    }
+                    Some(ToWorker::Ack { execution, call, outcome }) => {
+                        forward(&replies, execution, Reply::Ack(call, outcome)).await;
+                    }
+                    Some(ToWorker::Retry { execution, call, after }) => {
+                        forward(&replies, execution, Reply::Retry(call, after)).await;
+                    }
+                    Some(ToWorker::Fenced { execution }) => {
+                        replies.remove(&execution);
+                    }
+                },
+                Some(ended) = executions.join_next(), if !executions.is_empty() => {
+                    if let Ok(execution) = ended {
+                        replies.remove(&execution);
+                    }
+                }
+            }
+        }
+        executions.shutdown().await;
+    }
+
+    fn hosted(&self, start: &StartRun) -> Result<Entrypoint, Failure> {
+        let key = (Arc::clone(&start.entrypoint), Arc::clone(&start.version));
+        self.entrypoints.get(&key).cloned().ok_or_else(|| {
+            Failure::new(
+                "NO_SUCH_ENTRYPOINT",
+                format!(
+                    "this worker does not host {}@{}",
+                    start.entrypoint, start.version
+                ),
+            )
+        })
+    }
+}
+
+async fn forward(
+    replies: &HashMap<ExecutionId, mpsc::Sender<Reply>>,
+    execution: ExecutionId,
+    reply: Reply,
+) {
+    if let Some(sender) = replies.get(&execution) {
+        // An execution that has just ended needs no reply.
+        let _ = sender.send(reply).await;
+    }
+}
+
+async fn refuse(execution: ExecutionId, failure: Failure, outbox: &mpsc::Sender<FromWorker>) {
+    let message = WorkerMessage::Finish(Box::new(Finish::Mismatch(failure)));
+    let _ = outbox.send(FromWorker { execution, message }).await;
+}
