@@ -1,0 +1,77 @@
+//! Values as people write them, for `#[serde(with = "…")]`.
+
+/// A [`Duration`](std::time::Duration) as text such as `30s`, `1h 30m` or `250ms`.
+pub mod duration {
+    use std::{fmt, time::Duration};
+
+    use serde::{
+        Deserializer, Serializer,
+        de::{Error, Visitor},
+    };
+
+    /// Writes the duration in the largest units that fit.
+    ///
+    /// # Errors
+    /// Those of `serializer`.
+    pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&humantime::format_duration(*duration))
+    }
+
+    /// Reads a number with a unit, or several.
+    ///
+    /// # Errors
+    /// If it is no text, or has no unit.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        deserializer.deserialize_str(Text)
+    }
+
+    struct Text;
+
+    impl Visitor<'_> for Text {
+        type Value = Duration;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a duration such as `30s` or `1h 30m`")
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<Duration, E> {
+            humantime::parse_duration(text).map_err(|error| {
+                E::custom(format_args!(
+                    "`{text}` is no duration such as `30s`: {error}"
+                ))
+            })
+        }
+    }
+}
+
+/// An optional [`duration`]; absent if there is none.
+pub mod option_duration {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    struct Human(#[serde(with = "super::duration")] Duration);
+
+    /// Writes the duration, if there is one.
+    ///
+    /// # Errors
+    /// Those of `serializer`.
+    pub fn serialize<S: Serializer>(
+        duration: &Option<Duration>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        duration.map(Human).serialize(serializer)
+    }
+
+    /// Reads a duration as [`super::duration`] does.
+    ///
+    /// # Errors
+    /// If it is no text, or has no unit.
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        let human = Option::<Human>::deserialize(deserializer)?;
+        Ok(human.map(|Human(duration)| duration))
+    }
+}
