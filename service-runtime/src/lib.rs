@@ -3,26 +3,50 @@
 //! memory or workflows: what enters here is used by both services and says nothing of either.
 //!
 //! # Layout
+//! - [`run`]: from the command line to the end of the process
 //! - [`args`]: the flags of both binaries
 //! - [`config`]: flags over environment over file over defaults
+//! - [`telemetry`]: logs on stderr
+//! - [`metrics`]: the Prometheus recorder
 //! - [`listener`]: the gRPC and the admin socket, bound first
+//! - [`server`]: serving, and draining
+//! - `layer`: what every call goes through
+//! - `methods`: what can be called
+//! - `connection`: accepted connections that can be cut
+//! - [`readiness`], `health`, `admin`: telling others how the service is
 //! - [`context`]: principal, tenant, deadline and id of a call
 //! - [`violations`]: everything wrong with a request, gathered
 //! - [`status`]: errors as callers see them
 //! - [`payload`]: JSON values on the wire and as exact text
+//! - [`client`]: channels to other services
 
+mod admin;
 pub mod args;
+pub mod client;
 pub mod config;
+mod connection;
 pub mod context;
+mod health;
+mod layer;
 pub mod listener;
+mod methods;
+pub mod metrics;
 pub mod payload;
+pub mod readiness;
+pub mod run;
+pub mod server;
 pub mod status;
+pub mod telemetry;
 pub mod violations;
 
 pub use args::CommonArgs;
-pub use config::{ConfigError, Environment};
+pub use client::{ChannelError, ChannelSettings};
+pub use config::{ConfigError, Environment, Secret};
 pub use context::{Deadline, InvalidTenant, Principal, RequestContext, Tenant};
 pub use listener::{BindError, Listeners};
 pub use payload::{PayloadError, PayloadLimits};
+pub use readiness::Readiness;
+pub use run::{BoxError, Service, run};
+pub use server::{ServeError, Server, ServerSettings};
 pub use status::StatusBuilder;
 pub use violations::{FieldViolation, Violations};

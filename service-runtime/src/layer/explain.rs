@@ -1,0 +1,76 @@
+//! Errors that tonic itself answers get the right code and `ErrorInfo`, as every other error has.
+
+use std::task::{Context, Poll};
+
+use http::{Request, Response, Uri};
+use tonic::{Code, Status, body::Body};
+use tower::{Layer, Service};
+
+use super::{Answer, Inner};
+use crate::{StatusBuilder, methods::name_of, status::DOMAIN};
+
+#[derive(Clone)]
+pub(crate) struct ExplainLayer;
+
+impl<S> Layer<S> for ExplainLayer {
+    type Service = Explain<S>;
+
+    fn layer(&self, inner: S) -> Explain<S> {
+        Explain { inner }
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct Explain<S> {
+    inner: S,
+}
+
+impl<S: Inner> Service<Request<Body>> for Explain<S> {
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Answer;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Answer {
+        let uri = request.uri().clone();
+        let answer = self.inner.call(request);
+        Box::pin(async move {
+            let mut response = answer.await?;
+            let explained = Status::from_header_map(response.headers())
+                .filter(|status| status.code() != Code::Ok && status.details().is_empty())
+                .map(|status| explain(&status, &uri));
+            if let Some(status) = explained
+                && let Err(broken) = status.add_header(response.headers_mut())
+            {
+                return Ok(broken.into_http());
+            }
+            Ok(response)
+        })
+    }
+}
+
+/// What `status` means: one that tonic made, or a handler without care.
+fn explain(status: &Status, uri: &Uri) -> Status {
+    let (code, message) = (status.code(), status.message());
+    let (code, reason) = match code {
+        Code::Unimplemented if message.is_empty() => {
+            let path = uri.path();
+            let message = format!("there is no method `{path}`; list them by server reflection");
+            return StatusBuilder::new(code, DOMAIN, "METHOD_UNKNOWN", message)
+                .metadata("path", path)
+                .build();
+        }
+        Code::Unimplemented => (code, "COMPRESSION_UNSUPPORTED"),
+        // The limit on messages; handlers answer for what is inside of them.
+        Code::OutOfRange | Code::ResourceExhausted => {
+            (Code::ResourceExhausted, "MESSAGE_TOO_LARGE")
+        }
+        // tonic blames itself for messages that it cannot read.
+        Code::Internal => (Code::InvalidArgument, "MESSAGE_MALFORMED"),
+        other => (other, name_of(other)),
+    };
+    StatusBuilder::new(code, DOMAIN, reason, message).build()
+}
