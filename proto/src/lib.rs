@@ -1,9 +1,9 @@
 //! The contract of Weft: its `.proto` files and the code generated from them, nothing else.
 //!
 //! # Layout
-//! - [`common::v1`]: types that both APIs share
-//! - [`memory::v1`]: `MemoryService`
-//! - [`workflow::v1`]: `WorkflowService` and `ThreadService`
+//! - `common::v1`: types that both APIs share
+//! - `memory::v1`: `MemoryService`
+//! - `workflow::v1`: `WorkflowService` and `ThreadService`
 
 /// Types that both APIs share.
 pub mod common {
@@ -24,6 +24,7 @@ pub mod memory {
 /// Durable runs of entrypoints, and the threads they belong to.
 pub mod workflow {
     /// Version 1.
+    #[expect(clippy::large_enum_variant, reason = "generated")]
     pub mod v1 {
         tonic::include_proto!("weft.workflow.v1");
     }

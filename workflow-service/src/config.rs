@@ -1,0 +1,87 @@
+//! Configuration of the service: one struct, a default for every key.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use clap::Parser;
+use serde::{Deserialize, Deserializer, Serialize, de};
+use service_runtime::{CommonArgs, ServerSettings, config::human};
+
+use crate::llm::{ModelName, echo};
+
+/// Runs durable entrypoints, and calls memory-service and language models for them.
+#[derive(Debug, Parser, Serialize)]
+#[command(name = "workflow-service", version)]
+pub struct Args {
+    /// Flags of both services.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub common: CommonArgs,
+
+    /// Reach memory-service at this URL, http:// or https://
+    #[arg(long, value_name = "URL")]
+    pub memory_url: Option<String>,
+
+    /// Use this model for runs that name none, as provider:model
+    #[arg(long, value_name = "MODEL")]
+    pub default_model: Option<String>,
+}
+
+/// Config of workflow-service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Address of gRPC. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Address of /metrics, /livez and /readyz.
+    pub admin_listen: SocketAddr,
+    /// Folder for data; the service's own is `workflow` in it.
+    pub data_dir: PathBuf,
+    /// What is logged.
+    pub log: String,
+    /// Where memory-service is.
+    #[serde(deserialize_with = "url")]
+    pub memory_url: String,
+    /// Longest a call to memory-service takes before the task tries again.
+    #[serde(with = "human::duration")]
+    pub memory_timeout: Duration,
+    /// Model of runs that name none.
+    pub default_model: ModelName,
+    /// Most runs under way at once; further ones are queued.
+    pub max_runs: usize,
+    /// How gRPC is served.
+    pub server: ServerSettings,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: (Ipv4Addr::LOCALHOST, 50052).into(),
+            admin_listen: (Ipv4Addr::LOCALHOST, 9092).into(),
+            data_dir: "data".into(),
+            log: "info".into(),
+            memory_url: "http://127.0.0.1:50051".into(),
+            memory_timeout: Duration::from_secs(5),
+            default_model: ModelName {
+                provider: echo::PROVIDER.into(),
+                model: echo::MODEL.into(),
+            },
+            max_runs: 10_000,
+            server: ServerSettings::default(),
+        }
+    }
+}
+
+fn url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let url = String::deserialize(deserializer)?;
+    if url.starts_with("http://") || url.starts_with("https://") {
+        Ok(url)
+    } else {
+        Err(de::Error::custom(format!(
+            "`{url}` is no URL; begin it with http:// or https://"
+        )))
+    }
+}

@@ -1,0 +1,16 @@
+//! Words and rules of the service. Knows no transport and no database.
+
+pub mod checkpoint;
+pub mod clock;
+pub mod event;
+pub mod history;
+pub mod ids;
+pub mod run;
+pub mod thread;
+
+pub use checkpoint::{Checkpoint, CheckpointSource};
+pub use clock::Timestamp;
+pub use event::{Event, EventKind, StreamMode, TaskStep};
+pub use ids::{CheckpointId, RunId, ThreadId};
+pub use run::{Concurrency, IllegalTransition, Run, RunState, Transition};
+pub use thread::{Thread, ThreadState};

@@ -1,0 +1,224 @@
+//! Drives one dispatch: carries messages between the worker, the machine and the store.
+
+use std::{collections::VecDeque, future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use futures::future::OptionFuture;
+use tokio::select;
+use weft_worker::protocol::{StartRun, ToWorker};
+
+use super::{
+    Shared,
+    event_log::EventLog,
+    machine::{Effect, RunMachine},
+    workers::Execution,
+};
+use crate::{
+    domain::{Timestamp, history::RecordedCall},
+    store::{Dispatch, Rest, StoreError},
+};
+
+/// Records of one run that may wait for the store. While that many do, the worker is not heard.
+const MAX_UNCOMMITTED: usize = 256;
+/// Pause before a write that failed is tried again.
+const WRITE_RETRY_DELAY: Duration = Duration::from_secs(1);
+
+type Append = Pin<Box<dyn Future<Output = Result<usize, StoreError>> + Send>>;
+
+/// What became of a dispatch.
+#[derive(Debug)]
+pub(super) enum Driven {
+    /// The run rests; this is the thread's next run, claimed.
+    Rested(Option<Box<Dispatch>>),
+    /// The run belongs to someone else now.
+    Fenced,
+    /// No worker executes it any longer.
+    WorkerLost,
+}
+
+/// Drives a dispatch to its end.
+pub(super) async fn drive(shared: &Shared, dispatch: Dispatch) -> Driven {
+    let Some(execution) = shared
+        .workers
+        .open(&dispatch.run.entrypoint, &dispatch.run.version)
+    else {
+        return Driven::WorkerLost;
+    };
+    let id = execution.id;
+    let log = shared.logs.open(dispatch.run.id);
+    log.begin(dispatch.run.last_sequence - 1);
+    let outbox = execution.outbox.clone();
+    let driver = Driver {
+        shared,
+        log,
+        machine: RunMachine::new(&dispatch),
+        execution,
+        uncommitted: VecDeque::new(),
+        append: None,
+        rest: None,
+        dispatch,
+    };
+    let driven = Box::pin(driver.run()).await;
+    shared.workers.close(id);
+    if !matches!(driven, Driven::Rested(_)) {
+        // The worker may be gone already.
+        let _ = outbox.send(ToWorker::Fenced { execution: id }).await;
+    }
+    driven
+}
+
+struct Driver<'a> {
+    shared: &'a Shared,
+    dispatch: Dispatch,
+    execution: Execution,
+    log: Arc<EventLog>,
+    machine: RunMachine,
+    /// Records that wait for the append before them.
+    uncommitted: VecDeque<RecordedCall>,
+    /// The append under way; it answers with the number of records in it.
+    append: Option<Append>,
+    /// How to end, once all is appended.
+    rest: Option<Rest>,
+}
+
+impl Driver<'_> {
+    async fn run(mut self) -> Driven {
+        if self.execution.outbox.send(self.start()).await.is_err() {
+            return Driven::WorkerLost;
+        }
+        let started = self.machine.start(Timestamp::now());
+        self.perform(started).await;
+        loop {
+            self.begin_append();
+            if self.append.is_none()
+                && let Some(rest) = self.rest.take()
+            {
+                return self.rest(rest).await;
+            }
+            let hears = self.rest.is_none() && self.uncommitted.len() < MAX_UNCOMMITTED;
+            select! {
+                Some(committed) = OptionFuture::from(self.append.as_mut()) => {
+                    self.append = None;
+                    let Ok(count) = committed else { return Driven::Fenced };
+                    for _ in 0..count {
+                        let effects = self.machine.appended();
+                        self.perform(effects).await;
+                    }
+                }
+                message = self.execution.inbox.recv(), if hears => match message {
+                    None => return Driven::WorkerLost,
+                    Some(message) => {
+                        let now = Timestamp::now();
+                        let effects = self.machine.heard(message, now, rand::random());
+                        self.perform(effects).await;
+                    }
+                }
+            }
+        }
+    }
+
+    fn start(&self) -> ToWorker {
+        let run = &self.dispatch.run;
+        ToWorker::StartRun(Box::new(StartRun {
+            execution: self.execution.id,
+            run_id: run.id.0,
+            thread_id: run.thread_id.shared(),
+            entrypoint: Arc::clone(&run.entrypoint),
+            version: Arc::clone(&run.version),
+            attempt: run.attempt,
+            input: Arc::clone(&run.input),
+            previous: self.dispatch.previous.clone(),
+            config: Arc::clone(&run.config),
+            journal: self
+                .dispatch
+                .journal
+                .iter()
+                .map(|call| call.entry.clone())
+                .collect(),
+        }))
+    }
+
+    /// Appends all that waits, as soon as nothing is being appended: what comes meanwhile makes the
+    /// next batch.
+    fn begin_append(&mut self) {
+        if self.append.is_some() || self.uncommitted.is_empty() {
+            return;
+        }
+        let calls: Vec<_> = self.uncommitted.drain(..).collect();
+        let store = Arc::clone(&self.shared.store);
+        let fence = self.dispatch.fence;
+        self.append = Some(Box::pin(async move {
+            let count = calls.len();
+            until_available(|| store.append(fence, calls.clone()))
+                .await
+                .map(|()| count)
+        }));
+    }
+
+    async fn rest(self, rest: Rest) -> Driven {
+        let fence = self.dispatch.fence;
+        let store = &self.shared.store;
+        let rested = until_available(|| store.rest_run(fence, rest.clone(), true)).await;
+        match rested {
+            Ok(mut rested) => {
+                for effect in RunMachine::rested(&rested) {
+                    if let Effect::Publish(event) = effect {
+                        self.log.push(event);
+                    }
+                }
+                let next = rested.next.take();
+                self.shared.logs.close(rested.run.id, &Arc::new(rested.run));
+                Driven::Rested(next)
+            }
+            Err(_) => Driven::Fenced,
+        }
+    }
+
+    async fn perform(&mut self, effects: Vec<Effect>) {
+        let execution = self.execution.id;
+        for effect in effects {
+            match effect {
+                Effect::Publish(event) => self.log.push(event),
+                Effect::Append(call) => self.uncommitted.push_back(call),
+                Effect::Rest(rest) => self.rest = Some(rest),
+                Effect::Ack(call, outcome) => {
+                    self.tell(ToWorker::Ack {
+                        execution,
+                        call,
+                        outcome,
+                    })
+                    .await;
+                }
+                Effect::Retry(call, after) => {
+                    self.tell(ToWorker::Retry {
+                        execution,
+                        call,
+                        after,
+                    })
+                    .await;
+                }
+            }
+        }
+    }
+
+    /// A worker that is gone is noticed when its inbox closes.
+    async fn tell(&mut self, message: ToWorker) {
+        let _ = self.execution.outbox.send(message).await;
+    }
+}
+
+/// Tries a write until the store can do it or refuses it. Nothing is lost while the store is away:
+/// the run stands still, and its worker waits for an answer.
+async fn until_available<T, F>(mut write: impl FnMut() -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    loop {
+        match write().await {
+            Err(StoreError::Unavailable(cause)) => {
+                tracing::error!(%cause, "a write failed and will be tried again");
+                tokio::time::sleep(WRITE_RETRY_DELAY).await;
+            }
+            done => return done,
+        }
+    }
+}

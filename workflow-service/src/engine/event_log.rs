@@ -1,0 +1,229 @@
+//! The recent events of runs that are under way, for those who follow them.
+//!
+//! A reader keeps its own place and takes what is newer, so that a thousand readers of one run cost
+//! a place each, and one that stops reading holds nobody up.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::watch;
+
+use crate::domain::{Event, Run, RunId};
+
+/// Memory that the kept events of one run may hold, in bytes. Older ones are dropped first; durable
+/// ones can be read from the store.
+const MAX_WEIGHT: usize = 4 * 1024 * 1024;
+/// Events that a reader is given at once.
+const READ_BATCH: usize = 256;
+
+/// EventLogs holds the logs of all runs that are under way or followed.
+#[derive(Debug, Default)]
+pub(super) struct EventLogs {
+    logs: Mutex<HashMap<RunId, Arc<EventLog>>>,
+}
+
+impl EventLogs {
+    /// The log of a run, made if there is none.
+    pub(super) fn open(&self, run: RunId) -> Arc<EventLog> {
+        Arc::clone(self.lock().entry(run).or_default())
+    }
+
+    /// The log of a run, if it is under way or followed.
+    pub(super) fn get(&self, run: RunId) -> Option<Arc<EventLog>> {
+        self.lock().get(&run).cloned()
+    }
+
+    /// Ends the log of a run that rests. Readers that hold it read on to its end.
+    pub(super) fn close(&self, run: RunId, rested: &Arc<Run>) {
+        if let Some(log) = self.lock().remove(&run) {
+            log.close(Arc::clone(rested));
+        }
+    }
+
+    /// Forgets a log that was opened for a run that turned out to rest, unless the run has gone on
+    /// meanwhile.
+    pub(super) fn forget(&self, run: RunId) {
+        let mut logs = self.lock();
+        if logs.get(&run).is_some_and(|log| !log.lock().begun) {
+            logs.remove(&run);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<RunId, Arc<EventLog>>> {
+        self.logs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// EventLog holds the recent events of one run.
+#[derive(Debug)]
+pub(super) struct EventLog {
+    kept: Mutex<Kept>,
+    changed: watch::Sender<i64>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    events: VecDeque<Arc<Event>>,
+    weight: usize,
+    /// Events up to this number are not kept.
+    floor: i64,
+    /// Events up to this number belong to earlier dispatches.
+    base: i64,
+    /// Whether a dispatch writes here.
+    begun: bool,
+    rested: Option<Arc<Run>>,
+}
+
+/// What a reader finds.
+#[derive(Debug)]
+pub(super) enum Read {
+    /// Events that follow its place.
+    Events(Vec<Arc<Event>>),
+    /// Its place is before what is kept: it must ask the store up to `floor`.
+    Behind {
+        /// Events up to this number are not kept.
+        floor: i64,
+        /// Events up to this number belong to earlier dispatches.
+        base: i64,
+    },
+    /// Nothing newer yet.
+    UpToDate,
+    /// Nothing more will come.
+    End,
+}
+
+impl Default for EventLog {
+    fn default() -> Self {
+        Self {
+            kept: Mutex::default(),
+            changed: watch::Sender::new(0),
+        }
+    }
+}
+
+impl EventLog {
+    /// Starts a dispatch, whose events have numbers above `base`.
+    pub(super) fn begin(&self, base: i64) {
+        let mut kept = self.lock();
+        kept.begun = true;
+        kept.base = base;
+        kept.floor = kept.floor.max(base);
+    }
+
+    /// Adds an event, newer than all before.
+    pub(super) fn push(&self, event: Event) {
+        let sequence = event.sequence;
+        {
+            let mut kept = self.lock();
+            kept.weight += event.kind.weight();
+            kept.events.push_back(Arc::new(event));
+            while kept.weight > MAX_WEIGHT
+                && kept.events.len() > 1
+                && let Some(dropped) = kept.events.pop_front()
+            {
+                kept.weight -= dropped.kind.weight();
+                kept.floor = dropped.sequence;
+            }
+        }
+        self.changed.send_replace(sequence);
+    }
+
+    /// What follows the event with number `after`.
+    pub(super) fn read(&self, after: i64) -> Read {
+        let kept = self.lock();
+        if after < kept.floor {
+            return Read::Behind {
+                floor: kept.floor,
+                base: kept.base,
+            };
+        }
+        let first = kept.events.partition_point(|event| event.sequence <= after);
+        let events: Vec<_> = kept
+            .events
+            .iter()
+            .skip(first)
+            .take(READ_BATCH)
+            .cloned()
+            .collect();
+        if !events.is_empty() {
+            Read::Events(events)
+        } else if kept.rested.is_some() {
+            Read::End
+        } else {
+            Read::UpToDate
+        }
+    }
+
+    /// Something to wait on for news.
+    pub(super) fn changes(&self) -> watch::Receiver<i64> {
+        self.changed.subscribe()
+    }
+
+    /// The run as it came to rest, once it has.
+    pub(super) fn rested(&self) -> Option<Arc<Run>> {
+        self.lock().rested.clone()
+    }
+
+    /// Number of the newest event.
+    pub(super) fn last_sequence(&self) -> i64 {
+        *self.changed.borrow()
+    }
+
+    fn close(&self, rested: Arc<Run>) {
+        let last = rested.last_sequence;
+        self.lock().rested = Some(rested);
+        self.changed.send_replace(last);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{EventKind, Timestamp};
+
+    fn event(sequence: i64, bytes: usize) -> Event {
+        let text = format!("\"{}\"", "x".repeat(bytes));
+        Event {
+            sequence,
+            run_id: RunId::new(),
+            time: Timestamp::default(),
+            kind: EventKind::Value(weft_worker::json::from_text(text).unwrap()),
+        }
+    }
+
+    fn sequences(read: &Read) -> Vec<i64> {
+        match read {
+            Read::Events(events) => events.iter().map(|event| event.sequence).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_reader_gets_what_follows_its_place() {
+        let log = EventLog::default();
+        log.begin(2);
+        log.push(event(3, 1));
+        log.push(event(4, 1));
+        assert_eq!(sequences(&log.read(2)), [3, 4]);
+        assert_eq!(sequences(&log.read(3)), [4]);
+        assert!(matches!(log.read(4), Read::UpToDate));
+        assert!(matches!(log.read(1), Read::Behind { floor: 2, base: 2 }));
+    }
+
+    #[test]
+    fn memory_is_bounded_and_a_slow_reader_learns_that_it_is_behind() {
+        let log = EventLog::default();
+        for sequence in 1..=20 {
+            log.push(event(sequence, MAX_WEIGHT / 4));
+        }
+        assert!(log.lock().weight <= MAX_WEIGHT);
+        assert!(matches!(log.read(1), Read::Behind { floor: 17, base: 0 }));
+        assert_eq!(sequences(&log.read(17)), [18, 19, 20]);
+    }
+}

@@ -1,0 +1,18 @@
+//! The gRPC API: convert, call, convert. The only place that knows the API's messages.
+//!
+//! # Layout
+//! - `workflow`, `thread`: the two services
+//! - `request`: requests to domain types, with everything that is wrong with them
+//! - `response`: domain types to responses
+//! - `status`: the one mapping of errors to statuses
+//! - `page`: page tokens
+
+mod page;
+mod request;
+mod response;
+mod status;
+mod thread;
+mod workflow;
+
+pub use thread::Threads;
+pub use workflow::Workflows;

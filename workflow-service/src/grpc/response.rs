@@ -1,0 +1,210 @@
+//! Domain types to responses.
+
+use prost_types::Timestamp as WireTime;
+use serde_json::value::RawValue;
+use service_runtime::payload;
+use weft_proto::{
+    common::v1::{Payload, PayloadForm},
+    workflow::v1::{self as pb, event::Kind, task_event::Step},
+};
+use weft_worker::{EntrypointDescription, Failure};
+
+use crate::domain::{Checkpoint, Event, EventKind, Run, TaskStep, Thread, Timestamp};
+
+const MICROS_PER_SECOND: i64 = 1_000_000;
+const NANOS_PER_MICRO: i32 = 1_000;
+
+/// Which payloads a response carries.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Payloads {
+    /// All, in this form.
+    In(PayloadForm),
+    /// None: lists stay small.
+    Omitted,
+}
+
+impl Payloads {
+    fn of(self, json: &RawValue) -> Option<Payload> {
+        match self {
+            Self::In(form) => Some(payload::encode(json, form)),
+            Self::Omitted => None,
+        }
+    }
+}
+
+pub(super) fn entrypoint(description: &EntrypointDescription) -> pb::Entrypoint {
+    pb::Entrypoint {
+        name: description.name.to_string(),
+        version: description.version.to_string(),
+        description: description.description.clone(),
+        input_schema: description
+            .input_schema
+            .as_ref()
+            .map(|schema| payload::encode(schema, PayloadForm::Unspecified)),
+        // All entrypoints are hosted by the service itself, which counts as one.
+        worker_count: 1,
+    }
+}
+
+pub(super) fn run(run: &Run, payloads: Payloads) -> pb::Run {
+    pb::Run {
+        id: run.id.to_string(),
+        thread_id: run.thread_id.to_string(),
+        entrypoint: run.entrypoint.to_string(),
+        version: run.version.to_string(),
+        state: run.state.number(),
+        state_reason: run.state_reason.clone(),
+        input: payloads.of(&run.input),
+        config: payloads.of(&run.config),
+        output: run.output.as_ref().and_then(|output| payloads.of(output)),
+        error: run.failure.as_ref().map(error),
+        interrupts: Vec::new(),
+        checkpoint_id: run
+            .checkpoint_id
+            .map(|id| id.to_string())
+            .unwrap_or_default(),
+        attempt: number(run.attempt),
+        last_sequence: run.last_sequence,
+        create_time: Some(time(run.create_time)),
+        start_time: run.start_time.map(time),
+        end_time: run.end_time.map(time),
+        labels: run.labels.clone().into_iter().collect(),
+    }
+}
+
+pub(super) fn thread(thread: &Thread, payloads: Payloads) -> pb::Thread {
+    pb::Thread {
+        id: thread.id.to_string(),
+        state: thread.state as i32,
+        checkpoint: thread
+            .checkpoint
+            .as_ref()
+            .map(|newest| checkpoint(newest, payloads)),
+        interrupts: Vec::new(),
+        create_time: Some(time(thread.create_time)),
+        update_time: Some(time(thread.update_time)),
+    }
+}
+
+pub(super) fn checkpoint(checkpoint: &Checkpoint, payloads: Payloads) -> pb::Checkpoint {
+    pb::Checkpoint {
+        id: checkpoint.id.to_string(),
+        thread_id: checkpoint.thread_id.to_string(),
+        parent_id: checkpoint
+            .parent_id
+            .map(|id| id.to_string())
+            .unwrap_or_default(),
+        run_id: checkpoint
+            .run_id
+            .map(|id| id.to_string())
+            .unwrap_or_default(),
+        value: payloads.of(&checkpoint.value),
+        saved: payloads.of(&checkpoint.saved),
+        source: checkpoint.source.name().to_owned(),
+        create_time: Some(time(checkpoint.create_time)),
+    }
+}
+
+pub(super) fn event(event: &Event, form: PayloadForm) -> pb::Event {
+    let payloads = Payloads::In(form);
+    let kind = match &event.kind {
+        EventKind::Value(value) => Kind::Value(payload::encode(value, form)),
+        EventKind::Update { task, call, result } => Kind::Update(pb::UpdateEvent {
+            task: task.to_string(),
+            task_id: call.as_ref().map(ToString::to_string).unwrap_or_default(),
+            result: payloads.of(result),
+            cached: false,
+        }),
+        EventKind::Message {
+            call,
+            task,
+            piece,
+            reset,
+        } => Kind::Message(pb::MessageEvent {
+            task: task.to_string(),
+            task_id: call.to_string(),
+            message_id: piece.message_id.to_string(),
+            text: piece.text.clone(),
+            reset: *reset,
+            model: piece.model.to_string(),
+        }),
+        EventKind::Task {
+            call,
+            task,
+            attempt,
+            step,
+        } => Kind::Task(pb::TaskEvent {
+            task: task.to_string(),
+            task_id: call.to_string(),
+            attempt: number(*attempt),
+            ..task_step(step, payloads)
+        }),
+        EventKind::Checkpoint(written) => Kind::Checkpoint(checkpoint(written, payloads)),
+        EventKind::Run(changed) => Kind::Run(run(changed, payloads)),
+        EventKind::Gap { dropped } => Kind::Gap(pb::GapEvent {
+            dropped_count: *dropped,
+        }),
+    };
+    pb::Event {
+        sequence: event.sequence,
+        run_id: event.run_id.to_string(),
+        time: Some(time(event.time)),
+        mode: event
+            .kind
+            .mode()
+            .map(|mode| mode as i32)
+            .unwrap_or_default(),
+        kind: Some(kind),
+    }
+}
+
+fn task_step(step: &TaskStep, payloads: Payloads) -> pb::TaskEvent {
+    let of = |step: Step| pb::TaskEvent {
+        step: step.into(),
+        ..pb::TaskEvent::default()
+    };
+    match step {
+        TaskStep::Started(input) => pb::TaskEvent {
+            input: payloads.of(input),
+            ..of(Step::Started)
+        },
+        TaskStep::Retrying {
+            failure,
+            next_attempt_time,
+        } => pb::TaskEvent {
+            error: Some(error(failure)),
+            next_attempt_time: Some(time(*next_attempt_time)),
+            ..of(Step::Retrying)
+        },
+        TaskStep::Succeeded(result) => pb::TaskEvent {
+            result: payloads.of(result),
+            ..of(Step::Succeeded)
+        },
+        TaskStep::Failed(failure) => pb::TaskEvent {
+            error: Some(error(failure)),
+            ..of(Step::Failed)
+        },
+    }
+}
+
+fn error(failure: &Failure) -> pb::RunError {
+    pb::RunError {
+        reason: failure.reason.clone(),
+        message: failure.message.clone(),
+        task: failure.task.clone().unwrap_or_default(),
+        metadata: failure.metadata.clone().into_iter().collect(),
+    }
+}
+
+fn time(timestamp: Timestamp) -> WireTime {
+    let micros = timestamp.micros();
+    let below_second = i32::try_from(micros.rem_euclid(MICROS_PER_SECOND)).unwrap_or_default();
+    WireTime {
+        seconds: micros.div_euclid(MICROS_PER_SECOND),
+        nanos: below_second * NANOS_PER_MICRO,
+    }
+}
+
+fn number(count: u32) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
+}

@@ -1,0 +1,163 @@
+//! Every error that callers can see, mapped in one place.
+
+use std::time::Duration;
+
+use service_runtime::{StatusBuilder, Violations};
+use tonic::{Code, Status};
+use weft_worker::InvalidArgument;
+
+use crate::{
+    domain::{CheckpointId, RunId, ThreadId},
+    engine::StartError,
+    store::StoreError,
+};
+
+/// Domain of the reasons in `ErrorInfo`.
+const DOMAIN: &str = "workflow.weft.dev";
+/// When to try again while the store is away.
+const STORE_RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// What is wrong with a request's fields.
+pub(super) fn invalid(violations: &Violations) -> Status {
+    StatusBuilder::new(
+        Code::InvalidArgument,
+        DOMAIN,
+        "INVALID_REQUEST",
+        violations.to_string(),
+    )
+    .violations(violations)
+    .build()
+}
+
+/// A page token that is not one of the listing.
+pub(super) fn foreign_page_token(why: impl ToString) -> Status {
+    let violations = Violations::of("page_token", why.to_string());
+    StatusBuilder::new(
+        Code::InvalidArgument,
+        DOMAIN,
+        "PAGE_TOKEN_INVALID",
+        violations.to_string(),
+    )
+    .violations(&violations)
+    .build()
+}
+
+/// A run that is not there.
+pub(super) fn no_such_run(id: RunId) -> Status {
+    not_found("RUN_NOT_FOUND", "run", id)
+}
+
+/// A thread that is not there.
+pub(super) fn no_such_thread(id: &ThreadId) -> Status {
+    not_found("THREAD_NOT_FOUND", "thread", id)
+}
+
+/// A checkpoint that is not there.
+pub(super) fn no_such_checkpoint(id: CheckpointId) -> Status {
+    not_found("CHECKPOINT_NOT_FOUND", "checkpoint", id)
+}
+
+/// Something that this release does not do.
+pub(super) fn not_served(what: &str) -> Status {
+    StatusBuilder::new(
+        Code::Unimplemented,
+        DOMAIN,
+        "NOT_SERVED",
+        format!("{what} is not served by this release"),
+    )
+    .metadata("feature", what)
+    .build()
+}
+
+/// A stream that ends because the service does.
+pub(super) fn shutting_down(last_sequence: i64) -> Status {
+    StatusBuilder::new(
+        Code::Unavailable,
+        DOMAIN,
+        "SHUTTING_DOWN",
+        format!("the service is shutting down; join the run again after sequence {last_sequence}"),
+    )
+    .metadata("last_sequence", last_sequence.to_string())
+    .retry_after(Duration::ZERO)
+    .build()
+}
+
+/// Why a run was not started.
+pub(super) fn not_started(error: StartError) -> Status {
+    match error {
+        StartError::NoSuchEntrypoint { ref name } => StatusBuilder::new(
+            Code::NotFound,
+            DOMAIN,
+            "ENTRYPOINT_NOT_FOUND",
+            error.to_string(),
+        )
+        .metadata("entrypoint", name)
+        .resource("entrypoint", name)
+        .build(),
+        StartError::InvalidArguments(invalid_arguments) => {
+            let mut violations = Violations::default();
+            for InvalidArgument { field, description } in invalid_arguments {
+                violations.push(field, description);
+            }
+            invalid(&violations)
+        }
+        StartError::Store(error) => store(error),
+    }
+}
+
+/// What the store could not do.
+pub(super) fn store(error: StoreError) -> Status {
+    let message = error.to_string();
+    match error {
+        StoreError::ThreadBusy(thread) => {
+            StatusBuilder::new(Code::Aborted, DOMAIN, "THREAD_BUSY", message)
+                .metadata("thread_id", thread.as_str())
+                .build()
+        }
+        StoreError::NoSuchCheckpoint(id) => no_such_checkpoint(id),
+        StoreError::RequestIdReused(id) => {
+            let violations = Violations::of("request_id", message.clone());
+            StatusBuilder::new(Code::InvalidArgument, DOMAIN, "REQUEST_ID_REUSED", message)
+                .metadata("request_id", id)
+                .violations(&violations)
+                .build()
+        }
+        StoreError::Fenced => {
+            StatusBuilder::new(Code::Aborted, DOMAIN, "LEASE_LOST", message).build()
+        }
+        StoreError::Unavailable(cause) => {
+            tracing::error!(%cause, "the checkpoint store is not available");
+            StatusBuilder::new(
+                Code::Unavailable,
+                DOMAIN,
+                "STORE_UNAVAILABLE",
+                "the checkpoint store is not available; try again",
+            )
+            .retry_after(STORE_RETRY_DELAY)
+            .build()
+        }
+        StoreError::Corrupt(cause) => {
+            tracing::error!(%cause, "stored data cannot be read");
+            StatusBuilder::new(
+                Code::DataLoss,
+                DOMAIN,
+                "STORED_DATA_CORRUPT",
+                "stored data cannot be read; the service's log says what",
+            )
+            .build()
+        }
+    }
+}
+
+fn not_found(reason: &'static str, kind: &str, id: impl ToString) -> Status {
+    let id = id.to_string();
+    StatusBuilder::new(
+        Code::NotFound,
+        DOMAIN,
+        reason,
+        format!("there is no {kind} `{id}`"),
+    )
+    .metadata(format!("{kind}_id"), &id)
+    .resource(kind, id)
+    .build()
+}

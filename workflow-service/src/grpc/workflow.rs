@@ -1,0 +1,288 @@
+//! WorkflowService.
+
+use std::{pin::Pin, time::Duration};
+
+use futures::{Stream, stream};
+use service_runtime::{Deadline, RequestContext};
+use tokio::select;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+use weft_proto::{
+    common::v1::PayloadForm,
+    workflow::v1::{
+        CancelRunRequest, CancelRunResponse, GetRunRequest, GetRunResponse, InvokeRunRequest,
+        InvokeRunResponse, ListEntrypointsRequest, ListEntrypointsResponse, ListRunsRequest,
+        ListRunsResponse, ResumeRunRequest, ResumeRunResponse, RetryRunRequest, RetryRunResponse,
+        StartRunRequest, StartRunResponse, StreamRunRequest, StreamRunResponse, WaitRunRequest,
+        WaitRunResponse, stream_run_request::Target, workflow_service_server::WorkflowService,
+    },
+};
+
+use super::{
+    page::Listing,
+    request,
+    response::{self, Payloads},
+    status,
+};
+use crate::{
+    domain::{Run, RunId, StreamMode},
+    engine::{Engine, Follower},
+};
+
+/// Runs of a page, unless the caller asks for fewer or more.
+const DEFAULT_PAGE: u32 = 50;
+const MAX_PAGE: u32 = 1000;
+/// What a waiting call leaves of its deadline, so that its answer arrives before it: a tenth, at
+/// most this.
+const LONGEST_MARGIN: Duration = Duration::from_millis(250);
+
+/// Workflows serves WorkflowService.
+#[derive(Clone)]
+pub struct Workflows {
+    engine: Engine,
+    draining: CancellationToken,
+}
+
+impl Workflows {
+    /// Serves the runs of this engine. Streams end when `draining` is cancelled.
+    pub fn new(engine: Engine, draining: CancellationToken) -> Self {
+        Self { engine, draining }
+    }
+
+    async fn start(
+        &self,
+        context: &RequestContext,
+        start: Option<StartRunRequest>,
+    ) -> Result<Run, Status> {
+        let new = request::new_run(start)?;
+        self.engine
+            .start_run(context.tenant(), new)
+            .await
+            .map_err(status::not_started)
+    }
+
+    async fn wait(&self, context: &RequestContext, id: RunId) -> Result<Run, Status> {
+        let waited = self
+            .engine
+            .wait(context.tenant(), id, patience(context.deadline))
+            .await;
+        waited
+            .map_err(status::store)?
+            .ok_or_else(|| status::no_such_run(id))
+    }
+
+    async fn follow(
+        &self,
+        context: &RequestContext,
+        id: RunId,
+        after: i64,
+    ) -> Result<Follower, Status> {
+        let followed = self.engine.follow(context.tenant(), id, after).await;
+        followed
+            .map_err(status::store)?
+            .ok_or_else(|| status::no_such_run(id))
+    }
+}
+
+#[tonic::async_trait]
+impl WorkflowService for Workflows {
+    type StreamRunStream = Pin<Box<dyn Stream<Item = Result<StreamRunResponse, Status>> + Send>>;
+
+    async fn list_entrypoints(
+        &self,
+        _: Request<ListEntrypointsRequest>,
+    ) -> Result<Response<ListEntrypointsResponse>, Status> {
+        let entrypoints = self
+            .engine
+            .entrypoints()
+            .iter()
+            .map(response::entrypoint)
+            .collect();
+        Ok(Response::new(ListEntrypointsResponse { entrypoints }))
+    }
+
+    async fn start_run(
+        &self,
+        request: Request<StartRunRequest>,
+    ) -> Result<Response<StartRunResponse>, Status> {
+        let context = RequestContext::of(&request);
+        let run = self.start(&context, Some(request.into_inner())).await?;
+        let run = response::run(&run, Payloads::In(PayloadForm::Unspecified));
+        Ok(Response::new(StartRunResponse { run: Some(run) }))
+    }
+
+    async fn invoke_run(
+        &self,
+        request: Request<InvokeRunRequest>,
+    ) -> Result<Response<InvokeRunResponse>, Status> {
+        let context = RequestContext::of(&request);
+        let request = request.into_inner();
+        let form = request::payload_form(request.payload_form)?;
+        let started = self.start(&context, request.start).await?;
+        let run = self.wait(&context, started.id).await?;
+        let run = response::run(&run, Payloads::In(form));
+        Ok(Response::new(InvokeRunResponse { run: Some(run) }))
+    }
+
+    async fn stream_run(
+        &self,
+        request: Request<StreamRunRequest>,
+    ) -> Result<Response<Self::StreamRunStream>, Status> {
+        let context = RequestContext::of(&request);
+        let request = request.into_inner();
+        let form = request::payload_form(request.payload_form)?;
+        let modes = request::stream_modes(&request.modes)?;
+        let after = request::after_sequence(request.after_sequence)?;
+        let id = match request.target {
+            Some(Target::RunId(id)) => request::run_id(&id)?,
+            Some(Target::Start(start)) => self.start(&context, Some(start)).await?.id,
+            None => return Err(request::missing_target()),
+        };
+        let follower = self.follow(&context, id, after).await?;
+        let draining = self.draining.clone();
+        Ok(Response::new(Box::pin(events(Reading {
+            follower,
+            modes,
+            form,
+            after,
+            draining,
+        }))))
+    }
+
+    async fn get_run(
+        &self,
+        request: Request<GetRunRequest>,
+    ) -> Result<Response<GetRunResponse>, Status> {
+        let context = RequestContext::of(&request);
+        let request = request.into_inner();
+        let form = request::payload_form(request.payload_form)?;
+        let id = request::run_id(&request.run_id)?;
+        let run = self
+            .engine
+            .run(context.tenant(), id)
+            .await
+            .map_err(status::store)?;
+        let run = run.ok_or_else(|| status::no_such_run(id))?;
+        let run = response::run(&run, Payloads::In(form));
+        Ok(Response::new(GetRunResponse { run: Some(run) }))
+    }
+
+    async fn wait_run(
+        &self,
+        request: Request<WaitRunRequest>,
+    ) -> Result<Response<WaitRunResponse>, Status> {
+        let context = RequestContext::of(&request);
+        let request = request.into_inner();
+        let form = request::payload_form(request.payload_form)?;
+        let run = self
+            .wait(&context, request::run_id(&request.run_id)?)
+            .await?;
+        let run = response::run(&run, Payloads::In(form));
+        Ok(Response::new(WaitRunResponse { run: Some(run) }))
+    }
+
+    async fn list_runs(
+        &self,
+        request: Request<ListRunsRequest>,
+    ) -> Result<Response<ListRunsResponse>, Status> {
+        let context = RequestContext::of(&request);
+        let request = request.into_inner();
+        let filter = request::run_filter(&request)?;
+        let size = request::page_size(request.page_size, DEFAULT_PAGE, MAX_PAGE)?;
+        let described = format!("{filter:?}");
+        let listing = Listing::of(["runs", context.tenant().as_str(), &described]);
+        let before = listing
+            .position(&request.page_token)
+            .map_err(status::foreign_page_token)?;
+        let runs = self
+            .engine
+            .runs(context.tenant(), filter, before.map(RunId), size + 1)
+            .await;
+        let mut runs = runs.map_err(status::store)?;
+        let is_more = runs.len() > size as usize;
+        runs.truncate(size as usize);
+        let last = runs.last().filter(|_| is_more);
+        let next_page_token = last
+            .map(|last| listing.token(last.id.0))
+            .unwrap_or_default();
+        let runs = runs
+            .iter()
+            .map(|run| response::run(run, Payloads::Omitted))
+            .collect();
+        Ok(Response::new(ListRunsResponse {
+            runs,
+            next_page_token,
+        }))
+    }
+
+    async fn resume_run(
+        &self,
+        _: Request<ResumeRunRequest>,
+    ) -> Result<Response<ResumeRunResponse>, Status> {
+        Err(status::not_served("ResumeRun"))
+    }
+
+    async fn retry_run(
+        &self,
+        _: Request<RetryRunRequest>,
+    ) -> Result<Response<RetryRunResponse>, Status> {
+        Err(status::not_served("RetryRun"))
+    }
+
+    async fn cancel_run(
+        &self,
+        _: Request<CancelRunRequest>,
+    ) -> Result<Response<CancelRunResponse>, Status> {
+        Err(status::not_served("CancelRun"))
+    }
+}
+
+/// How long a call with this deadline waits.
+fn patience(deadline: Deadline) -> Duration {
+    let remaining = deadline.remaining();
+    remaining.saturating_sub((remaining / 10).min(LONGEST_MARGIN))
+}
+
+/// A stream under way.
+struct Reading {
+    follower: Follower,
+    modes: Vec<StreamMode>,
+    form: PayloadForm,
+    /// Number of the last event that was read, shown or not.
+    after: i64,
+    draining: CancellationToken,
+}
+
+fn events(reading: Reading) -> impl Stream<Item = Result<StreamRunResponse, Status>> + Send {
+    stream::unfold(Some(reading), |reading| async {
+        let mut reading = reading?;
+        match next_event(&mut reading).await {
+            Ok(None) => None,
+            Ok(Some(event)) => Some((Ok(event), Some(reading))),
+            Err(status) => Some((Err(status), None)),
+        }
+    })
+}
+
+/// The next event of the modes asked for.
+async fn next_event(reading: &mut Reading) -> Result<Option<StreamRunResponse>, Status> {
+    loop {
+        let event = select! {
+            biased;
+            event = reading.follower.next() => event.map_err(status::store)?,
+            () = reading.draining.cancelled() => {
+                return Err(status::shutting_down(reading.after));
+            }
+        };
+        let Some(event) = event else { return Ok(None) };
+        reading.after = event.sequence;
+        if event
+            .kind
+            .mode()
+            .is_none_or(|mode| reading.modes.contains(&mode))
+        {
+            let event = response::event(&event, reading.form);
+            return Ok(Some(StreamRunResponse { event: Some(event) }));
+        }
+    }
+}

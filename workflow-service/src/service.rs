@@ -1,0 +1,104 @@
+//! The service: its parts, wired together.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use service_runtime::{BoxError, CommonArgs, Listeners, Server, Service};
+use weft_proto::workflow::v1::{
+    thread_service_server::ThreadServiceServer, workflow_service_server::WorkflowServiceServer,
+};
+use weft_worker::Worker;
+
+use crate::{
+    config::{Args, Config},
+    engine::Engine,
+    grpc::{Threads, Workflows},
+    llm::Models,
+    memory::MemoryClient,
+    store::sqlite::SqliteStore,
+    workflows::chat::Chat,
+};
+
+/// Largest request, in bytes: an input of 8 MiB, a config, and what stands around them.
+const MAX_REQUEST_BYTES: usize = 17 * 1024 * 1024;
+
+/// WorkflowService is bound to its addresses and has its store open.
+pub struct WorkflowService {
+    config: Config,
+    listeners: Listeners,
+    engine: Engine,
+}
+
+impl Service for WorkflowService {
+    const NAME: &'static str = "workflow-service";
+    const SIBLING_KEYS: &'static [&'static str] = &[
+        "qdrant_url",
+        "embedder",
+        "index_paths",
+        "default_ttl",
+        "refresh_ttl_on_read",
+    ];
+    type Args = Args;
+    type Config = Config;
+
+    fn common(args: &Args) -> &CommonArgs {
+        &args.common
+    }
+
+    fn log_filter(config: &Config) -> &str {
+        &config.log
+    }
+
+    async fn bind(config: Config) -> Result<Self, BoxError> {
+        let listeners = Listeners::bind(config.listen, config.admin_listen).await?;
+        let models = Models::offline();
+        models
+            .find(&config.default_model)
+            .map_err(|why| format!("`default_model` {why}"))?;
+        let memory = MemoryClient::new(&config.memory_url, config.memory_timeout)?;
+        let folder = config.data_dir.join("workflow");
+        let store = tokio::task::spawn_blocking(move || SqliteStore::open(&folder)).await??;
+        let engine = Engine::new(Arc::new(store), config.max_runs);
+        let chat = Chat {
+            memory,
+            models,
+            default_model: config.default_model.clone(),
+        };
+        engine.host(Worker::new().entrypoint(chat.entrypoint()));
+        Ok(Self {
+            config,
+            listeners,
+            engine,
+        })
+    }
+
+    fn grpc_addr(&self) -> SocketAddr {
+        self.listeners.grpc_addr()
+    }
+
+    fn admin_addr(&self) -> SocketAddr {
+        self.listeners.admin_addr()
+    }
+
+    async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), BoxError> {
+        let Self {
+            config,
+            listeners,
+            engine,
+        } = self;
+        let server = Server::new(Self::NAME, listeners, &config.server);
+        let workflows = Workflows::new(engine.clone(), server.draining());
+        let server = server
+            .add_service(
+                WorkflowServiceServer::new(workflows).max_decoding_message_size(MAX_REQUEST_BYTES),
+            )
+            .add_service(
+                ThreadServiceServer::new(Threads::new(engine.clone()))
+                    .max_decoding_message_size(MAX_REQUEST_BYTES),
+            );
+        engine.start();
+        server.readiness().set_ready();
+        let served = server.serve(shutdown).await;
+        engine.stop().await;
+        Ok(served?)
+    }
+}

@@ -1,0 +1,90 @@
+//! The tables, and how an older file becomes a current one.
+
+/// Version of the schema, kept in the file's `user_version`.
+pub(super) const VERSION: u32 = 1;
+
+/// Marks the file as ours: "Weft" in ASCII.
+pub(super) const APPLICATION_ID: i32 = 0x5765_6674;
+
+/// What leads from each version to the next one. Never edited once released, only added to.
+///
+/// Times are microseconds since the Unix epoch. Ids are 16 bytes, JSON is text as it was given.
+/// - `runs`: written when a run starts, is claimed and rests, never in between. `epoch` is the
+///   fence: it grows with every claim.
+/// - `journal`: one row for each recorded call; rows are never changed.
+/// - `thread_in_use`: at most one run of a thread is under way, whatever else goes wrong.
+pub(super) const MIGRATIONS: [&str; VERSION as usize] = ["
+CREATE TABLE threads (
+    tenant         TEXT    NOT NULL,
+    thread_id      TEXT    NOT NULL,
+    checkpoint_id  BLOB,
+    create_time    INTEGER NOT NULL,
+    update_time    INTEGER NOT NULL,
+    PRIMARY KEY (tenant, thread_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE runs (
+    run_id         BLOB    NOT NULL PRIMARY KEY,
+    tenant         TEXT    NOT NULL,
+    thread_id      TEXT    NOT NULL,
+    entrypoint     TEXT    NOT NULL,
+    version        TEXT    NOT NULL,
+    state          INTEGER NOT NULL,
+    epoch          INTEGER NOT NULL,
+    attempt        INTEGER NOT NULL,
+    branch_from    BLOB,
+    input          TEXT    NOT NULL,
+    config         TEXT    NOT NULL,
+    output         TEXT,
+    failure        TEXT,
+    checkpoint_id  BLOB,
+    last_sequence  INTEGER NOT NULL,
+    labels         TEXT    NOT NULL,
+    create_time    INTEGER NOT NULL,
+    start_time     INTEGER,
+    end_time       INTEGER,
+    update_time    INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX thread_in_use ON runs (tenant, thread_id) WHERE state IN (2, 3, 4, 5);
+CREATE INDEX runs_queued ON runs (run_id) WHERE state = 1;
+CREATE INDEX runs_queued_of_thread ON runs (tenant, thread_id, run_id) WHERE state = 1;
+CREATE INDEX runs_of_thread ON runs (tenant, thread_id, run_id);
+CREATE INDEX runs_of_tenant ON runs (tenant, run_id);
+
+CREATE TABLE journal (
+    run_id           BLOB    NOT NULL,
+    call_id          TEXT    NOT NULL,
+    commit_sequence  INTEGER NOT NULL,
+    sequence         INTEGER NOT NULL,
+    task             TEXT    NOT NULL,
+    input_hash       BLOB    NOT NULL,
+    succeeded        INTEGER NOT NULL,
+    outcome          TEXT    NOT NULL,
+    attempt          INTEGER NOT NULL,
+    time             INTEGER NOT NULL,
+    PRIMARY KEY (run_id, call_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE checkpoints (
+    tenant         TEXT    NOT NULL,
+    thread_id      TEXT    NOT NULL,
+    checkpoint_id  BLOB    NOT NULL,
+    parent_id      BLOB,
+    run_id         BLOB,
+    value          TEXT    NOT NULL,
+    saved          TEXT    NOT NULL,
+    source         TEXT    NOT NULL,
+    create_time    INTEGER NOT NULL,
+    PRIMARY KEY (tenant, thread_id, checkpoint_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE requests (
+    tenant         TEXT    NOT NULL,
+    request_id     TEXT    NOT NULL,
+    hash           BLOB    NOT NULL,
+    run_id         BLOB    NOT NULL,
+    expire_time    INTEGER NOT NULL,
+    PRIMARY KEY (tenant, request_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX requests_by_expire_time ON requests (expire_time);
+"];

@@ -1,0 +1,154 @@
+//! Group commit: one thread, one connection, one transaction for all that is queued.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    thread::JoinHandle,
+};
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use super::StoreError;
+
+/// Writes that may wait for the writer; whoever comes later waits for room.
+const QUEUE_CAPACITY: usize = 4096;
+/// Most writes in one transaction. It bounds what one failed commit can undo, and how long the
+/// first of them waits for the last; at 1,000 rows the fsync is a small part of the whole.
+const MAX_BATCH: usize = 1000;
+
+/// Answers a write once its transaction is committed, or has failed.
+type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+/// Does a write, unless there is no transaction to do it in, and says how to answer it.
+type Job = Box<dyn FnOnce(Result<&Connection, StoreError>) -> Answer + Send>;
+
+/// Writer owns the writing connection.
+#[derive(Debug)]
+pub(super) struct Writer {
+    queue: Mutex<Option<mpsc::Sender<Job>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Writer {
+    /// Starts the thread.
+    pub(super) fn start(connection: Connection) -> std::io::Result<Self> {
+        let (queue, jobs) = mpsc::channel(QUEUE_CAPACITY);
+        let thread = std::thread::Builder::new()
+            .name("checkpoint-writer".into())
+            .spawn(move || run(&connection, jobs))?;
+        Ok(Self {
+            queue: Mutex::new(Some(queue)),
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// Does a write as part of the next transaction and returns once that is on the disk. A write
+    /// that fails leaves nothing behind and does not touch the others.
+    pub(super) async fn write<T, F>(&self, write: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let job: Job = Box::new(move |connection| {
+            let result = connection.and_then(|connection| in_savepoint(connection, write));
+            Box::new(move |committed| {
+                // A caller that went away needs no answer.
+                let _ = reply.send(committed.and(result));
+            })
+        });
+        let queue = self
+            .queue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let queue = queue.ok_or_else(closed)?;
+        queue.send(job).await.map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())?
+    }
+
+    /// Waits until all writes are done, and takes no more.
+    pub(super) async fn close(&self) {
+        drop(
+            self.queue
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(thread) = thread {
+            // It ends with the last queued write; a panic in it was reported by the panic hook.
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+    }
+}
+
+fn closed() -> StoreError {
+    StoreError::Unavailable("it is shutting down".into())
+}
+
+fn run(connection: &Connection, mut jobs: mpsc::Receiver<Job>) {
+    let mut batch = Vec::with_capacity(MAX_BATCH);
+    while let Some(first) = jobs.blocking_recv() {
+        batch.push(first);
+        while batch.len() < MAX_BATCH
+            && let Ok(job) = jobs.try_recv()
+        {
+            batch.push(job);
+        }
+        commit(connection, &mut batch);
+    }
+}
+
+fn commit(connection: &Connection, batch: &mut Vec<Job>) {
+    let begun = connection
+        .execute_batch("BEGIN IMMEDIATE")
+        .map_err(transaction_failed);
+    let answers: Vec<Answer> = batch
+        .drain(..)
+        .map(|job| {
+            job(begun
+                .as_ref()
+                .map(|()| connection)
+                .map_err(StoreError::clone))
+        })
+        .collect();
+    let committed = begun.and_then(|()| {
+        connection.execute_batch("COMMIT").map_err(|error| {
+            if !connection.is_autocommit() {
+                // The failed commit left the transaction open; the next one must start afresh.
+                let _ = connection.execute_batch("ROLLBACK");
+            }
+            transaction_failed(error)
+        })
+    });
+    for answer in answers {
+        answer(committed.clone());
+    }
+}
+
+fn transaction_failed(error: rusqlite::Error) -> StoreError {
+    tracing::error!(%error, "a transaction of the checkpoint store failed");
+    error.into()
+}
+
+/// Runs a write so that all of it counts or none.
+fn in_savepoint<T>(
+    connection: &Connection,
+    write: impl FnOnce(&Connection) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    connection.execute_batch("SAVEPOINT job")?;
+    match write(connection) {
+        Ok(value) => {
+            connection.execute_batch("RELEASE job")?;
+            Ok(value)
+        }
+        Err(error) => {
+            connection.execute_batch("ROLLBACK TO job; RELEASE job")?;
+            Err(error)
+        }
+    }
+}
