@@ -1,0 +1,219 @@
+//! Configuration: flags, the keys of the file and the environment, and their defaults.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use clap::Parser;
+use serde::{Deserialize, Serialize};
+use service_runtime::{CommonArgs, ServerSettings, config::human};
+
+use crate::{
+    domain::{IndexPath, Ttl, time::MAX_TTL},
+    memory::Defaults,
+};
+
+/// The embedder that there is without one: search by words only.
+const NO_EMBEDDER: &str = "none";
+
+/// Namespaced, searchable memory for agents, over gRPC.
+#[derive(Clone, Debug, Parser, Serialize)]
+#[command(name = "memory-service", version)]
+pub struct Args {
+    /// Flags of every service.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub common: CommonArgs,
+
+    /// Keep items in the Qdrant server at this URL instead of the embedded engine
+    #[arg(long, value_name = "URL")]
+    pub qdrant_url: Option<String>,
+
+    /// Embed texts for search by meaning with this; `none` searches by words only
+    #[arg(long, value_name = "EMBEDDER")]
+    pub embedder: Option<String>,
+
+    /// Index the texts at these paths, e.g. `text,notes[*].body`; `$` is the whole document
+    #[arg(long, value_name = "PATHS")]
+    pub index_paths: Vec<String>,
+
+    /// Let items expire after this, e.g. `30days`, unless their put says otherwise; `0s` is never
+    #[arg(long, value_name = "DURATION")]
+    pub default_ttl: Option<String>,
+
+    /// Restart the lifetimes of items whenever they are read, unless the read says otherwise
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub refresh_ttl_on_read: Option<bool>,
+}
+
+/// The configuration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where to serve gRPC.
+    pub listen: SocketAddr,
+    /// Where to serve admin HTTP.
+    pub admin_listen: SocketAddr,
+    /// Folder of the embedded engine's data, in a folder `memory` of its own.
+    pub data_dir: PathBuf,
+    /// Filter of logs.
+    pub log: String,
+    /// URL of a Qdrant server; empty for the embedded engine.
+    pub qdrant_url: String,
+    /// What embeds texts; `none` for nothing.
+    pub embedder: String,
+    /// Where the texts of documents are. An element may be several paths with commas between.
+    pub index_paths: Vec<String>,
+    /// How long items live whose put does not say; zero for ever.
+    #[serde(with = "human::duration")]
+    pub default_ttl: Duration,
+    /// Whether reads that do not say restart lifetimes.
+    pub refresh_ttl_on_read: bool,
+    /// Limits and times of the server.
+    pub server: ServerSettings,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 50051)),
+            admin_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9091)),
+            data_dir: "./data".into(),
+            log: "info".into(),
+            qdrant_url: String::new(),
+            embedder: NO_EMBEDDER.into(),
+            index_paths: vec!["$".into()],
+            default_ttl: Duration::ZERO,
+            refresh_ttl_on_read: false,
+            server: ServerSettings::default(),
+        }
+    }
+}
+
+/// A configuration that this version cannot serve.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unusable {
+    /// There is no engine for it.
+    #[error(
+        "`--qdrant-url` is not supported in this version; leave it out to use the embedded engine"
+    )]
+    QdrantUrl,
+    /// There is no such embedder.
+    #[error(
+        "`--embedder {0}` is not supported in this version; use `none`, which searches by words"
+    )]
+    Embedder(String),
+    /// An index path is malformed.
+    #[error("`--index-paths`: `{path}` {fault}")]
+    IndexPath {
+        /// The path.
+        path: String,
+        /// What is wrong with it.
+        fault: String,
+    },
+    /// The default lifetime is too long.
+    #[error("`--default-ttl` must be at most {} seconds (100 years); `0s` is for ever", MAX_TTL.as_secs())]
+    DefaultTtl,
+}
+
+impl Config {
+    /// What calls that do not say get.
+    ///
+    /// # Errors
+    /// [`Unusable`] names the flag and what to do.
+    pub fn defaults(&self) -> Result<Defaults, Unusable> {
+        if !self.qdrant_url.is_empty() {
+            return Err(Unusable::QdrantUrl);
+        }
+        if self.embedder != NO_EMBEDDER {
+            return Err(Unusable::Embedder(self.embedder.clone()));
+        }
+        let mut index_paths = Vec::new();
+        for text in self.index_paths.iter().flat_map(|texts| split(texts)) {
+            let path = IndexPath::parse(text).map_err(|error| Unusable::IndexPath {
+                path: text.to_owned(),
+                fault: error.to_string(),
+            })?;
+            index_paths.push(path);
+        }
+        let ttl = Ttl::try_new(self.default_ttl);
+        if ttl.is_none() && !self.default_ttl.is_zero() {
+            return Err(Unusable::DefaultTtl);
+        }
+        Ok(Defaults {
+            index_paths,
+            ttl,
+            refresh_ttl_on_read: self.refresh_ttl_on_read,
+        })
+    }
+}
+
+/// Splits at commas that are not within braces, such as those of `{a,b}`.
+fn split(texts: &str) -> Vec<&str> {
+    let mut depth = 0_i32;
+    let outside = |character| {
+        match character {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        character == ',' && depth == 0
+    };
+    texts.split(outside).map(str::trim).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_need_nothing() {
+        let defaults = Config::default().defaults().unwrap();
+        assert_eq!(defaults.index_paths, [IndexPath::parse("$").unwrap()]);
+        assert_eq!((defaults.ttl, defaults.refresh_ttl_on_read), (None, false));
+    }
+
+    #[test]
+    fn paths_may_share_an_element() {
+        let config = Config {
+            index_paths: vec!["text, {a,b.c}.d".into(), "notes[*].body".into()],
+            ..Config::default()
+        };
+        let paths: Vec<_> = config
+            .defaults()
+            .unwrap()
+            .index_paths
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(paths, ["text", "{a,b.c}.d", "notes[*].body"]);
+    }
+
+    #[test]
+    fn what_cannot_be_served_is_refused_by_its_flag() {
+        let refusal = |config: Config| config.defaults().unwrap_err().to_string();
+        let default = Config::default;
+        let with_url = Config {
+            qdrant_url: "http://localhost:6334".into(),
+            ..default()
+        };
+        assert!(refusal(with_url).contains("--qdrant-url"));
+        let with_embedder = Config {
+            embedder: "static:x".into(),
+            ..default()
+        };
+        assert!(refusal(with_embedder).contains("--embedder static:x"));
+        let with_paths = Config {
+            index_paths: vec!["a..b".into()],
+            ..default()
+        };
+        assert!(refusal(with_paths).contains("`a..b` has an empty segment"));
+        let with_ttl = Config {
+            default_ttl: MAX_TTL * 2,
+            ..default()
+        };
+        assert!(refusal(with_ttl).contains("--default-ttl"));
+    }
+}

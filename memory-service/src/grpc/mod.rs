@@ -1,0 +1,157 @@
+//! `MemoryService` over gRPC: each handler converts, calls the core, and converts back.
+//!
+//! # Layout
+//! - `convert`: requests as domain values
+//! - `answer`: domain values as responses
+//! - [`status`]: errors as statuses
+
+mod answer;
+mod convert;
+pub mod status;
+
+use std::sync::Arc;
+
+use service_runtime::RequestContext;
+use tonic::{Request, Response, Status};
+use weft_proto::memory::v1::{
+    self as pb,
+    memory_service_server::{MemoryService, MemoryServiceServer},
+};
+
+use self::status::CallError;
+use crate::memory::Memory;
+
+/// Largest request: a document of 1 MiB of JSON text, such as an array of short numbers, takes up
+/// to seven times that as a `google.protobuf.Value`.
+const MAX_REQUEST_BYTES: usize = 16 << 20;
+
+/// The handlers.
+#[derive(Clone)]
+pub struct Handlers(Arc<Memory>);
+
+/// The service for a tonic server.
+#[must_use]
+pub fn service(memory: Arc<Memory>) -> MemoryServiceServer<Handlers> {
+    MemoryServiceServer::new(Handlers(memory)).max_decoding_message_size(MAX_REQUEST_BYTES)
+}
+
+#[tonic::async_trait]
+impl MemoryService for Handlers {
+    async fn put_item(
+        &self,
+        request: Request<pb::PutItemRequest>,
+    ) -> Result<Response<pb::PutItemResponse>, Status> {
+        let context = RequestContext::of(&request);
+        let put = convert::put(request.into_inner())?;
+        let id = put.id.clone();
+        match self.0.put(context.tenant(), put).await {
+            Ok(version) => Ok(Response::new(pb::PutItemResponse {
+                item: Some(answer::version(id, &version)),
+            })),
+            Err(error) => Err(CallError::Write { id, error }.into()),
+        }
+    }
+
+    async fn get_item(
+        &self,
+        request: Request<pb::GetItemRequest>,
+    ) -> Result<Response<pb::GetItemResponse>, Status> {
+        let context = RequestContext::of(&request);
+        let convert::Get {
+            id,
+            refresh_ttl,
+            form,
+        } = convert::get(request.into_inner())?;
+        let item = self
+            .0
+            .get(context.tenant(), &id, refresh_ttl)
+            .await
+            .map_err(CallError::Store)?;
+        let item = item.ok_or(CallError::NotFound(id))?;
+        Ok(Response::new(pb::GetItemResponse {
+            item: Some(answer::item(item, form)),
+        }))
+    }
+
+    async fn delete_item(
+        &self,
+        request: Request<pb::DeleteItemRequest>,
+    ) -> Result<Response<pb::DeleteItemResponse>, Status> {
+        let context = RequestContext::of(&request);
+        let (id, precondition) = convert::delete(request.into_inner())?;
+        match self
+            .0
+            .delete(context.tenant(), id.clone(), precondition)
+            .await
+        {
+            Ok(()) => Ok(Response::new(pb::DeleteItemResponse {})),
+            Err(error) => Err(CallError::Write { id, error }.into()),
+        }
+    }
+
+    async fn search_items(
+        &self,
+        request: Request<pb::SearchItemsRequest>,
+    ) -> Result<Response<pb::SearchItemsResponse>, Status> {
+        let context = RequestContext::of(&request);
+        let (search, form) = convert::search(request.into_inner())?;
+        let scored = search.words.is_some();
+        let hits = self
+            .0
+            .search(context.tenant(), search)
+            .await
+            .map_err(CallError::Store)?;
+        Ok(Response::new(answer::hits(hits, scored, form)))
+    }
+
+    async fn list_items(
+        &self,
+        _: Request<pb::ListItemsRequest>,
+    ) -> Result<Response<pb::ListItemsResponse>, Status> {
+        Err(CallError::Unimplemented("`ListItems`").into())
+    }
+
+    async fn count_items(
+        &self,
+        request: Request<pb::CountItemsRequest>,
+    ) -> Result<Response<pb::CountItemsResponse>, Status> {
+        let context = RequestContext::of(&request);
+        let (prefix, filter) = convert::count(request.into_inner())?;
+        let count = self
+            .0
+            .count(context.tenant(), &prefix, filter.as_ref())
+            .await;
+        let count = answer::signed(count.map_err(CallError::Store)?);
+        Ok(Response::new(pb::CountItemsResponse { count }))
+    }
+
+    async fn list_namespaces(
+        &self,
+        request: Request<pb::ListNamespacesRequest>,
+    ) -> Result<Response<pb::ListNamespacesResponse>, Status> {
+        let context = RequestContext::of(&request);
+        let query = convert::list_namespaces(request.into_inner())?;
+        let counts = self.0.namespaces(context.tenant(), query).await;
+        Ok(Response::new(answer::namespaces(
+            counts.map_err(CallError::Store)?,
+        )))
+    }
+
+    async fn delete_namespace(
+        &self,
+        request: Request<pb::DeleteNamespaceRequest>,
+    ) -> Result<Response<pb::DeleteNamespaceResponse>, Status> {
+        let context = RequestContext::of(&request);
+        let prefix = convert::delete_namespace(request.into_inner())?;
+        let deleted = self.0.delete_namespace(context.tenant(), prefix).await;
+        let deleted_count = answer::signed(deleted.map_err(CallError::Store)?);
+        Ok(Response::new(pb::DeleteNamespaceResponse { deleted_count }))
+    }
+
+    async fn batch(
+        &self,
+        _: Request<pb::BatchRequest>,
+    ) -> Result<Response<pb::BatchResponse>, Status> {
+        Err(CallError::Unimplemented("`Batch`").into())
+    }
+}

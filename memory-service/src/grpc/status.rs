@@ -1,0 +1,128 @@
+//! Every error as callers see it: one match, a stable reason each, nothing internal.
+
+use std::time::Duration;
+
+use service_runtime::{StatusBuilder, Violations};
+use tonic::{Code, Status};
+
+use crate::{
+    domain::{Conflict, ItemId},
+    store::{StoreError, WriteError},
+};
+
+/// `ErrorInfo.domain` of this service.
+pub const DOMAIN: &str = "memory.weft.dev";
+
+/// When to try again if the store is away.
+const STORE_RETRY: Duration = Duration::from_secs(1);
+
+/// Why a call is not answered.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The request is wrong.
+    #[error("{0}")]
+    Invalid(#[from] Violations),
+    /// There is no such item.
+    #[error("there is no item {0}")]
+    NotFound(ItemId),
+    /// A write did not happen.
+    #[error("{error}")]
+    Write {
+        /// Of which item.
+        id: ItemId,
+        /// Why.
+        error: WriteError,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The ranking needs an embedder.
+    #[error(
+        "`{0}` needs an embedder, and this service has none; start it with `--embedder`, or rank by `RANKING_LEXICAL`"
+    )]
+    EmbedderMissing(&'static str),
+    /// This version cannot do that.
+    #[error("{0} is not implemented in this version")]
+    Unimplemented(&'static str),
+}
+
+impl From<CallError> for Status {
+    fn from(error: CallError) -> Self {
+        let status = |code, reason| StatusBuilder::new(code, DOMAIN, reason, error.to_string());
+        match &error {
+            CallError::Invalid(violations) => status(Code::InvalidArgument, "INVALID_REQUEST")
+                .violations(violations)
+                .build(),
+            CallError::NotFound(id) => not_found(id),
+            CallError::Write { id, error } => match error {
+                WriteError::Conflict(Conflict::Missing) => not_found(id),
+                WriteError::Conflict(Conflict::Exists) => {
+                    let message =
+                        format!("the item `{}` exists already in `{}`", id.key, id.namespace);
+                    of_item(Code::AlreadyExists, "ITEM_EXISTS", message, id)
+                }
+                WriteError::Conflict(Conflict::EtagMismatch) => {
+                    let message = format!(
+                        "the item `{}` in `{}` does not have this etag; read it again and redo the change",
+                        id.key, id.namespace,
+                    );
+                    of_item(Code::Aborted, "ETAG_MISMATCH", message, id)
+                }
+                WriteError::Store(error) => of_store(error),
+            },
+            CallError::Store(error) => of_store(error),
+            CallError::EmbedderMissing(ranking) => {
+                status(Code::FailedPrecondition, "EMBEDDER_MISSING")
+                    .metadata("ranking", *ranking)
+                    .build()
+            }
+            CallError::Unimplemented(feature) => status(Code::Unimplemented, "UNIMPLEMENTED")
+                .metadata("feature", *feature)
+                .build(),
+        }
+    }
+}
+
+fn not_found(id: &ItemId) -> Status {
+    let message = format!("there is no item `{}` in `{}`", id.key, id.namespace);
+    of_item(Code::NotFound, "ITEM_NOT_FOUND", message, id)
+}
+
+fn of_item(code: Code, reason: &'static str, message: String, id: &ItemId) -> Status {
+    StatusBuilder::new(code, DOMAIN, reason, message)
+        .metadata("namespace", id.namespace.to_string())
+        .metadata("key", id.key.as_str())
+        .resource("item", id.to_string())
+        .build()
+}
+
+/// What went wrong inside is for the log; callers are told what they can do.
+fn of_store(error: &StoreError) -> Status {
+    let status = |code, reason, message| StatusBuilder::new(code, DOMAIN, reason, message);
+    match error {
+        StoreError::Unavailable(_) => {
+            tracing::warn!(%error, "a call failed");
+            status(
+                Code::Unavailable,
+                "STORE_UNAVAILABLE",
+                "the store is unavailable; try again",
+            )
+            .retry_after(STORE_RETRY)
+            .build()
+        }
+        StoreError::Corrupt(_) => {
+            tracing::error!(%error, "a call failed");
+            let message = "stored data cannot be read; the service's log says which";
+            status(Code::DataLoss, "STORED_DATA_CORRUPT", message).build()
+        }
+        StoreError::Internal(_) => {
+            tracing::error!(%error, "a call failed");
+            status(
+                Code::Internal,
+                "INTERNAL",
+                "the service failed; its log says why",
+            )
+            .build()
+        }
+    }
+}

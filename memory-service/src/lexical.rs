@@ -1,0 +1,79 @@
+//! Lexical search: texts as BM25 word vectors, the same ones for every engine.
+//!
+//! An engine multiplies a document's vector with a query's and weighs each word by how rare it is
+//! in the searched scope (IDF); the product is the BM25 score.
+
+use qdrant_edge::bm25_embed::{EdgeBm25, EdgeBm25Config, EdgeBm25Error};
+
+/// The words of a text: a hash and a weight for each distinct one, in ascending order of hashes.
+///
+/// Invariant: as many weights as words, and at least one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WordVector {
+    /// Hashes of the words.
+    pub words: Vec<u32>,
+    /// Their weights.
+    pub weights: Vec<f32>,
+}
+
+/// Turns texts into word vectors: lower-cased, English stop words dropped, stemmed; k 1.2, b 0.75.
+#[derive(Debug)]
+pub struct Bm25(EdgeBm25);
+
+impl Bm25 {
+    /// BM25 with the parameters that scored best on two public collections, which are the engine's
+    /// defaults.
+    ///
+    /// # Errors
+    /// If the engine refuses its own defaults.
+    pub fn new() -> Result<Self, EdgeBm25Error> {
+        EdgeBm25::new(EdgeBm25Config::default()).map(Self)
+    }
+
+    /// The words of a document's texts, taken together; `None` if they have none.
+    #[must_use]
+    pub fn document(&self, texts: &[String]) -> Option<WordVector> {
+        let vector = self.0.embed_document(&texts.join("\n"));
+        word_vector(vector.indices, vector.values)
+    }
+
+    /// The words of a query; `None` if it has none, so that nothing can match it.
+    #[must_use]
+    pub fn query(&self, text: &str) -> Option<WordVector> {
+        let vector = self.0.embed_query(text);
+        word_vector(vector.indices, vector.values)
+    }
+}
+
+fn word_vector(words: Vec<u32>, weights: Vec<f32>) -> Option<WordVector> {
+    (!words.is_empty()).then_some(WordVector { words, weights })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_found_in_any_form_and_order() {
+        let bm25 = Bm25::new().unwrap();
+        let document = bm25
+            .document(&["Bob LIKES running".into(), "and hiking".into()])
+            .unwrap();
+        for query in ["liked", "Run!", "the hikes"] {
+            let query = bm25.query(query).unwrap();
+            assert!(
+                query.words.iter().all(|word| document.words.contains(word)),
+                "{query:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn texts_without_words_have_no_vector() {
+        let bm25 = Bm25::new().unwrap();
+        assert_eq!(bm25.query("the"), None);
+        assert_eq!(bm25.query(" ?! "), None);
+        assert_eq!(bm25.document(&[]), None);
+        assert_eq!(bm25.document(&[String::new()]), None);
+    }
+}

@@ -1,0 +1,111 @@
+//! memory-service: JSON documents under hierarchical namespaces, found again by key, by filter or
+//! by words, over gRPC, for many tenants; kept in an embedded Qdrant engine that loses no
+//! acknowledged write when the process is killed.
+//!
+//! # Layout
+//! - [`config`]: flags and configuration
+//! - [`domain`]: names, documents, filters, index paths and versions, without transport or engine
+//! - [`lexical`]: texts as BM25 word vectors
+//! - [`store`]: where items are kept: one trait, one engine so far
+//! - [`search`]: exact pages from an engine's candidates
+//! - [`memory`]: what calls mean: clock, lifetimes, what is configured
+//! - [`sweeper`]: removes what has expired
+//! - [`grpc`]: requests in, responses and statuses out
+//! - [`MemoryService`]: all of it bound to sockets and a folder, then served
+
+pub mod config;
+pub mod domain;
+pub mod grpc;
+pub mod lexical;
+pub mod memory;
+pub mod search;
+pub mod store;
+pub mod sweeper;
+
+use std::{net::SocketAddr, sync::Arc};
+
+use service_runtime::{BoxError, CommonArgs, Listeners, Server, Service};
+use tokio::task::JoinSet;
+
+use crate::{
+    config::{Args, Config},
+    domain::{Clock, SystemClock},
+    lexical::Bm25,
+    memory::Memory,
+    store::edge::EdgeStore,
+};
+
+/// The service, bound to its sockets and its folder.
+pub struct MemoryService {
+    grpc_addr: SocketAddr,
+    admin_addr: SocketAddr,
+    server: Server,
+    memory: Arc<Memory>,
+}
+
+impl MemoryService {
+    /// Binds with another clock than the machine's, for tests that control time.
+    ///
+    /// # Errors
+    /// If the configuration cannot be served, an address is taken, or the folder cannot be used.
+    pub async fn bind_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<Self, BoxError> {
+        let defaults = config.defaults()?;
+        let listeners = Listeners::bind(config.listen, config.admin_listen).await?;
+        let (grpc_addr, admin_addr) = (listeners.grpc_addr(), listeners.admin_addr());
+        let store = EdgeStore::open(&config.data_dir.join("memory")).await?;
+        let memory = Arc::new(Memory::new(Arc::new(store), clock, Bm25::new()?, defaults));
+        let server = Server::new(Self::NAME, listeners, &config.server)
+            .add_service(grpc::service(memory.clone()));
+        Ok(Self {
+            grpc_addr,
+            admin_addr,
+            server,
+            memory,
+        })
+    }
+}
+
+impl Service for MemoryService {
+    const NAME: &'static str = "memory-service";
+    const SIBLING_KEYS: &'static [&'static str] = &["memory_url", "default_model"];
+    type Args = Args;
+    type Config = Config;
+
+    fn common(args: &Args) -> &CommonArgs {
+        &args.common
+    }
+
+    fn log_filter(config: &Config) -> &str {
+        &config.log
+    }
+
+    async fn bind(config: Config) -> Result<Self, BoxError> {
+        Self::bind_with_clock(config, Arc::new(SystemClock)).await
+    }
+
+    fn grpc_addr(&self) -> SocketAddr {
+        self.grpc_addr
+    }
+
+    fn admin_addr(&self) -> SocketAddr {
+        self.admin_addr
+    }
+
+    async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), BoxError> {
+        let Self {
+            grpc_addr: _,
+            admin_addr: _,
+            server,
+            memory,
+        } = self;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(sweeper::sweep_regularly(memory.clone()));
+        server.readiness().set_ready();
+        let served = server.serve(shutdown).await;
+        tasks.shutdown().await;
+        let closed = memory.close().await;
+        served?;
+        closed?;
+        Ok(())
+    }
+}

@@ -1,0 +1,240 @@
+//! Search: pages of exactly what matches, from candidates that an engine ranks.
+//!
+//! An engine ranks well, but it leaves the order of equal ranks open and answers only a part of a
+//! filter. So candidates are asked for beyond the page, groups of equal rank are put in order of
+//! (namespace, key), filters are checked on the documents, and if a page is not full by then, more
+//! candidates are asked for.
+
+use std::collections::VecDeque;
+
+use service_runtime::Tenant;
+
+use crate::{
+    domain::{Filter, Item, NamespacePrefix, Time, filter::terms::Narrowing},
+    store::{RankOrder, RankQuery, Ranked, Store, StoreError},
+};
+
+/// Candidates beyond the page, so that its last group of equal rank is likely to be whole.
+const MARGIN: usize = 16;
+
+/// How many times more candidates are asked for if those were not enough.
+const GROWTH: usize = 4;
+
+/// Up to this many candidates come with their items at once; of more, only those that are looked
+/// at. It bounds the documents in memory (1 MiB each at most) to some 100 MiB.
+const LOAD_AT_ONCE: usize = 128;
+
+/// What to search for.
+#[derive(Clone, Debug)]
+pub struct Search {
+    /// Where.
+    pub prefix: NamespacePrefix,
+    /// What documents must fulfil.
+    pub filter: Option<Filter>,
+    /// Which are best.
+    pub order: RankOrder,
+    /// Leave out what ranks lower.
+    pub min_score: Option<f64>,
+    /// Skip this many of the best.
+    pub offset: usize,
+    /// Return at most this many; at least 1.
+    pub limit: usize,
+    /// The present time.
+    pub now: Time,
+}
+
+/// An item that was found.
+#[derive(Clone, Debug)]
+pub struct Hit {
+    /// The item.
+    pub item: Item,
+    /// How well it matches, higher is better: the score, or the time of its last update in
+    /// microseconds if there was no query.
+    pub rank: f64,
+}
+
+/// Finds one page, best first, ties in order of (namespace, key).
+///
+/// # Errors
+/// [`StoreError`] if the store fails.
+pub async fn search(
+    store: &dyn Store,
+    tenant: &Tenant,
+    search: &Search,
+) -> Result<Vec<Hit>, StoreError> {
+    let mut window = search
+        .offset
+        .saturating_add(search.limit)
+        .saturating_add(MARGIN);
+    loop {
+        let query = RankQuery {
+            prefix: search.prefix.clone(),
+            narrowing: search
+                .filter
+                .as_ref()
+                .map(Narrowing::of)
+                .unwrap_or_default(),
+            order: search.order.clone(),
+            limit: window,
+            load: window <= LOAD_AT_ONCE,
+            now: search.now,
+        };
+        let mut candidates = store.rank(tenant, query).await?;
+        let all = candidates.len() < window;
+        if !all {
+            drop_incomplete_group(&mut candidates);
+        }
+        let mut page = Page::new(store, tenant, search);
+        let complete = page.fill(candidates.into()).await?;
+        if complete || all {
+            return Ok(page.hits);
+        }
+        window = window.saturating_mul(GROWTH);
+    }
+}
+
+/// Counts the items that fulfil a filter.
+///
+/// # Errors
+/// [`StoreError`] if the store fails.
+pub async fn count(
+    store: &dyn Store,
+    tenant: &Tenant,
+    prefix: &NamespacePrefix,
+    filter: &Filter,
+    now: Time,
+) -> Result<u64, StoreError> {
+    let query = RankQuery {
+        prefix: prefix.clone(),
+        narrowing: Narrowing::of(filter),
+        order: RankOrder::Newest,
+        limit: usize::MAX,
+        load: false,
+        now,
+    };
+    let candidates = store.rank(tenant, query).await?;
+    let mut count = 0;
+    for chunk in candidates.chunks(LOAD_AT_ONCE) {
+        let points = chunk.iter().map(|candidate| candidate.point).collect();
+        for item in store.fetch(tenant, points, now).await?.iter().flatten() {
+            count += u64::from(fulfils(filter, item)?);
+        }
+    }
+    Ok(count)
+}
+
+fn fulfils(filter: &Filter, item: &Item) -> Result<bool, StoreError> {
+    let document = item
+        .value
+        .parse()
+        .map_err(|error| StoreError::Corrupt(format!("the value of {}: {error}", item.id)))?;
+    Ok(filter.matches(&document))
+}
+
+/// Of the last group there may be members that were not asked for.
+fn drop_incomplete_group(candidates: &mut Vec<Ranked>) {
+    if let Some(last) = candidates.last().map(|candidate| candidate.rank) {
+        let whole = candidates.partition_point(|candidate| candidate.rank > last);
+        candidates.truncate(whole);
+    }
+}
+
+/// A page on its way.
+struct Page<'a> {
+    store: &'a dyn Store,
+    tenant: &'a Tenant,
+    search: &'a Search,
+    to_skip: usize,
+    hits: Vec<Hit>,
+}
+
+impl<'a> Page<'a> {
+    fn new(store: &'a dyn Store, tenant: &'a Tenant, search: &'a Search) -> Self {
+        Self {
+            store,
+            tenant,
+            search,
+            to_skip: search.offset,
+            hits: Vec::new(),
+        }
+    }
+
+    /// Fills the page from whole groups of candidates; whether more would not change it.
+    async fn fill(&mut self, mut candidates: VecDeque<Ranked>) -> Result<bool, StoreError> {
+        while let Some(rank) = candidates.front().map(|best| best.rank) {
+            if self.search.min_score.is_some_and(|least| rank < least) {
+                return Ok(true);
+            }
+            #[expect(clippy::float_cmp, reason = "ties are ranks that are the same number")]
+            let size = candidates
+                .iter()
+                .take_while(|candidate| candidate.rank == rank)
+                .count();
+            if self.search.filter.is_none() && size <= self.to_skip {
+                candidates.drain(..size);
+                self.to_skip -= size;
+                continue;
+            }
+            self.load(&mut candidates, size).await?;
+            self.take_group(candidates.drain(..size), rank)?;
+            if self.hits.len() == self.search.limit {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Makes sure that the next `size` candidates have their items, if those are still there.
+    async fn load(&self, candidates: &mut VecDeque<Ranked>, size: usize) -> Result<(), StoreError> {
+        if candidates
+            .iter()
+            .take(size)
+            .all(|candidate| candidate.item.is_some())
+        {
+            return Ok(());
+        }
+        let ahead = size.max(LOAD_AT_ONCE).min(candidates.len());
+        let points = candidates
+            .iter()
+            .take(ahead)
+            .map(|candidate| candidate.point)
+            .collect();
+        let items = self
+            .store
+            .fetch(self.tenant, points, self.search.now)
+            .await?;
+        for (candidate, item) in candidates.iter_mut().zip(items) {
+            candidate.item = item;
+        }
+        Ok(())
+    }
+
+    fn take_group(
+        &mut self,
+        group: impl Iterator<Item = Ranked>,
+        rank: f64,
+    ) -> Result<(), StoreError> {
+        let mut items = Vec::new();
+        for item in group.filter_map(|candidate| candidate.item) {
+            let passes = match &self.search.filter {
+                Some(filter) => fulfils(filter, &item)?,
+                None => true,
+            };
+            if passes {
+                items.push(item);
+            }
+        }
+        items.sort_unstable_by(|one, other| one.id.cmp(&other.id));
+        let skipped = self.to_skip.min(items.len());
+        self.to_skip -= skipped;
+        let room = self.search.limit - self.hits.len();
+        self.hits.extend(
+            items
+                .into_iter()
+                .skip(skipped)
+                .take(room)
+                .map(|item| Hit { item, rank }),
+        );
+        Ok(())
+    }
+}

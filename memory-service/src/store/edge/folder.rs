@@ -1,0 +1,165 @@
+//! The data folder of the engine: who owns it, and in which format it is.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
+
+/// Version of what is stored: raised when older data needs to be converted.
+const FORMAT: &str = "weft-memory-edge 1";
+
+/// Why a data folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// Another process has it.
+    #[error("the data folder `{}` is in use by another process; stop it or give another `--data-dir`", .0.display())]
+    InUse(PathBuf),
+    /// It is of another version of this program.
+    #[error("the data folder `{}` has format `{found}`, but this version reads `{FORMAT}`", .folder.display())]
+    Format {
+        /// The folder.
+        folder: PathBuf,
+        /// Its format.
+        found: String,
+    },
+    /// It holds something else.
+    #[error("the data folder `{}` holds files that are not a memory store's; give another `--data-dir`", .0.display())]
+    Foreign(PathBuf),
+    /// It cannot be read or written.
+    #[error("the data folder `{}` cannot be used: {cause}", .folder.display())]
+    Io {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+}
+
+/// A data folder that belongs to this process for as long as this value lives, also if the
+/// process is killed meanwhile: the lock is the operating system's.
+#[derive(Debug)]
+pub(super) struct Folder {
+    engine: PathBuf,
+    _lock: File,
+}
+
+impl Folder {
+    /// Takes the folder, made if it is not there.
+    ///
+    /// # Errors
+    /// [`FolderError`] names the folder and what to do.
+    pub(super) fn open(folder: &Path) -> Result<Self, FolderError> {
+        let io_error = |cause| FolderError::Io {
+            folder: folder.to_owned(),
+            cause,
+        };
+        let engine = folder.join("engine");
+        fs::create_dir_all(folder).map_err(io_error)?;
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(folder.join("LOCK"))
+            .map_err(io_error)?;
+        lock.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => FolderError::InUse(folder.to_owned()),
+            TryLockError::Error(cause) => io_error(cause),
+        })?;
+        match read_format(folder).map_err(io_error)? {
+            Some(found) if found == FORMAT => {}
+            Some(found) => {
+                return Err(FolderError::Format {
+                    folder: folder.to_owned(),
+                    found,
+                });
+            }
+            None if holds_nothing(folder).map_err(io_error)? => {
+                write_format(folder).map_err(io_error)?;
+            }
+            None => return Err(FolderError::Foreign(folder.to_owned())),
+        }
+        fs::create_dir_all(&engine).map_err(io_error)?;
+        Ok(Self {
+            engine,
+            _lock: lock,
+        })
+    }
+
+    /// Where the engine keeps its files.
+    #[must_use]
+    pub(super) fn engine(&self) -> &Path {
+        &self.engine
+    }
+}
+
+fn read_format(folder: &Path) -> io::Result<Option<String>> {
+    match fs::read_to_string(folder.join("FORMAT")) {
+        Ok(text) => Ok(Some(text.trim().to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Written before the engine's first file, and by renaming: a crash leaves a whole one or none.
+fn write_format(folder: &Path) -> io::Result<()> {
+    let draft = folder.join("FORMAT.new");
+    let mut file = File::create(&draft)?;
+    writeln!(file, "{FORMAT}")?;
+    file.sync_all()?;
+    fs::rename(draft, folder.join("FORMAT"))?;
+    File::open(folder)?.sync_all()
+}
+
+fn holds_nothing(folder: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(folder)? {
+        if !matches!(entry?.file_name().to_str(), Some("LOCK" | "FORMAT.new")) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_belongs_to_one_owner_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Folder::open(folder.path()).unwrap();
+        let error = Folder::open(folder.path()).unwrap_err().to_string();
+        assert!(error.contains(folder.path().to_str().unwrap()), "{error}");
+        drop(first);
+        Folder::open(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn another_format_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("FORMAT"), "weft-memory-edge 999\n").unwrap();
+        let error = Folder::open(folder.path()).unwrap_err().to_string();
+        assert!(
+            error.contains("weft-memory-edge 999") && error.contains(FORMAT),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_folder_with_other_files_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("thesis.tex"), "").unwrap();
+        assert!(matches!(
+            Folder::open(folder.path()),
+            Err(FolderError::Foreign(_))
+        ));
+        assert!(!folder.path().join("FORMAT").exists());
+    }
+
+    #[test]
+    fn a_crash_while_the_folder_was_made_does_no_harm() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("FORMAT.new"), "weft-mem").unwrap();
+        Folder::open(folder.path()).unwrap();
+    }
+}

@@ -1,0 +1,419 @@
+//! The embedded engine: Qdrant Edge in this process, its data in a folder.
+//!
+//! # Layout
+//! - `folder`: the data folder, its lock and its format
+//! - `schema`: fields, indexes and vectors
+//! - `point`: items as points
+//! - `query`: reads
+//! - `plan`: many writes as few operations
+//! - `writer`: the one thread that writes
+//! - `registry`: namespaces and their counts
+
+mod folder;
+mod plan;
+mod point;
+mod query;
+mod registry;
+mod schema;
+mod writer;
+
+use std::{
+    path::Path,
+    sync::{
+        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use futures::FutureExt as _;
+use qdrant_edge::{EdgeShard, OperationError};
+use service_runtime::Tenant;
+use tokio::{
+    sync::{Mutex, Semaphore, mpsc, oneshot},
+    task::{JoinHandle, JoinSet, spawn_blocking},
+    time::MissedTickBehavior,
+};
+
+use self::{
+    folder::{Folder, FolderError},
+    registry::Registry,
+    writer::{Command, Delete, Selection, Writer},
+};
+use super::{Answer, PointId, Put, RankQuery, Ranked, Store, StoreError};
+use crate::domain::{
+    Item, ItemId, NamespaceCount, NamespacePrefix, NamespaceQuery, Precondition, Time, Version,
+};
+
+/// How often what was written is made to survive a loss of power as well. A crash of the process
+/// loses nothing in between: the engine's log is in the operating system's memory by then.
+const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Reads that run at once, for each processor: more would only switch between them.
+const READS_PER_PROCESSOR: usize = 4;
+
+/// Points of one page while the registry is made.
+const SCAN_PAGE: usize = 1000;
+
+/// Why a store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The data folder cannot be used.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The engine cannot be started on it.
+    #[error("the data in `{folder}` cannot be opened: {cause}")]
+    Engine {
+        /// The folder.
+        folder: String,
+        /// Why.
+        cause: StoreError,
+    },
+}
+
+/// Items in Qdrant Edge.
+pub struct EdgeStore {
+    shared: Arc<Shared>,
+    reads: Semaphore,
+    /// Empty once the store is closed.
+    running: Mutex<Option<Running>>,
+    commands: std::sync::Mutex<Option<mpsc::Sender<Command>>>,
+}
+
+/// What is under way while the store is open.
+struct Running {
+    writer: Writer,
+    flusher: JoinSet<()>,
+}
+
+/// What readers and the writer have in common.
+struct Shared {
+    shard: EdgeShard,
+    registry: RwLock<Registry>,
+    /// Whether something was written since the last flush.
+    dirty: AtomicBool,
+    /// Let go of last, after the engine.
+    _folder: Folder,
+}
+
+impl Shared {
+    fn registry(&self) -> RwLockReadGuard<'_, Registry> {
+        self.registry.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn registry_mut(&self) -> RwLockWriteGuard<'_, Registry> {
+        self.registry
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn flush(&self) -> Result<(), StoreError> {
+        if self.dirty.swap(false, Ordering::AcqRel) {
+            self.shard.flush().map_err(|error| {
+                self.dirty.store(true, Ordering::Release);
+                engine_error(error)
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl EdgeStore {
+    /// Opens the store in `folder`, which is made if it is not there, and replays what a crash
+    /// left unfinished. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the folder is in use, of another format, or damaged.
+    pub async fn open(folder: &Path) -> Result<Self, OpenError> {
+        let path = folder.to_owned();
+        let opened = spawn_blocking(move || open(&path)).await;
+        let shared = Arc::new(opened.map_err(|error| OpenError::Engine {
+            folder: folder.display().to_string(),
+            cause: StoreError::Internal(error.to_string()),
+        })??);
+        let writer = Writer::start(shared.clone()).map_err(|error| OpenError::Engine {
+            folder: folder.display().to_string(),
+            cause: StoreError::Unavailable(format!("no thread for writes: {error}")),
+        })?;
+        let commands = std::sync::Mutex::new(Some(writer.commands()));
+        let mut flusher = JoinSet::new();
+        flusher.spawn(flush_regularly(shared.clone()));
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Self {
+            shared,
+            reads: Semaphore::new(processors * READS_PER_PROCESSOR),
+            running: Mutex::new(Some(Running { writer, flusher })),
+            commands,
+        })
+    }
+
+    /// Runs a read on a thread that may block.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let permit = self.reads.acquire().await.map_err(|_| closed())?;
+        let shared = self.shared.clone();
+        let task: JoinHandle<_> = spawn_blocking(move || read(&shared));
+        let answer = task
+            .await
+            .map_err(|error| StoreError::Internal(error.to_string()))?;
+        drop(permit);
+        answer
+    }
+
+    /// Sends a command to the writer and waits for its answer.
+    async fn write<T, E: From<StoreError>>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<T, E>>) -> Command,
+    ) -> Result<T, E> {
+        let commands = self
+            .commands
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let (reply, answer) = oneshot::channel();
+        let sent = match commands {
+            Some(commands) => commands.send(command(reply)).await.is_ok(),
+            None => false,
+        };
+        if !sent {
+            return Err(closed().into());
+        }
+        let lost = || StoreError::Internal("the write ended without an answer".into());
+        answer.await.unwrap_or_else(|_| Err(lost().into()))
+    }
+
+    /// Removes chunk after chunk, so that other writes come in between.
+    async fn purge(&self, selection: Selection, now: Time) -> Result<(u64, u64), StoreError> {
+        let (mut live, mut expired) = (0, 0);
+        loop {
+            let selection = selection.clone();
+            let chunk = self
+                .write(|reply| Command::Purge {
+                    selection,
+                    now,
+                    reply,
+                })
+                .await?;
+            live += chunk.live;
+            expired += chunk.expired;
+            if !chunk.more {
+                return Ok((live, expired));
+            }
+        }
+    }
+}
+
+fn open(path: &Path) -> Result<Shared, OpenError> {
+    let folder = Folder::open(path)?;
+    let engine = || -> Result<_, StoreError> {
+        let shard =
+            EdgeShard::load(folder.engine(), Some(schema::config())).map_err(engine_error)?;
+        schema::create_indexes(&shard)?;
+        let registry = scan(&shard)?;
+        Ok((shard, registry))
+    };
+    let (shard, registry) = engine().map_err(|cause| OpenError::Engine {
+        folder: path.display().to_string(),
+        cause,
+    })?;
+    Ok(Shared {
+        shard,
+        registry: RwLock::new(registry),
+        dirty: AtomicBool::new(true),
+        _folder: folder,
+    })
+}
+
+fn scan(shard: &EdgeShard) -> Result<Registry, StoreError> {
+    let mut registry = Registry::default();
+    let mut from = None;
+    loop {
+        let (heads, next) = query::walk(shard, None, from, SCAN_PAGE)?;
+        for (_, head) in heads {
+            registry.change(&head.tenant, &head.id.namespace, None, Some(&head.version));
+        }
+        match next {
+            Some(next) => from = Some(next),
+            None => return Ok(registry),
+        }
+    }
+}
+
+async fn flush_regularly(shared: Arc<Shared>) {
+    let mut ticks = tokio::time::interval(FLUSH_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if !shared.dirty.load(Ordering::Acquire) {
+            continue;
+        }
+        let shared = shared.clone();
+        let flushed = spawn_blocking(move || shared.flush()).await;
+        if let Ok(Err(error)) = flushed {
+            tracing::error!(%error, "flush failed; what was written since the last one would not survive a loss of power");
+        }
+    }
+}
+
+fn closed() -> StoreError {
+    StoreError::Unavailable("it is closed".into())
+}
+
+/// An error of the engine. Whether a later call may succeed depends on whose fault it is.
+fn engine_error(error: OperationError) -> StoreError {
+    match error {
+        OperationError::ServiceError { .. }
+        | OperationError::FileNotFound { .. }
+        | OperationError::OutOfMemory { .. }
+        | OperationError::OutOfAppendableCapacity { .. }
+        | OperationError::Cancelled { .. }
+        | OperationError::Timeout { .. } => StoreError::Unavailable(error.to_string()),
+        OperationError::InconsistentStorage { .. } => StoreError::Corrupt(error.to_string()),
+        other => StoreError::Internal(other.to_string()),
+    }
+}
+
+impl Store for EdgeStore {
+    fn get<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        id: &'a ItemId,
+        now: Time,
+    ) -> Answer<'a, Option<Item>> {
+        let points = vec![point::point_id(tenant, id)];
+        self.fetch(tenant, points, now)
+            .map(|items| items.map(|mut items| items.pop().flatten()))
+            .boxed()
+    }
+
+    fn put<'a>(&'a self, tenant: &'a Tenant, put: Put) -> Answer<'a, Version, super::WriteError> {
+        let (tenant, put) = (tenant.clone(), Box::new(put));
+        self.write(move |reply| Command::Put { tenant, put, reply })
+            .boxed()
+    }
+
+    fn delete<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        id: ItemId,
+        precondition: Precondition,
+        now: Time,
+    ) -> Answer<'a, (), super::WriteError> {
+        let tenant = tenant.clone();
+        let delete = Delete {
+            id,
+            precondition,
+            now,
+        };
+        self.write(move |reply| Command::Delete {
+            tenant,
+            delete,
+            reply,
+        })
+        .boxed()
+    }
+
+    fn refresh<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        ids: Vec<ItemId>,
+        now: Time,
+    ) -> Answer<'a, Vec<Option<Version>>> {
+        let tenant = tenant.clone();
+        self.write(move |reply| Command::Refresh {
+            tenant,
+            ids,
+            now,
+            reply,
+        })
+        .boxed()
+    }
+
+    fn rank<'a>(&'a self, tenant: &'a Tenant, mut query: RankQuery) -> Answer<'a, Vec<Ranked>> {
+        let tenant = tenant.clone();
+        self.read(move |shared| {
+            // The engine reserves room for as many candidates as it is asked for.
+            let stored = usize::try_from(shared.registry().stored(&tenant)).unwrap_or(usize::MAX);
+            query.limit = query.limit.min(stored.saturating_add(1));
+            query::rank(&shared.shard, &tenant, &query)
+        })
+        .boxed()
+    }
+
+    fn fetch<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        points: Vec<PointId>,
+        now: Time,
+    ) -> Answer<'a, Vec<Option<Item>>> {
+        let tenant = tenant.clone();
+        self.read(move |shared| query::items(&shared.shard, &tenant, &points, now))
+            .boxed()
+    }
+
+    fn count<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        prefix: &'a NamespacePrefix,
+        now: Time,
+    ) -> Answer<'a, u64> {
+        std::future::ready(Ok(self.shared.registry().count(tenant, prefix, now))).boxed()
+    }
+
+    fn namespaces<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        query: NamespaceQuery,
+        now: Time,
+    ) -> Answer<'a, Vec<NamespaceCount>> {
+        let tenant = tenant.clone();
+        self.read(move |shared| Ok(shared.registry().namespaces(&tenant, &query, now)))
+            .boxed()
+    }
+
+    fn delete_under<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        prefix: NamespacePrefix,
+        now: Time,
+    ) -> Answer<'a, u64> {
+        let purge = self.purge(Selection::Under(tenant.clone(), prefix), now);
+        purge.map(|purged| purged.map(|(live, _)| live)).boxed()
+    }
+
+    fn sweep(&self, now: Time) -> Answer<'_, u64> {
+        let purge = self.purge(Selection::Expired, now);
+        purge
+            .map(|purged| purged.map(|(_, expired)| expired))
+            .boxed()
+    }
+
+    fn close(&self) -> Answer<'_, ()> {
+        async {
+            let Some(Running {
+                writer,
+                mut flusher,
+            }) = self.running.lock().await.take()
+            else {
+                return Ok(());
+            };
+            self.commands
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take();
+            flusher.shutdown().await;
+            let shared = self.shared.clone();
+            let finished = spawn_blocking(move || {
+                writer.finish();
+                shared.flush()
+            });
+            self.reads.close();
+            finished
+                .await
+                .map_err(|error| StoreError::Internal(error.to_string()))?
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,248 @@
+//! Reads of the engine: candidates, items, and what writes need to know.
+
+use std::collections::HashMap;
+
+use qdrant_edge::{
+    AnyVariants, Condition, Direction, EdgeShard, FieldCondition, Filter, IdfCorpusParams,
+    IdfParams, Match, NamedQuery, OrderBy, OrderByInterface, OrderValue, PointId as EngineId,
+    QueryEnum, QueryRequestBuilder, Range, RangeInterface, Record, RetrieveRequestBuilder,
+    ScoringQuery, ScrollRequestBuilder, SearchParams, SparseVector, ValueVariants, VectorInternal,
+    WithPayloadInterface, external::ordered_float::OrderedFloat,
+};
+use service_runtime::Tenant;
+
+use super::{
+    engine_error,
+    point::{Head, scope, without_value},
+    schema::{EXPIRE_TIME, SCOPES, TENANT, TERMS, UPDATE_TIME, WORDS, field},
+};
+use crate::{
+    domain::{Item, NamespacePrefix, Time, filter::terms::Term},
+    lexical::WordVector,
+    store::{PointId, RankOrder, RankQuery, Ranked, StoreError},
+};
+
+/// Everything under a prefix that has not expired.
+pub(super) fn live_under(tenant: &Tenant, prefix: &NamespacePrefix, now: Time) -> Filter {
+    let within = match scope(tenant, prefix) {
+        Some(scope) => is(SCOPES, scope),
+        None => is(TENANT, tenant.to_string()),
+    };
+    Filter {
+        must: Some(vec![within]),
+        must_not: Some(vec![expired(now)]),
+        ..Filter::default()
+    }
+}
+
+/// Everything under a prefix, expired or not.
+pub(super) fn stored_under(tenant: &Tenant, prefix: &NamespacePrefix) -> Filter {
+    Filter {
+        must_not: None,
+        ..live_under(tenant, prefix, Time::from_micros(0))
+    }
+}
+
+/// What has expired. Times are whole numbers far below 2^53, which the engine's floats hold exactly.
+pub(super) fn expired(now: Time) -> Condition {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "microseconds stay below 2^53 until 2255"
+    )]
+    let now = OrderedFloat(now.micros() as f64);
+    let range = Range {
+        lte: Some(now),
+        lt: None,
+        gt: None,
+        gte: None,
+    };
+    let mut condition = FieldCondition::new_range(field(EXPIRE_TIME), range);
+    condition.range = Some(RangeInterface::Float(range));
+    Condition::Field(condition)
+}
+
+fn is(name: &'static str, value: String) -> Condition {
+    let value = Match::new_value(ValueVariants::String(value));
+    Condition::Field(FieldCondition::new_match(field(name), value))
+}
+
+fn has_one_of(terms: &[Term]) -> Condition {
+    let any = AnyVariants::Integers(terms.iter().copied().collect());
+    Condition::Field(FieldCondition::new_match(field(TERMS), Match::new_any(any)))
+}
+
+/// The best candidates, best first.
+pub(super) fn rank(
+    shard: &EdgeShard,
+    tenant: &Tenant,
+    query: &RankQuery,
+) -> Result<Vec<Ranked>, StoreError> {
+    let scope = live_under(tenant, &query.prefix, query.now);
+    let mut filter = scope.clone();
+    let clauses = query
+        .narrowing
+        .clauses
+        .iter()
+        .map(|clause| has_one_of(clause));
+    filter.must.get_or_insert_default().extend(clauses);
+    match &query.order {
+        RankOrder::Newest => newest(shard, tenant, filter, query),
+        RankOrder::Words(words) => by_words(shard, tenant, words, scope, filter, query),
+    }
+}
+
+fn newest(
+    shard: &EdgeShard,
+    tenant: &Tenant,
+    filter: Filter,
+    query: &RankQuery,
+) -> Result<Vec<Ranked>, StoreError> {
+    let order = OrderBy {
+        key: field(UPDATE_TIME),
+        direction: Some(Direction::Desc),
+        start_from: None,
+    };
+    let request = ScrollRequestBuilder::new()
+        .limit(query.limit)
+        .filter(filter)
+        .with_payload(WithPayloadInterface::Bool(query.load))
+        .order_by(OrderByInterface::Struct(order));
+    let (records, _) = shard.scroll(request.build()).map_err(engine_error)?;
+    let candidates = records.into_iter().map(|record| {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "microseconds stay below 2^53 until 2255"
+        )]
+        let rank = match record.order_value {
+            Some(OrderValue::Int(micros)) => micros as f64,
+            Some(OrderValue::Float(value)) => value,
+            None => 0.0,
+        };
+        ranked(tenant, record.id, rank, record.payload)
+    });
+    candidates.collect()
+}
+
+fn by_words(
+    shard: &EdgeShard,
+    tenant: &Tenant,
+    words: &WordVector,
+    scope: Filter,
+    filter: Filter,
+    query: &RankQuery,
+) -> Result<Vec<Ranked>, StoreError> {
+    let WordVector { words, weights } = words.clone();
+    let vector = VectorInternal::Sparse(SparseVector {
+        indices: words,
+        values: weights,
+    });
+    let nearest = QueryEnum::Nearest(NamedQuery {
+        query: vector,
+        using: Some(WORDS.into()),
+    });
+    let params = SearchParams {
+        idf: Some(IdfParams::Corpus(IdfCorpusParams { corpus: scope })),
+        ..SearchParams::default()
+    };
+    let request = QueryRequestBuilder::new(query.limit)
+        .query(ScoringQuery::Vector(nearest))
+        .filter(filter)
+        .params(params)
+        .with_payload(WithPayloadInterface::Bool(query.load));
+    let points = shard.query(request.build()).map_err(engine_error)?;
+    let candidates = points
+        .into_iter()
+        .map(|point| ranked(tenant, point.id, f64::from(point.score), point.payload));
+    candidates.collect()
+}
+
+fn ranked(
+    tenant: &Tenant,
+    id: EngineId,
+    rank: f64,
+    payload: Option<qdrant_edge::Payload>,
+) -> Result<Ranked, StoreError> {
+    let item = payload.map(Head::decode_item).transpose()?;
+    let item = item.and_then(|(owner, item)| (owner == *tenant).then_some(item));
+    Ok(Ranked {
+        point: own_id(id)?,
+        rank,
+        item,
+    })
+}
+
+fn own_id(id: EngineId) -> Result<PointId, StoreError> {
+    match id {
+        EngineId::Uuid(uuid) => Ok(PointId(uuid)),
+        EngineId::NumId(number) => Err(StoreError::Corrupt(format!("a point numbered {number}"))),
+    }
+}
+
+/// The items of these points, without those of other tenants and those that have expired.
+pub(super) fn items(
+    shard: &EdgeShard,
+    tenant: &Tenant,
+    points: &[PointId],
+    now: Time,
+) -> Result<Vec<Option<Item>>, StoreError> {
+    let records = retrieve(shard, points, WithPayloadInterface::Bool(true))?;
+    let mut items = HashMap::new();
+    for record in records {
+        let Some(payload) = record.payload else {
+            continue;
+        };
+        let (owner, item) = Head::decode_item(payload)?;
+        if owner == *tenant && item.version.is_live(now) {
+            items.insert(own_id(record.id)?, item);
+        }
+    }
+    Ok(points.iter().map(|point| items.remove(point)).collect())
+}
+
+/// What writes need to know of these points; those that are not there are left out.
+pub(super) fn heads(
+    shard: &EdgeShard,
+    points: &[PointId],
+) -> Result<HashMap<PointId, Result<Head, StoreError>>, StoreError> {
+    let records = retrieve(shard, points, without_value())?;
+    let head = |record: Record| {
+        let head = Head::decode(&mut record.payload.unwrap_or_default());
+        Ok((own_id(record.id)?, head))
+    };
+    records.into_iter().map(head).collect()
+}
+
+fn retrieve(
+    shard: &EdgeShard,
+    points: &[PointId],
+    fields: WithPayloadInterface,
+) -> Result<Vec<Record>, StoreError> {
+    let ids = points.iter().map(|point| EngineId::Uuid(point.0)).collect();
+    let request = RetrieveRequestBuilder::new(ids).with_payload(fields);
+    shard.retrieve(request.build()).map_err(engine_error)
+}
+
+/// One page of a walk over all points that fulfil `filter`, and where the next page starts.
+pub(super) fn walk(
+    shard: &EdgeShard,
+    filter: Option<Filter>,
+    from: Option<EngineId>,
+    limit: usize,
+) -> Result<(Vec<(EngineId, Head)>, Option<EngineId>), StoreError> {
+    let mut request = ScrollRequestBuilder::new()
+        .limit(limit)
+        .with_payload(without_value());
+    if let Some(filter) = filter {
+        request = request.filter(filter);
+    }
+    if let Some(from) = from {
+        request = request.offset(from);
+    }
+    let (records, next) = shard.scroll(request.build()).map_err(engine_error)?;
+    let mut heads = Vec::with_capacity(records.len());
+    for record in records {
+        let mut payload = record.payload.unwrap_or_default();
+        heads.push((record.id, Head::decode(&mut payload)?));
+    }
+    Ok((heads, next))
+}

@@ -1,0 +1,333 @@
+//! The one thread that writes: what makes "read, check, write" atomic, and many puts one
+//! operation of the engine.
+//!
+//! It takes whatever is waiting, up to a bound, and never waits for more.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::atomic::Ordering,
+    thread::{self, JoinHandle},
+};
+
+use service_runtime::Tenant;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    Shared, engine_error,
+    plan::{Plan, delete_points},
+    point::point_id,
+    query,
+};
+use crate::{
+    domain::{ItemId, NamespacePrefix, Precondition, Time, Version},
+    store::{PointId, Put, StoreError, WriteError},
+};
+
+/// Writes that may wait. More callers than that wait for a place in the queue, within their
+/// deadlines.
+const QUEUE: usize = 1024;
+
+/// Most writes of one operation: enough to make the cost of an operation disappear.
+const BATCH_WRITES: usize = 256;
+
+/// Most bytes of documents in one operation, so that a batch of large ones does not hold up small
+/// ones for long.
+const BATCH_BYTES: usize = 4 << 20;
+
+/// Most items that a purge removes before other writes have their turn.
+const PURGE_CHUNK: usize = 512;
+
+/// What the writer is asked to do, and whom it tells.
+pub(super) enum Command {
+    Put {
+        tenant: Tenant,
+        put: Box<Put>,
+        reply: Reply<Version, WriteError>,
+    },
+    Delete {
+        tenant: Tenant,
+        delete: Delete,
+        reply: Reply<(), WriteError>,
+    },
+    Refresh {
+        tenant: Tenant,
+        ids: Vec<ItemId>,
+        now: Time,
+        reply: Reply<Vec<Option<Version>>>,
+    },
+    Purge {
+        selection: Selection,
+        now: Time,
+        reply: Reply<Purged>,
+    },
+}
+
+type Reply<T, E = StoreError> = oneshot::Sender<Result<T, E>>;
+
+/// A delete of one item.
+pub(super) struct Delete {
+    pub(super) id: ItemId,
+    pub(super) precondition: Precondition,
+    pub(super) now: Time,
+}
+
+/// What a purge removes.
+#[derive(Clone)]
+pub(super) enum Selection {
+    /// What has expired, of all tenants.
+    Expired,
+    /// Everything under a prefix.
+    Under(Tenant, NamespacePrefix),
+}
+
+/// What one chunk of a purge removed.
+pub(super) struct Purged {
+    /// Items that had not expired.
+    pub(super) live: u64,
+    /// Items that had.
+    pub(super) expired: u64,
+    /// Whether there may be more.
+    pub(super) more: bool,
+}
+
+/// The writer's thread and the way to it.
+pub(super) struct Writer {
+    commands: mpsc::Sender<Command>,
+    thread: JoinHandle<()>,
+}
+
+impl Writer {
+    /// Starts the thread. It ends when the sender is dropped and everything sent has been done.
+    pub(super) fn start(shared: std::sync::Arc<Shared>) -> std::io::Result<Self> {
+        let (commands, mut queue) = mpsc::channel(QUEUE);
+        let thread = thread::Builder::new()
+            .name("memory-writer".into())
+            .spawn(move || {
+                while let Some(first) = queue.blocking_recv() {
+                    run(&shared, first, &mut queue);
+                }
+            })?;
+        Ok(Self { commands, thread })
+    }
+
+    pub(super) fn commands(&self) -> mpsc::Sender<Command> {
+        self.commands.clone()
+    }
+
+    /// Waits until everything sent has been done. Blocks.
+    pub(super) fn finish(self) {
+        drop(self.commands);
+        // A panic of the thread has been logged by the panic hook.
+        let _ = self.thread.join();
+    }
+}
+
+fn run(shared: &Shared, first: Command, queue: &mut mpsc::Receiver<Command>) {
+    let mut writes = Vec::new();
+    let mut bytes = 0;
+    let mut next = Some(first);
+    while let Some(command) = next {
+        if let Command::Purge {
+            selection,
+            now,
+            reply,
+        } = command
+        {
+            write(shared, std::mem::take(&mut writes));
+            let _ = reply.send(purge(shared, &selection, now));
+            return;
+        }
+        bytes += match &command {
+            Command::Put { put, .. } => put.value.text().len(),
+            Command::Delete { .. } | Command::Refresh { .. } | Command::Purge { .. } => 0,
+        };
+        writes.push(command);
+        let full = writes.len() >= BATCH_WRITES || bytes >= BATCH_BYTES;
+        next = if full { None } else { queue.try_recv().ok() };
+    }
+    write(shared, writes);
+}
+
+/// Decides and does a batch of writes, then answers them. Callers have gone if nobody takes the answer.
+fn write(shared: &Shared, commands: Vec<Command>) {
+    let mut plan = match load(shared, &commands) {
+        Ok(plan) => plan,
+        Err(error) => {
+            return commands
+                .into_iter()
+                .for_each(|command| fail(command, &error));
+        }
+    };
+    let answers: Vec<_> = commands
+        .into_iter()
+        .map(|command| decide(&mut plan, command))
+        .collect();
+    let outcome = catch_unwind(AssertUnwindSafe(|| apply(shared, &plan))).unwrap_or_else(|_| {
+        Err(StoreError::Internal(
+            "the engine panicked in a write".into(),
+        ))
+    });
+    match &outcome {
+        Ok(()) => {
+            let mut registry = shared.registry_mut();
+            for change in plan.changes() {
+                let namespace = &change.id.namespace;
+                registry.change(change.tenant, namespace, change.before, change.after);
+            }
+        }
+        Err(error) => {
+            tracing::error!(%error, "a write failed");
+            if let Err(error) = reconcile(shared, &plan) {
+                tracing::error!(%error, "counts of namespaces may be wrong until the next start");
+            }
+        }
+    }
+    for answer in answers {
+        answer(outcome.clone());
+    }
+}
+
+/// An answer that waits for the outcome of its batch.
+type Pending = Box<dyn FnOnce(Result<(), StoreError>)>;
+
+fn decide(plan: &mut Plan, command: Command) -> Pending {
+    match command {
+        Command::Put { tenant, put, reply } => {
+            let decision = plan.put(point_id(&tenant, &put.id), *put);
+            pending(reply, decision)
+        }
+        Command::Delete {
+            tenant,
+            delete:
+                Delete {
+                    id,
+                    precondition,
+                    now,
+                },
+            reply,
+        } => pending(
+            reply,
+            plan.delete(point_id(&tenant, &id), &precondition, now),
+        ),
+        Command::Refresh {
+            tenant,
+            ids,
+            now,
+            reply,
+        } => {
+            let refreshed = ids
+                .iter()
+                .map(|id| plan.refresh(point_id(&tenant, id), now));
+            pending(reply, refreshed.collect())
+        }
+        // Purges are not part of batches; without an answer, its caller sees a broken store.
+        Command::Purge { .. } => Box::new(|_| ()),
+    }
+}
+
+fn pending<T: 'static, E: From<StoreError> + 'static>(
+    reply: Reply<T, E>,
+    decision: Result<T, E>,
+) -> Pending {
+    Box::new(move |outcome| {
+        let _ = reply.send(match (decision, outcome) {
+            (Ok(value), Ok(())) => Ok(value),
+            (Ok(_), Err(error)) => Err(error.into()),
+            (Err(error), _) => Err(error),
+        });
+    })
+}
+
+fn fail(command: Command, error: &StoreError) {
+    match command {
+        Command::Put { reply, .. } => drop(reply.send(Err(error.clone().into()))),
+        Command::Delete { reply, .. } => drop(reply.send(Err(error.clone().into()))),
+        Command::Refresh { reply, .. } => drop(reply.send(Err(error.clone()))),
+        Command::Purge { reply, .. } => drop(reply.send(Err(error.clone()))),
+    }
+}
+
+/// A plan that knows what is stored of every item that the commands name.
+fn load(shared: &Shared, commands: &[Command]) -> Result<Plan, StoreError> {
+    let named: Vec<(PointId, &Tenant, &ItemId)> = commands
+        .iter()
+        .flat_map(|command| {
+            let (tenant, ids) = match command {
+                Command::Put { tenant, put, .. } => (tenant, std::slice::from_ref(&put.id)),
+                Command::Delete { tenant, delete, .. } => {
+                    (tenant, std::slice::from_ref(&delete.id))
+                }
+                Command::Refresh { tenant, ids, .. } => (tenant, ids.as_slice()),
+                Command::Purge {
+                    selection: _,
+                    now: _,
+                    reply: _,
+                } => return Vec::new(),
+            };
+            ids.iter()
+                .map(|id| (point_id(tenant, id), tenant, id))
+                .collect()
+        })
+        .collect();
+    let points: Vec<_> = named.iter().map(|(point, ..)| *point).collect();
+    let heads = query::heads(&shared.shard, &points)?;
+    let mut plan = Plan::default();
+    for (point, tenant, id) in named {
+        plan.admit(point, tenant, id, heads.get(&point));
+    }
+    Ok(plan)
+}
+
+fn apply(shared: &Shared, plan: &Plan) -> Result<(), StoreError> {
+    for operation in plan.operations() {
+        shared.dirty.store(true, Ordering::Release);
+        shared.shard.update(operation).map_err(engine_error)?;
+    }
+    Ok(())
+}
+
+/// Brings the registry in line with what a failed write left behind.
+fn reconcile(shared: &Shared, plan: &Plan) -> Result<(), StoreError> {
+    let points: Vec<_> = plan.points().into_iter().collect();
+    let heads = query::heads(&shared.shard, &points)?;
+    let mut registry = shared.registry_mut();
+    for change in plan.changes() {
+        let found = match heads.get(&change.point) {
+            Some(head) => Some(&head.as_ref().map_err(Clone::clone)?.version),
+            None => None,
+        };
+        registry.change(change.tenant, &change.id.namespace, change.before, found);
+    }
+    Ok(())
+}
+
+fn purge(shared: &Shared, selection: &Selection, now: Time) -> Result<Purged, StoreError> {
+    let filter = match selection {
+        Selection::Expired => qdrant_edge::Filter::new_must(query::expired(now)),
+        Selection::Under(tenant, prefix) => query::stored_under(tenant, prefix),
+    };
+    let (found, next) = query::walk(&shared.shard, Some(filter), None, PURGE_CHUNK)?;
+    let live = found
+        .iter()
+        .filter(|(_, head)| head.version.is_live(now))
+        .count() as u64;
+    let purged = Purged {
+        live,
+        expired: found.len() as u64 - live,
+        more: next.is_some(),
+    };
+    if found.is_empty() {
+        return Ok(purged);
+    }
+    shared.dirty.store(true, Ordering::Release);
+    let ids = found.iter().map(|(id, _)| *id).collect();
+    shared
+        .shard
+        .update(delete_points(ids))
+        .map_err(engine_error)?;
+    let mut registry = shared.registry_mut();
+    for (_, head) in &found {
+        registry.change(&head.tenant, &head.id.namespace, Some(&head.version), None);
+    }
+    Ok(purged)
+}

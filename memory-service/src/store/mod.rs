@@ -1,0 +1,190 @@
+//! Where items are kept: one trait, whose promises one suite of tests checks.
+//!
+//! Every method but those of maintenance takes the tenant, so that no call can see another
+//! tenant's items. The present time comes in with every call; an item that has expired by then is
+//! not there for anything.
+//!
+//! # Layout
+//! - [`edge`]: the embedded engine, Qdrant Edge, in this process
+
+pub mod edge;
+
+use futures::future::BoxFuture;
+use service_runtime::Tenant;
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        Conflict, Document, Etag, Indexing, Item, ItemId, NamespaceCount, NamespacePrefix,
+        NamespaceQuery, Precondition, Time, Ttl, Version,
+        filter::terms::{Narrowing, Term},
+    },
+    lexical::WordVector,
+};
+
+/// What a store answers with, sooner or later.
+pub type Answer<'a, T, E = StoreError> = BoxFuture<'a, Result<T, E>>;
+
+/// A place to keep items in.
+///
+/// A write is acknowledged only after a crash of the process cannot lose it any more, and is seen by every read that
+/// starts after that. Writes to one item happen one after the other, each deciding on the outcome
+/// of the one before.
+pub trait Store: Send + Sync + 'static {
+    /// The item of this name.
+    fn get<'a>(&'a self, tenant: &'a Tenant, id: &'a ItemId, now: Time)
+    -> Answer<'a, Option<Item>>;
+
+    /// Creates or replaces an item, if its precondition holds.
+    fn put<'a>(&'a self, tenant: &'a Tenant, put: Put) -> Answer<'a, Version, WriteError>;
+
+    /// Removes an item, if the precondition holds. It may be absent.
+    fn delete<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        id: ItemId,
+        precondition: Precondition,
+        now: Time,
+    ) -> Answer<'a, (), WriteError>;
+
+    /// Restarts the lifetimes of items; answers with the new version of each that is there and
+    /// has a lifetime.
+    fn refresh<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        ids: Vec<ItemId>,
+        now: Time,
+    ) -> Answer<'a, Vec<Option<Version>>>;
+
+    /// The best candidates of a search, best first; those of equal rank in any order. Fewer than
+    /// asked for only if there are no more.
+    fn rank<'a>(&'a self, tenant: &'a Tenant, query: RankQuery) -> Answer<'a, Vec<Ranked>>;
+
+    /// The items of candidates; `None` for those that have gone since.
+    fn fetch<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        points: Vec<PointId>,
+        now: Time,
+    ) -> Answer<'a, Vec<Option<Item>>>;
+
+    /// How many items there are under a prefix, exactly.
+    fn count<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        prefix: &'a NamespacePrefix,
+        now: Time,
+    ) -> Answer<'a, u64>;
+
+    /// The namespaces that hold items, with exact counts.
+    fn namespaces<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        query: NamespaceQuery,
+        now: Time,
+    ) -> Answer<'a, Vec<NamespaceCount>>;
+
+    /// Removes every item under a prefix; answers with how many there were.
+    fn delete_under<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        prefix: NamespacePrefix,
+        now: Time,
+    ) -> Answer<'a, u64>;
+
+    /// Maintenance: removes what has expired, of all tenants; answers with how many items.
+    fn sweep(&self, now: Time) -> Answer<'_, u64>;
+
+    /// Maintenance: finishes the writes under way, makes everything durable and lets go of it.
+    /// Calls after that fail.
+    fn close(&self) -> Answer<'_, ()>;
+}
+
+/// A write of one item.
+#[derive(Clone, Debug)]
+pub struct Put {
+    /// Its name.
+    pub id: ItemId,
+    /// Its document.
+    pub value: Document,
+    /// What filters find it by, [`of_document`](crate::domain::filter::terms::of_document).
+    pub terms: Vec<Term>,
+    /// What the caller said about indexing; recorded, so that an index can be made anew.
+    pub indexing: Indexing,
+    /// What lexical queries find it by; `None` for nothing.
+    pub words: Option<WordVector>,
+    /// How long it lives from `now` on; `None` for ever.
+    pub ttl: Option<Ttl>,
+    /// What must hold for the write to happen.
+    pub precondition: Precondition,
+    /// The version it makes.
+    pub etag: Etag,
+    /// The present time.
+    pub now: Time,
+}
+
+/// Names a stored item as an engine does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PointId(pub Uuid);
+
+/// Which candidates to look for.
+#[derive(Clone, Debug)]
+pub struct RankQuery {
+    /// Where. For [`RankOrder::Words`] also what the statistics of words are taken over.
+    pub prefix: NamespacePrefix,
+    /// What candidates have in common; the caller checks the rest.
+    pub narrowing: Narrowing,
+    /// Which are best.
+    pub order: RankOrder,
+    /// How many.
+    pub limit: usize,
+    /// Whether to answer with the items as well.
+    pub load: bool,
+    /// The present time.
+    pub now: Time,
+}
+
+/// Which candidates are best.
+#[derive(Clone, Debug)]
+pub enum RankOrder {
+    /// Those that were updated last; the rank is that time in microseconds.
+    Newest,
+    /// Those that share the words of a query, by BM25 score; others are no candidates at all.
+    Words(WordVector),
+}
+
+/// A candidate.
+#[derive(Clone, Debug)]
+pub struct Ranked {
+    /// Which item it is.
+    pub point: PointId,
+    /// Higher is better.
+    pub rank: f64,
+    /// The item, if it was asked for and is still there.
+    pub item: Option<Item>,
+}
+
+/// Why a write did not happen, or is not known to have happened.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WriteError {
+    /// Its precondition does not hold.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a store cannot answer. The texts are for operators, not for callers.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The store is closed, or what it is built on fails. Later calls may succeed.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+    /// What was stored cannot be read back.
+    #[error("stored data is corrupt: {0}")]
+    Corrupt(String),
+    /// The store was used wrongly or broke down: a bug.
+    #[error("the store broke down: {0}")]
+    Internal(String),
+}
