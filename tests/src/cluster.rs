@@ -1,0 +1,235 @@
+//! Both services wired together, with a data folder that outlives them.
+
+use std::{fs, path::PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use tempfile::TempDir;
+use tonic::transport::Channel;
+use weft_proto::{
+    memory::v1::memory_service_client::MemoryServiceClient,
+    workflow::v1::{
+        thread_service_client::ThreadServiceClient, workflow_service_client::WorkflowServiceClient,
+    },
+};
+
+use crate::{
+    Process, health, port,
+    process::{Launch, tail},
+};
+
+/// memory-service's binary.
+pub const MEMORY: &str = "memory-service";
+/// workflow-service's binary.
+pub const WORKFLOW: &str = "workflow-service";
+
+/// Both services, each running or not, over one data folder.
+///
+/// A test ends with [`Cluster::finish`]. One that is dropped before belongs to a test that failed:
+/// it shows the services' logs.
+#[derive(Debug)]
+pub struct Cluster {
+    folder: TempDir,
+    memory_port: u16,
+    memory_url: String,
+    variables: Vec<(String, String)>,
+    memory: Option<Process>,
+    workflow: Option<Process>,
+    finished: bool,
+}
+
+impl Cluster {
+    /// A cluster of which nothing runs yet.
+    ///
+    /// # Errors
+    /// If there is no room for its folder.
+    pub fn new() -> Result<Self> {
+        // A killed memory-service comes back where workflow-service looks for it.
+        let memory_port = port::reserve()?;
+        Ok(Self {
+            folder: TempDir::with_prefix("weft-")?,
+            memory_port,
+            memory_url: format!("http://127.0.0.1:{memory_port}"),
+            variables: Vec::new(),
+            memory: None,
+            workflow: None,
+            finished: false,
+        })
+    }
+
+    /// A cluster of which both services run and are ready.
+    ///
+    /// # Errors
+    /// If either does not start.
+    pub async fn start() -> Result<Self> {
+        let mut cluster = Self::new()?;
+        cluster.start_memory().await?;
+        cluster.start_workflow().await?;
+        Ok(cluster)
+    }
+
+    /// Sets a variable of services that start from now on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.variables.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Lets a workflow-service that starts from now on find memory-service at `url`.
+    pub fn reach_memory_at(&mut self, url: &str) {
+        url.clone_into(&mut self.memory_url);
+    }
+
+    /// How memory-service is started.
+    #[must_use]
+    pub fn memory_launch(&self) -> Launch {
+        self.launch(MEMORY)
+            .flag("--listen", format!("127.0.0.1:{}", self.memory_port))
+    }
+
+    /// How workflow-service is started.
+    #[must_use]
+    pub fn workflow_launch(&self) -> Launch {
+        self.launch(WORKFLOW)
+            .flag("--listen", "127.0.0.1:0")
+            .flag("--memory-url", &self.memory_url)
+    }
+
+    fn launch(&self, binary: &'static str) -> Launch {
+        let launch = Launch::isolated(binary, &self.log(binary))
+            .flag("--admin-listen", "127.0.0.1:0")
+            .flag("--data-dir", self.folder.path().join(binary));
+        self.variables
+            .iter()
+            .fold(launch, |launch, (name, value)| launch.variable(name, value))
+    }
+
+    /// Starts memory-service and waits until it is ready; also again, on the same port.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub async fn start_memory(&mut self) -> Result<()> {
+        let service = Process::start(&self.memory_launch()).await?;
+        health::ready(service.channel()?).await?;
+        self.memory = Some(service);
+        Ok(())
+    }
+
+    /// Starts workflow-service and waits until it is ready; also again, on another port.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub async fn start_workflow(&mut self) -> Result<()> {
+        let service = Process::start(&self.workflow_launch()).await?;
+        health::ready(service.channel()?).await?;
+        self.workflow = Some(service);
+        Ok(())
+    }
+
+    /// The running memory-service.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn memory(&self) -> Result<&Process> {
+        self.memory.as_ref().context("memory-service does not run")
+    }
+
+    /// The running workflow-service.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn workflow(&self) -> Result<&Process> {
+        self.workflow
+            .as_ref()
+            .context("workflow-service does not run")
+    }
+
+    /// Takes memory-service out of the cluster, to end it.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn take_memory(&mut self) -> Result<Process> {
+        self.memory.take().context("memory-service does not run")
+    }
+
+    /// Takes workflow-service out of the cluster, to end it.
+    ///
+    /// # Errors
+    /// If it does not run.
+    pub fn take_workflow(&mut self) -> Result<Process> {
+        self.workflow
+            .take()
+            .context("workflow-service does not run")
+    }
+
+    /// A client of `MemoryService`.
+    ///
+    /// # Errors
+    /// If memory-service does not run.
+    pub fn memory_client(&self) -> Result<MemoryServiceClient<Channel>> {
+        Ok(MemoryServiceClient::new(self.memory()?.channel()?))
+    }
+
+    /// A client of `WorkflowService`.
+    ///
+    /// # Errors
+    /// If workflow-service does not run.
+    pub fn workflow_client(&self) -> Result<WorkflowServiceClient<Channel>> {
+        Ok(WorkflowServiceClient::new(self.workflow()?.channel()?))
+    }
+
+    /// A client of `ThreadService`.
+    ///
+    /// # Errors
+    /// If workflow-service does not run.
+    pub fn thread_client(&self) -> Result<ThreadServiceClient<Channel>> {
+        Ok(ThreadServiceClient::new(self.workflow()?.channel()?))
+    }
+
+    /// The folder of the cluster.
+    #[must_use]
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    /// Ends what still runs, in good order.
+    ///
+    /// # Errors
+    /// If a service does not end with success, or logged an error in its life.
+    pub async fn finish(mut self) -> Result<()> {
+        for service in [self.workflow.take(), self.memory.take()]
+            .into_iter()
+            .flatten()
+        {
+            service.terminate().await?;
+        }
+        for binary in [MEMORY, WORKFLOW] {
+            let log = fs::read_to_string(self.log(binary)).unwrap_or_default();
+            let is_error = |line: &&str| line.contains(r#""level":"ERROR""#);
+            let errors: Vec<&str> = log.lines().filter(is_error).collect();
+            ensure!(
+                errors.is_empty(),
+                "{binary} logged errors:\n{}",
+                errors.join("\n")
+            );
+        }
+        self.finished = true;
+        Ok(())
+    }
+
+    fn log(&self, binary: &str) -> PathBuf {
+        self.folder.path().join(format!("{binary}.log"))
+    }
+}
+
+impl Drop for Cluster {
+    #[expect(
+        clippy::print_stderr,
+        reason = "the logs of a failed test belong to its output"
+    )]
+    fn drop(&mut self) {
+        if self.finished {
+            return;
+        }
+        for binary in [MEMORY, WORKFLOW] {
+            eprintln!("--- {binary} ---\n{}", tail(&self.log(binary)));
+        }
+    }
+}

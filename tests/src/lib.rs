@@ -1,0 +1,41 @@
+//! Both services as a user gets them: real binaries, started by `make run`, `make demo` and the
+//! end-to-end tests, reached over gRPC and the command line, ended by signals. Nothing here looks
+//! into a service: what cannot be seen from outside is not a promise.
+//!
+//! The binaries are not built from here; `make` and CI build them first.
+//!
+//! # Layout
+//! - [`wait`]: every wait has a bound
+//! - [`binary`]: where the executables are
+//! - [`port`]: ports that stay ours while a service is down
+//! - [`process`]: one running service, from its first line to its exit
+//! - [`health`]: waiting for a service to be ready
+//! - [`cluster`]: both services wired together, with a data folder that outlives them
+//! - [`gate`]: a proxy before memory-service that counts calls and holds them back
+//! - [`payload`]: JSON in and out of the API
+//! - [`conversation`]: what is said to `chat`, and the reference conversation
+//! - [`events`]: the events of a run, as a stream with bounded waits
+//! - [`refusal`]: what a call was refused with
+//! - [`grpcurl`]: the command line client
+//! - `bin/run.rs`, `bin/demo.rs`: `make run`, `make demo`
+//! - `e2e/`: the tests, a file per topic
+
+pub mod binary;
+pub mod cluster;
+pub mod conversation;
+pub mod events;
+pub mod gate;
+pub mod grpcurl;
+pub mod health;
+pub mod payload;
+pub mod port;
+pub mod process;
+pub mod refusal;
+pub mod wait;
+
+pub use cluster::Cluster;
+pub use conversation::chat;
+pub use events::Events;
+pub use process::Process;
+pub use refusal::Refusal;
+pub use wait::{PATIENCE, within};

@@ -1,0 +1,292 @@
+//! One running service, from its first line to its exit.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde::Deserialize;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::{Child, ChildStdout, Command},
+};
+use tonic::transport::{Channel, Endpoint};
+
+use crate::{binary, wait::PATIENCE, within};
+
+/// How to start a service.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    binary: &'static str,
+    arguments: Vec<OsString>,
+    environment: Vec<(String, OsString)>,
+    /// `None` shares standard error with this program.
+    log: Option<PathBuf>,
+    /// Whether variables of this program that begin with `WEFT_` reach the service.
+    inherits_configuration: bool,
+}
+
+impl Launch {
+    /// `binary`, configured by this program's environment, logging to this program's standard
+    /// error.
+    #[must_use]
+    pub fn inheriting(binary: &'static str) -> Self {
+        Self {
+            binary,
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            log: None,
+            inherits_configuration: true,
+        }
+    }
+
+    /// `binary`, configured by what is said here alone, logging to the end of the file `log`.
+    #[must_use]
+    pub fn isolated(binary: &'static str, log: &Path) -> Self {
+        Self {
+            log: Some(log.to_owned()),
+            inherits_configuration: false,
+            ..Self::inheriting(binary)
+        }
+    }
+
+    /// Adds an argument.
+    #[must_use]
+    pub fn argument(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.arguments.push(argument.as_ref().to_owned());
+        self
+    }
+
+    /// Adds a flag and its value.
+    #[must_use]
+    pub fn flag(self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.argument(name).argument(value)
+    }
+
+    /// Sets an environment variable.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.environment
+            .push((name.to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// The command, with its standard output piped.
+    ///
+    /// # Errors
+    /// If the binary is not built, or the log cannot be written.
+    pub fn command(&self) -> Result<Command> {
+        let mut command = Command::new(binary::find(self.binary)?);
+        if !self.inherits_configuration {
+            for (name, _) in std::env::vars_os() {
+                if name.to_string_lossy().starts_with("WEFT_") {
+                    command.env_remove(name);
+                }
+            }
+        }
+        if let Some(path) = &self.log {
+            let log = File::options().create(true).append(true).open(path);
+            command.stderr(log.with_context(|| format!("cannot write `{}`", path.display()))?);
+        }
+        command
+            .args(&self.arguments)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            // Ctrl-C reaches every process of the terminal's group: services are ended by whoever
+            // started them, in order.
+            .process_group(0)
+            .kill_on_drop(true);
+        Ok(command)
+    }
+}
+
+/// The line that a service prints once it listens.
+#[derive(Debug, Deserialize)]
+struct Announcement {
+    service: String,
+    grpc: String,
+    admin: String,
+}
+
+/// A service that listens. Killed when dropped.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    // Held so that a service that prints more does not die of a closed pipe.
+    _stdout: BufReader<ChildStdout>,
+    announcement: Announcement,
+}
+
+/// A signal to send to a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// End in good order.
+    Terminate,
+    /// End, as Ctrl-C asks for it.
+    Interrupt,
+    /// Stand still: connections stay, nothing is answered.
+    Stop,
+    /// Go on.
+    Continue,
+}
+
+impl Process {
+    /// Starts a service and waits until it says where it listens.
+    ///
+    /// # Errors
+    /// If it ends or stays silent instead; the error holds the end of its log.
+    pub async fn start(launch: &Launch) -> Result<Self> {
+        let mut child = launch
+            .command()?
+            .spawn()
+            .context("cannot start the service")?;
+        let stdout = child
+            .stdout
+            .take()
+            .context("the service has no standard output")?;
+        let mut stdout = BufReader::new(stdout);
+        let mut line = String::new();
+        let read = within(
+            "the service to say where it listens",
+            stdout.read_line(&mut line),
+        );
+        read.await?.context("cannot read what the service prints")?;
+        if line.is_empty() {
+            let status = within("the service to end", child.wait()).await??;
+            let log = launch.log.as_deref().map(tail).unwrap_or_default();
+            bail!(
+                "{} ended before it listened ({status})\n{log}",
+                launch.binary
+            );
+        }
+        let announcement: Announcement = serde_json::from_str(&line)
+            .with_context(|| format!("the first line is not the announcement: {line}"))?;
+        ensure!(
+            announcement.service == launch.binary,
+            "{announcement:?} is not {}",
+            launch.binary
+        );
+        Ok(Self {
+            child,
+            _stdout: stdout,
+            announcement,
+        })
+    }
+
+    /// Name of the service.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.announcement.service
+    }
+
+    /// Where it serves gRPC, as `host:port`.
+    #[must_use]
+    pub fn grpc(&self) -> &str {
+        &self.announcement.grpc
+    }
+
+    /// Where it serves `/metrics`, `/livez` and `/readyz`, as `host:port`.
+    #[must_use]
+    pub fn admin(&self) -> &str {
+        &self.announcement.admin
+    }
+
+    /// The URL of its gRPC API.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.grpc())
+    }
+
+    /// A channel to it, which connects on first use.
+    ///
+    /// # Errors
+    /// If the service announced no address.
+    pub fn channel(&self) -> Result<Channel> {
+        Ok(Endpoint::from_shared(self.url())?
+            .timeout(PATIENCE)
+            .connect_lazy())
+    }
+
+    /// Whether it has not ended yet.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Sends a signal.
+    ///
+    /// # Errors
+    /// If the process has ended.
+    pub async fn signal(&self, signal: Signal) -> Result<()> {
+        let id = self.child.id().context("the service has ended already")?;
+        let name = match signal {
+            Signal::Terminate => "TERM",
+            Signal::Interrupt => "INT",
+            Signal::Stop => "STOP",
+            Signal::Continue => "CONT",
+        };
+        // The shell's own `kill`: minimal systems have no other.
+        let script = format!("kill -s {name} {id}");
+        let status = Command::new("sh").args(["-c", &script]).status().await?;
+        ensure!(status.success(), "cannot signal {}: {status}", self.name());
+        Ok(())
+    }
+
+    /// Waits for it to end by itself.
+    ///
+    /// # Errors
+    /// If it does not end in time.
+    pub async fn ended(&mut self) -> Result<ExitStatus> {
+        let what = format!("{} to end", self.announcement.service);
+        Ok(within(&what, self.child.wait()).await??)
+    }
+
+    /// Waits, without a bound, for it to end by itself.
+    ///
+    /// # Errors
+    /// If it cannot be waited for.
+    pub async fn ends(&mut self) -> Result<ExitStatus> {
+        Ok(self.child.wait().await?)
+    }
+
+    /// Ends it in good order.
+    ///
+    /// # Errors
+    /// If it does not end in time, or not with success.
+    pub async fn terminate(mut self) -> Result<()> {
+        self.signal(Signal::Terminate).await?;
+        let status = self.ended().await?;
+        ensure!(
+            status.success(),
+            "{} ended with {status} when asked to end",
+            self.name()
+        );
+        Ok(())
+    }
+
+    /// Kills it on the spot, as a power cut would.
+    ///
+    /// # Errors
+    /// If it had ended before.
+    pub async fn kill(mut self) -> Result<()> {
+        ensure!(
+            self.is_running(),
+            "{} had ended before it was killed",
+            self.name()
+        );
+        within("the killed service to be gone", self.child.kill()).await??;
+        Ok(())
+    }
+}
+
+/// The end of a log.
+#[must_use]
+pub fn tail(log: &Path) -> String {
+    const LINES: usize = 60;
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(LINES)..].join("\n")
+}
