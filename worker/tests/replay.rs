@@ -273,7 +273,7 @@ async fn results_recorded_in_any_order_are_released_in_that_order() {
                 }
             };
             let (a, b) = futures::future::join(branch("a"), branch("b")).await;
-            (a?, b?);
+            a.and(b)?;
             let order = order.lock().unwrap().clone();
             Ok(order)
         })

@@ -112,6 +112,14 @@ impl EventLog {
         kept.floor = kept.floor.max(base);
     }
 
+    /// Notes that events up to this number are in the store, unless a dispatch writes here.
+    pub(super) fn cover(&self, last_sequence: i64) {
+        let mut kept = self.lock();
+        if !kept.begun {
+            kept.floor = kept.floor.max(last_sequence);
+        }
+    }
+
     /// Adds an event, newer than all before.
     pub(super) fn push(&self, event: Event) {
         let sequence = event.sequence;

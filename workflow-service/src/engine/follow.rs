@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     domain::{
-        Event, EventKind, Run, RunId, Timestamp,
+        Event, EventKind, RunId, Timestamp,
         history::{self, STARTED_SEQUENCE},
     },
     store::StoreError,
@@ -41,29 +41,51 @@ impl Follower {
         run_id: RunId,
         after_sequence: i64,
     ) -> Result<Option<Self>, StoreError> {
-        if shared.store.run(tenant, run_id).await?.is_none() {
+        // Opened before the run is read: a run that comes to rest after that closes it.
+        let log = shared.logs.open(run_id);
+        let mut follower = Self::of_log(shared, tenant, run_id, after_sequence, log);
+        let run = follower.shared.store.run(tenant, run_id).await;
+        let run = match run {
+            Ok(Some(run)) if !run.state.is_resting() => {
+                follower.cover(run.last_sequence);
+                return Ok(Some(follower));
+            }
+            run => run,
+        };
+        // Nobody else closes a log that was opened too late.
+        follower.live = None;
+        follower.shared.logs.forget(run_id);
+        if run?.is_none() {
             return Ok(None);
         }
-        // Opened before the run is read for good: a run that comes to rest after that closes it.
-        let log = shared.logs.open(run_id);
+        follower.catch_up(i64::MAX).await?;
+        Ok(Some(follower))
+    }
+
+    /// Follows a run whose log was opened before the run began.
+    pub(super) fn of_log(
+        shared: Arc<Shared>,
+        tenant: &Tenant,
+        run_id: RunId,
+        after_sequence: i64,
+        log: Arc<EventLog>,
+    ) -> Self {
         let changes = log.changes();
-        let mut follower = Self {
+        Self {
             shared,
             tenant: tenant.clone(),
             run_id,
             place: after_sequence,
             pending: VecDeque::new(),
             live: Some(Live { log, changes }),
-        };
-        if follower
-            .catch_up(i64::MAX)
-            .await?
-            .is_some_and(|run| run.state.is_resting())
-        {
-            follower.live = None;
-            follower.shared.logs.forget(run_id);
         }
-        Ok(Some(follower))
+    }
+
+    /// Notes that events up to `last_sequence` are in the store, if no dispatch has begun.
+    pub(super) fn cover(&self, last_sequence: i64) {
+        if let Some(live) = &self.live {
+            live.log.cover(last_sequence);
+        }
     }
 
     /// The next event; `None` when the run rests and all was given out.
@@ -118,10 +140,10 @@ impl Follower {
     }
 
     /// Queues the durable events after this place, up to the number `last`.
-    async fn catch_up(&mut self, last: i64) -> Result<Option<Run>, StoreError> {
+    async fn catch_up(&mut self, last: i64) -> Result<(), StoreError> {
         let store = &self.shared.store;
         let Some(run) = store.run(&self.tenant, self.run_id).await? else {
-            return Ok(None);
+            return Ok(());
         };
         let journal = store.journal(&self.tenant, self.run_id, self.place).await?;
         let mut events = vec![history::queued(&run)];
@@ -146,6 +168,6 @@ impl Follower {
             self.place = event.sequence;
         }
         self.pending.extend(events.into_iter().map(Arc::new));
-        Ok(Some(run))
+        Ok(())
     }
 }

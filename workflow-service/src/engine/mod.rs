@@ -201,6 +201,39 @@ impl Engine {
         })
     }
 
+    /// Starts a run and follows it from its first event on, also the passing ones.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start_and_follow(
+        &self,
+        tenant: &Tenant,
+        request: NewRunRequest,
+        after_sequence: i64,
+    ) -> Result<Follower, StartError> {
+        let id = request.run.id;
+        // Opened before the run begins, so that it keeps all that happens.
+        let log = self.shared.logs.open(id);
+        let shared = Arc::clone(&self.shared);
+        let follower = Follower::of_log(shared, tenant, id, after_sequence, log);
+        match self.start_run(tenant, request).await {
+            Ok(run) if run.id == id => {
+                follower.cover(run.last_sequence);
+                Ok(follower)
+            }
+            Ok(earlier) => {
+                self.shared.logs.forget(id);
+                let followed = self.follow(tenant, earlier.id, after_sequence).await?;
+                // The store has just returned it.
+                followed.ok_or(StartError::Store(StoreError::Fenced))
+            }
+            Err(error) => {
+                self.shared.logs.forget(id);
+                Err(error)
+            }
+        }
+    }
+
     /// One run as it is now.
     ///
     /// # Errors

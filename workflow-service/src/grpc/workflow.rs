@@ -133,12 +133,18 @@ impl WorkflowService for Workflows {
         let form = request::payload_form(request.payload_form)?;
         let modes = request::stream_modes(&request.modes)?;
         let after = request::after_sequence(request.after_sequence)?;
-        let id = match request.target {
-            Some(Target::RunId(id)) => request::run_id(&id)?,
-            Some(Target::Start(start)) => self.start(&context, Some(start)).await?.id,
+        let follower = match request.target {
+            Some(Target::RunId(id)) => self.follow(&context, request::run_id(&id)?, after).await?,
+            Some(Target::Start(start)) => {
+                let new = request::new_run(Some(start))?;
+                let started = self
+                    .engine
+                    .start_and_follow(context.tenant(), new, after)
+                    .await;
+                started.map_err(status::not_started)?
+            }
             None => return Err(request::missing_target()),
         };
-        let follower = self.follow(&context, id, after).await?;
         let draining = self.draining.clone();
         Ok(Response::new(Box::pin(events(Reading {
             follower,

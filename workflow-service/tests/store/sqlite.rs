@@ -1,0 +1,127 @@
+//! The suite on SQLite, and what is SQLite's own.
+
+use std::{fs, sync::Arc};
+
+use rusqlite::Connection;
+use tempfile::TempDir;
+use workflow_service::{
+    domain::RunState,
+    store::{
+        CheckpointStore as _, StoreError,
+        sqlite::{OpenError, SqliteStore},
+    },
+};
+
+use crate::conformance::{Store, claimed, conformance, new_run, record, tenant};
+
+fn open() -> (Store, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    (Arc::new(SqliteStore::open(folder.path()).unwrap()), folder)
+}
+
+conformance!(open() =>
+    a_run_comes_back_exactly_as_it_was_recorded,
+    one_tenant_never_sees_anothers_runs_threads_or_checkpoints,
+    one_run_of_a_thread_is_under_way_and_the_others_follow_in_order,
+    queued_runs_are_claimed_oldest_first_and_one_of_a_thread,
+    a_busy_thread_refuses_a_run_that_is_not_to_wait,
+    the_first_outcome_of_a_call_stands,
+    the_journal_comes_in_commit_order_and_after_a_sequence,
+    failures_are_recorded_whole,
+    a_fenced_dispatch_writes_nothing,
+    a_new_dispatch_has_the_journal_and_higher_sequences,
+    a_successful_run_leaves_a_checkpoint_that_names_its_parent,
+    a_run_can_branch_from_an_older_checkpoint,
+    the_state_of_a_thread_follows_from_its_runs,
+    a_paused_run_keeps_its_thread,
+    a_repeated_request_returns_the_first_run,
+    listings_filter_and_page_newest_first,
+    many_writers_at_once_all_get_their_own_answer,
+);
+
+#[tokio::test]
+async fn runs_that_were_under_way_are_queued_again_when_the_store_is_opened() {
+    let (store, folder) = open();
+    let dispatch = claimed(&store, new_run("t")).await;
+    store
+        .append(dispatch.fence, vec![record(0, "1")])
+        .await
+        .unwrap();
+    store.close().await;
+    drop(store);
+    let store = SqliteStore::open(folder.path()).unwrap();
+    let run = store
+        .run(&tenant(), dispatch.run.id)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(run.state, RunState::Queued);
+    assert_eq!(store.journal(&tenant(), run.id, 0).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_folder_in_use_is_refused_by_name() {
+    let (_store, folder) = open();
+    let error = SqliteStore::open(folder.path()).unwrap_err();
+    assert!(matches!(error, OpenError::InUse(_)));
+    assert!(
+        error.to_string().contains(folder.path().to_str().unwrap()),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_closed_store_refuses_writes() {
+    let (store, _folder) = open();
+    store.close().await;
+    let error = store.start_run(&tenant(), new_run("t")).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable(_)));
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "in the way").unwrap();
+    let error = SqliteStore::open(&file.join("data")).unwrap_err();
+    assert!(matches!(error, OpenError::Folder { .. }), "{error}");
+    assert!(error.to_string().contains("--data-dir"));
+}
+
+#[test]
+fn a_newer_schema_is_refused_with_both_versions() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(SqliteStore::open(folder.path()).unwrap());
+    let file = folder.path().join("workflow.db");
+    Connection::open(&file)
+        .unwrap()
+        .pragma_update(None, "user_version", 99)
+        .unwrap();
+    let error = SqliteStore::open(folder.path()).unwrap_err();
+    assert!(
+        matches!(error, OpenError::Newer { found: 99, .. }),
+        "{error}"
+    );
+    assert!(error.to_string().contains("99"));
+}
+
+#[test]
+fn a_file_of_something_else_is_refused_and_left_alone() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let foreign = elsewhere.path().join("other.db");
+    Connection::open(&foreign)
+        .unwrap()
+        .execute_batch("CREATE TABLE theirs (a)")
+        .unwrap();
+    for content in [
+        b"no database at all ".repeat(100),
+        fs::read(&foreign).unwrap(),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("workflow.db");
+        fs::write(&file, &content).unwrap();
+        let error = SqliteStore::open(folder.path()).unwrap_err();
+        assert!(error.to_string().contains("workflow.db"), "{error}");
+        assert_eq!(fs::read(&file).unwrap(), content);
+    }
+}
