@@ -112,17 +112,29 @@ pub fn request_within<T>(message: T, context: &RequestContext) -> Request<T> {
     request
 }
 
-/// `status`, but with DEADLINE_EXCEEDED where tonic's client says CANCELLED because it gave up
-/// waiting. Pass every status of a client through it before looking at its code.
+/// `status` as the protocol means it, where tonic's client says CANCELLED for what nobody
+/// cancelled: DEADLINE_EXCEEDED if it gave up waiting, UNAVAILABLE if the connection was lost,
+/// as it is when the other side drains. Pass every status of a client through it before looking
+/// at its code.
 #[must_use]
-pub fn timeout_as_deadline(status: Status) -> Status {
-    let gave_up = status.code() == Code::Cancelled
-        && std::iter::successors(status.source(), |&error| error.source())
-            .any(|error| error.is::<TimeoutExpired>());
-    if gave_up {
-        let message = "the called service did not answer in time";
-        StatusBuilder::new(Code::DeadlineExceeded, DOMAIN, "DEADLINE_EXCEEDED", message).build()
-    } else {
-        status
+pub fn clarify(status: Status) -> Status {
+    let causes = || std::iter::successors(status.source(), |&error| error.source());
+    // What the other side answered has no cause on this side.
+    if status.code() != Code::Cancelled || causes().next().is_none() {
+        return status;
     }
+    let (code, reason, message) = if causes().any(|error| error.is::<TimeoutExpired>()) {
+        (
+            Code::DeadlineExceeded,
+            "DEADLINE_EXCEEDED",
+            "the called service did not answer in time",
+        )
+    } else {
+        (
+            Code::Unavailable,
+            "CONNECTION_LOST",
+            "the connection to the called service was lost",
+        )
+    };
+    StatusBuilder::new(code, DOMAIN, reason, message).build()
 }

@@ -67,7 +67,10 @@ impl<S: Inner> Service<Request<Body>> for CallService<S> {
         request.extensions_mut().insert(RequestId(request_id));
         request.extensions_mut().insert(Arc::clone(&call.method));
 
-        let answer = self.inner.call(request).instrument(call.span.clone());
+        let answer = call
+            .span
+            .in_scope(|| self.inner.call(request))
+            .instrument(call.span.clone());
         Box::pin(async move {
             let mut call = call;
             let mut response = answer.await?;

@@ -68,6 +68,12 @@ fn explain(status: &Status, uri: &Uri) -> Status {
         Code::OutOfRange | Code::ResourceExhausted => {
             (Code::ResourceExhausted, "MESSAGE_TOO_LARGE")
         }
+        // prost's own message would name the same fields a hundred times.
+        Code::Internal if message.ends_with("recursion limit reached") => {
+            let message = "the message nests too deep; send deep JSON values as `json_text`";
+            return StatusBuilder::new(Code::InvalidArgument, DOMAIN, "MESSAGE_MALFORMED", message)
+                .build();
+        }
         // tonic blames itself for messages that it cannot read.
         Code::Internal => (Code::InvalidArgument, "MESSAGE_MALFORMED"),
         other => (other, name_of(other)),
