@@ -208,3 +208,26 @@ fn time(timestamp: Timestamp) -> WireTime {
 fn number(count: u32) -> i32 {
     i32::try_from(count).unwrap_or(i32::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use weft_proto::workflow::v1::run::State;
+
+    use super::*;
+    use crate::domain::RunState;
+
+    #[test]
+    fn states_have_the_names_of_the_api() {
+        for state in RunState::ALL {
+            let wire = State::try_from(state.number()).unwrap();
+            let name = format!("STATE_{}", format!("{state:?}").to_uppercase());
+            assert_eq!(wire.as_str_name(), name);
+        }
+    }
+
+    #[test]
+    fn times_before_the_epoch_have_positive_nanoseconds() {
+        let wire = time(Timestamp::from_micros(-1));
+        assert_eq!((wire.seconds, wire.nanos), (-1, 999_999_000));
+    }
+}

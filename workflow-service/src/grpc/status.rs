@@ -82,6 +82,19 @@ pub(super) fn shutting_down(last_sequence: i64) -> Status {
     .build()
 }
 
+/// A call that waited for a run that outlives the service: the run goes on after the restart.
+pub(super) fn shutting_down_before_rest(id: RunId) -> Status {
+    StatusBuilder::new(
+        Code::Unavailable,
+        DOMAIN,
+        "SHUTTING_DOWN",
+        format!("the service is shutting down; run `{id}` goes on later, wait for it again"),
+    )
+    .metadata("run_id", id.to_string())
+    .retry_after(STORE_RETRY_DELAY)
+    .build()
+}
+
 /// Why a run was not started.
 pub(super) fn not_started(error: StartError) -> Status {
     match error {

@@ -35,6 +35,9 @@ const MAX_PAGE: u32 = 1000;
 /// What a waiting call leaves of its deadline, so that its answer arrives before it: a tenth, at
 /// most this.
 const LONGEST_MARGIN: Duration = Duration::from_millis(250);
+/// How long calls go on waiting for their run once a drain has begun. Well within the drain's own
+/// bound, so that they are answered.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Workflows serves WorkflowService.
 #[derive(Clone)]
