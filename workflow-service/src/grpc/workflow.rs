@@ -65,13 +65,16 @@ impl Workflows {
     }
 
     async fn wait(&self, context: &RequestContext, id: RunId) -> Result<Run, Status> {
-        let waited = self
-            .engine
-            .wait(context.tenant(), id, patience(context.deadline))
-            .await;
-        waited
-            .map_err(status::store)?
-            .ok_or_else(|| status::no_such_run(id))
+        let drained = async {
+            self.draining.cancelled().await;
+            tokio::time::sleep(DRAIN_PATIENCE).await;
+        };
+        select! {
+            waited = self.engine.wait(context.tenant(), id, patience(context.deadline)) => {
+                waited.map_err(status::store)?.ok_or_else(|| status::no_such_run(id))
+            }
+            () = drained => Err(status::shutting_down_before_rest(id)),
+        }
     }
 
     async fn follow(
