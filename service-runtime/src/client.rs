@@ -87,7 +87,7 @@ pub enum ChannelError {
     )]
     InvalidUrl(String),
     /// TLS cannot be set up.
-    #[error("cannot set up TLS: {0}")]
+    #[error("cannot set up TLS")]
     Tls(#[from] tonic::transport::Error),
 }
 

@@ -88,7 +88,6 @@ pub enum ConfigError {
         /// The file that was named.
         path: String,
         /// What the operating system said.
-        #[source]
         cause: io::Error,
     },
     /// The file is not TOML.

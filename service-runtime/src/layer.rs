@@ -7,7 +7,7 @@
 //! - [`drain`]: refuses calls after a drain began, ends those that outlast it
 //! - [`admission`]: refuses calls beyond what the process can take
 //! - [`context`]: deadline and principal
-//! - [`tail`]: a response body that can be ended from outside
+//! - `tail`: a response body that can be ended from outside
 
 pub(crate) mod admission;
 pub(crate) mod call;
@@ -17,11 +17,15 @@ pub(crate) mod drain;
 pub(crate) mod explain;
 mod tail;
 
-use std::{convert::Infallible, pin::Pin};
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 use http::{Request, Response};
 use tonic::body::Body;
-use tower::Service;
+use tower::{Layer, Service};
 
 /// A service as layers wrap and make it. Errors are responses too, so that it never fails.
 pub(crate) trait Inner:
@@ -44,5 +48,46 @@ impl<S> Inner for S where
 {
 }
 
-/// The future of a layer.
-type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+/// The future of a layered service.
+pub(crate) type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+/// What one layer does around the services inside of it.
+pub(crate) trait Around: Clone + Send + 'static {
+    /// Answers `request`, usually by what `inner` answers. `inner` is ready.
+    fn answer(&self, request: Request<Body>, inner: &mut impl Inner) -> Answer;
+}
+
+/// Makes a tower layer of what goes around.
+#[derive(Clone)]
+pub(crate) struct AroundLayer<A>(pub(crate) A);
+
+impl<A: Clone, S> Layer<S> for AroundLayer<A> {
+    type Service = Layered<A, S>;
+
+    fn layer(&self, inner: S) -> Layered<A, S> {
+        Layered {
+            around: self.0.clone(),
+            inner,
+        }
+    }
+}
+
+#[derive(Clone)]
+pub(crate) struct Layered<A, S> {
+    around: A,
+    inner: S,
+}
+
+impl<A: Around, S: Inner> Service<Request<Body>> for Layered<A, S> {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Answer;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Answer {
+        self.around.answer(request, &mut self.inner)
+    }
+}

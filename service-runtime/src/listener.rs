@@ -67,7 +67,6 @@ pub struct BindError {
     /// The flag that changes it.
     pub flag: &'static str,
     /// What the operating system said.
-    #[source]
     pub cause: io::Error,
 }
 

@@ -187,7 +187,9 @@ fn print(text: &str) {
 
 /// One sentence on stderr, with all that led to it.
 fn fail<S: Service>(error: &(dyn Error + 'static), code: ExitCode) -> ExitCode {
-    let _ = writeln!(io::stderr(), "{}: {error}", S::NAME);
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    let sentence = causes.fold(error.to_string(), |told, cause| format!("{told}: {cause}"));
+    let _ = writeln!(io::stderr(), "{}: {sentence}", S::NAME);
     code
 }
 

@@ -31,8 +31,8 @@ use crate::{
     connection::Connection,
     health::HealthService,
     layer::{
-        admission::AdmissionLayer, call::CallLayer, catch_panic::CatchPanicLayer,
-        context::ContextLayer, drain::DrainLayer, explain::ExplainLayer,
+        AroundLayer, admission::Admit, call::Observe, catch_panic::CatchPanic,
+        context::GiveContext, drain::StopCalls, explain::Explain,
     },
     methods::Methods,
     metrics,
@@ -125,24 +125,24 @@ impl Server {
         let methods = methods(&services)?;
         let routes = with_infrastructure(routes, &services, &readiness)?;
         let service = ServiceBuilder::new()
-            .layer(CallLayer {
+            .layer(AroundLayer(Observe {
                 methods: Arc::new(methods),
                 calls: drain.calls.clone(),
-            })
-            .layer(CatchPanicLayer)
-            .layer(ExplainLayer)
-            .layer(DrainLayer {
+            }))
+            .layer(AroundLayer(CatchPanic))
+            .layer(AroundLayer(Explain))
+            .layer(AroundLayer(StopCalls {
                 draining: drain.draining.clone(),
                 aborted: drain.aborted.clone(),
-            })
-            .layer(AdmissionLayer::new(
+            }))
+            .layer(AroundLayer(Admit::new(
                 settings.max_in_flight,
                 settings.max_streams,
-            ))
-            .layer(ContextLayer {
+            )))
+            .layer(AroundLayer(GiveContext {
                 default_deadline: settings.default_deadline,
                 max_deadline: settings.max_deadline,
-            })
+            }))
             .service(routes.prepare());
 
         let (grpc, admin_at) = (listeners.grpc_addr(), listeners.admin_addr());
@@ -183,16 +183,16 @@ impl Server {
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The descriptors that the contract was compiled to cannot be read.
-    #[error("cannot read the service descriptors: {0}")]
+    #[error("cannot read the service descriptors")]
     Descriptors(#[from] prost::DecodeError),
     /// Reflection cannot be built from them.
-    #[error("cannot serve reflection: {0}")]
+    #[error("cannot serve reflection")]
     Reflection(#[from] tonic_reflection::server::Error),
     /// gRPC cannot be served.
-    #[error("cannot serve gRPC: {0}")]
+    #[error("cannot serve gRPC")]
     Transport(#[from] transport::Error),
     /// The admin socket failed.
-    #[error("cannot serve admin HTTP: {0}")]
+    #[error("cannot serve admin HTTP")]
     Admin(#[from] io::Error),
 }
 

@@ -18,7 +18,6 @@ use tracing_subscriber::{
 #[error("`{filter}` is no log filter such as `info` or `warn,memory_service=debug`: {cause}")]
 pub struct InvalidFilter {
     filter: String,
-    #[source]
     cause: ParseError,
 }
 

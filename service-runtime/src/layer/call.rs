@@ -9,16 +9,15 @@ use std::{
     time::Instant,
 };
 
-use http::{HeaderName, HeaderValue, Request, Response};
+use http::{HeaderName, HeaderValue, Request};
 use http_body::Frame;
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 use tonic::{Code, Status, body::Body, transport::server::TcpConnectInfo};
 use tonic_types::StatusExt as _;
-use tower::{Layer, Service};
 use tracing::{Instrument as _, Span, debug, error, field, info, warn};
 use uuid::Uuid;
 
-use super::{Answer, Inner};
+use super::{Answer, Around, Inner, drain::SHUTTING_DOWN};
 use crate::methods::{Method, Methods, name_of};
 
 /// Names a call in logs on both sides.
@@ -29,47 +28,22 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 pub(crate) struct RequestId(pub(crate) Uuid);
 
 #[derive(Clone)]
-pub(crate) struct CallLayer {
+pub(crate) struct Observe {
     pub(crate) methods: Arc<Methods>,
     /// Holds a token for every call until its last byte.
     pub(crate) calls: TaskTracker,
 }
 
-impl<S> Layer<S> for CallLayer {
-    type Service = CallService<S>;
-
-    fn layer(&self, inner: S) -> CallService<S> {
-        CallService {
-            layer: self.clone(),
-            inner,
-        }
-    }
-}
-
-#[derive(Clone)]
-pub(crate) struct CallService<S> {
-    layer: CallLayer,
-    inner: S,
-}
-
-impl<S: Inner> Service<Request<Body>> for CallService<S> {
-    type Response = Response<Body>;
-    type Error = S::Error;
-    type Future = Answer;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, mut request: Request<Body>) -> Answer {
+impl Around for Observe {
+    fn answer(&self, mut request: Request<Body>, inner: &mut impl Inner) -> Answer {
         let request_id = request_id(&request);
-        let call = Call::begin(&self.layer, &request, request_id);
+        let call = Call::begin(self, &request, request_id);
         request.extensions_mut().insert(RequestId(request_id));
         request.extensions_mut().insert(Arc::clone(&call.method));
 
         let answer = call
             .span
-            .in_scope(|| self.inner.call(request))
+            .in_scope(|| inner.call(request))
             .instrument(call.span.clone());
         Box::pin(async move {
             let mut call = call;
@@ -102,7 +76,7 @@ struct Call {
 }
 
 impl Call {
-    fn begin(layer: &CallLayer, request: &Request<Body>, request_id: Uuid) -> Self {
+    fn begin(layer: &Observe, request: &Request<Body>, request_id: Uuid) -> Self {
         let path = request.uri().path();
         let method = layer.methods.at(path);
         method.record_start();
@@ -155,6 +129,8 @@ impl Drop for Call {
             };
         }
         match code {
+            // Nothing is wrong with a restart.
+            Code::Unavailable if reason == SHUTTING_DOWN => log!(info),
             // Probes come every few seconds.
             Code::Ok if self.method.infrastructure => log!(debug),
             Code::Cancelled => log!(debug),

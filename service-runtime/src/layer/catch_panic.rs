@@ -9,41 +9,19 @@ use std::{
 };
 
 use futures::FutureExt as _;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request};
 use http_body::Frame;
 use tonic::{Code, Status, body::Body};
-use tower::{Layer, Service};
 
-use super::{Answer, Inner};
+use super::{Answer, Around, Inner};
 use crate::{StatusBuilder, status::DOMAIN};
 
 #[derive(Clone)]
-pub(crate) struct CatchPanicLayer;
+pub(crate) struct CatchPanic;
 
-impl<S> Layer<S> for CatchPanicLayer {
-    type Service = CatchPanic<S>;
-
-    fn layer(&self, inner: S) -> CatchPanic<S> {
-        CatchPanic { inner }
-    }
-}
-
-#[derive(Clone)]
-pub(crate) struct CatchPanic<S> {
-    inner: S,
-}
-
-impl<S: Inner> Service<Request<Body>> for CatchPanic<S> {
-    type Response = Response<Body>;
-    type Error = S::Error;
-    type Future = Answer;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Answer {
-        let answer = self.inner.call(request);
+impl Around for CatchPanic {
+    fn answer(&self, request: Request<Body>, inner: &mut impl Inner) -> Answer {
+        let answer = inner.call(request);
         Box::pin(async move {
             match AssertUnwindSafe(answer).catch_unwind().await {
                 Ok(response) => response.map(|response| {

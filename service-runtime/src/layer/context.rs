@@ -1,19 +1,15 @@
 //! Gives every call its [`RequestContext`] and holds it to its deadline.
 
-use std::{
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::time::Duration;
 
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request};
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tonic::{Code, Status, body::Body};
-use tower::{Layer, Service};
 use tracing::Span;
 use uuid::Uuid;
 
 use super::{
-    Answer, Inner,
+    Answer, Around, Inner,
     call::RequestId,
     tail::{End, tail},
 };
@@ -23,45 +19,20 @@ use crate::{Deadline, Principal, RequestContext, StatusBuilder, status::DOMAIN};
 const AGES: Duration = Duration::from_secs(365 * 24 * 3600);
 
 #[derive(Clone, Copy)]
-pub(crate) struct ContextLayer {
+pub(crate) struct GiveContext {
     /// For callers that send no deadline.
     pub(crate) default_deadline: Duration,
     /// For callers that send a later one.
     pub(crate) max_deadline: Duration,
 }
 
-impl<S> Layer<S> for ContextLayer {
-    type Service = ContextService<S>;
-
-    fn layer(&self, inner: S) -> ContextService<S> {
-        ContextService {
-            layer: *self,
-            inner,
-        }
-    }
-}
-
-#[derive(Clone)]
-pub(crate) struct ContextService<S> {
-    layer: ContextLayer,
-    inner: S,
-}
-
-impl<S: Inner> Service<Request<Body>> for ContextService<S> {
-    type Response = Response<Body>;
-    type Error = S::Error;
-    type Future = Answer;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, mut request: Request<Body>) -> Answer {
+impl Around for GiveContext {
+    fn answer(&self, mut request: Request<Body>, inner: &mut impl Inner) -> Answer {
         let now = Instant::now();
         let asked = grpc_timeout(request.headers());
         let granted = asked
-            .unwrap_or(self.layer.default_deadline)
-            .min(self.layer.max_deadline);
+            .unwrap_or(self.default_deadline)
+            .min(self.max_deadline);
         let deadline = now + granted;
 
         let principal = Principal::default();
@@ -77,7 +48,7 @@ impl<S: Inner> Service<Request<Body>> for ContextService<S> {
         };
         request.extensions_mut().insert(context);
 
-        let answer = self.inner.call(request);
+        let answer = inner.call(request);
         Box::pin(async move {
             let Ok(response) = timeout_at(deadline, answer).await else {
                 return Ok(deadline_exceeded().into_http());

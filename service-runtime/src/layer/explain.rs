@@ -1,42 +1,18 @@
 //! Errors that tonic itself answers get the right code and `ErrorInfo`, as every other error has.
 
-use std::task::{Context, Poll};
-
-use http::{Request, Response, Uri};
+use http::{Request, Uri};
 use tonic::{Code, Status, body::Body};
-use tower::{Layer, Service};
 
-use super::{Answer, Inner};
+use super::{Answer, Around, Inner};
 use crate::{StatusBuilder, methods::name_of, status::DOMAIN};
 
 #[derive(Clone)]
-pub(crate) struct ExplainLayer;
+pub(crate) struct Explain;
 
-impl<S> Layer<S> for ExplainLayer {
-    type Service = Explain<S>;
-
-    fn layer(&self, inner: S) -> Explain<S> {
-        Explain { inner }
-    }
-}
-
-#[derive(Clone)]
-pub(crate) struct Explain<S> {
-    inner: S,
-}
-
-impl<S: Inner> Service<Request<Body>> for Explain<S> {
-    type Response = Response<Body>;
-    type Error = S::Error;
-    type Future = Answer;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Answer {
+impl Around for Explain {
+    fn answer(&self, request: Request<Body>, inner: &mut impl Inner) -> Answer {
         let uri = request.uri().clone();
-        let answer = self.inner.call(request);
+        let answer = inner.call(request);
         Box::pin(async move {
             let mut response = answer.await?;
             let explained = Status::from_header_map(response.headers())
