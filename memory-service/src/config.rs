@@ -18,6 +18,10 @@ use crate::{
 /// The embedder that there is without one: search by words only.
 const NO_EMBEDDER: &str = "none";
 
+/// What is worth a line by default. Within its `common` module the engine warns at every start of
+/// what only its own server sets.
+const LOG: &str = "info,qdrant_edge=warn,qdrant_edge::common=error";
+
 /// Namespaced, searchable memory for agents, over gRPC.
 #[derive(Clone, Debug, Parser, Serialize)]
 #[command(name = "memory-service", version)]
@@ -81,7 +85,7 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 50051)),
             admin_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9091)),
             data_dir: "./data".into(),
-            log: "info".into(),
+            log: LOG.into(),
             qdrant_url: String::new(),
             embedder: NO_EMBEDDER.into(),
             index_paths: vec!["$".into()],

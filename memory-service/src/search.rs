@@ -20,8 +20,8 @@ const MARGIN: usize = 16;
 /// How many times more candidates are asked for if those were not enough.
 const GROWTH: usize = 4;
 
-/// Up to this many candidates come with their items at once; of more, only those that are looked
-/// at. It bounds the documents in memory (1 MiB each at most) to some 100 MiB.
+/// Items that are loaded at once. It bounds the documents in memory (1 MiB each at most) that are
+/// not part of the answer to some 100 MiB.
 const LOAD_AT_ONCE: usize = 128;
 
 /// What to search for.
@@ -62,10 +62,8 @@ pub async fn search(
     tenant: &Tenant,
     search: &Search,
 ) -> Result<Vec<Hit>, StoreError> {
-    let mut window = search
-        .offset
-        .saturating_add(search.limit)
-        .saturating_add(MARGIN);
+    let wanted = search.offset.saturating_add(search.limit);
+    let mut window = wanted.saturating_add(MARGIN);
     loop {
         let query = RankQuery {
             prefix: search.prefix.clone(),
@@ -76,7 +74,7 @@ pub async fn search(
                 .unwrap_or_default(),
             order: search.order.clone(),
             limit: window,
-            load: window <= LOAD_AT_ONCE,
+            load: if wanted <= LOAD_AT_ONCE { wanted } else { 0 },
             now: search.now,
         };
         let mut candidates = store.rank(tenant, query).await?;
@@ -109,7 +107,7 @@ pub async fn count(
         narrowing: Narrowing::of(filter),
         order: RankOrder::Newest,
         limit: usize::MAX,
-        load: false,
+        load: 0,
         now,
     };
     let candidates = store.rank(tenant, query).await?;
@@ -186,24 +184,27 @@ impl<'a> Page<'a> {
 
     /// Makes sure that the next `size` candidates have their items, if those are still there.
     async fn load(&self, candidates: &mut VecDeque<Ranked>, size: usize) -> Result<(), StoreError> {
-        if candidates
-            .iter()
-            .take(size)
-            .all(|candidate| candidate.item.is_some())
-        {
+        let missing = |candidate: &Ranked| candidate.item.is_none();
+        if !candidates.iter().take(size).any(missing) {
             return Ok(());
         }
-        let ahead = size.max(LOAD_AT_ONCE).min(candidates.len());
-        let points = candidates
-            .iter()
-            .take(ahead)
-            .map(|candidate| candidate.point)
+        // The groups after this one will be needed, too: as far as the page goes, if nothing is
+        // filtered out.
+        let to_come = match self.search.filter {
+            Some(_) => LOAD_AT_ONCE,
+            None => LOAD_AT_ONCE.min(self.to_skip + self.search.limit - self.hits.len()),
+        };
+        let wanted: Vec<_> = candidates
+            .iter_mut()
+            .take(size.max(to_come))
+            .filter(|one| missing(one))
             .collect();
+        let points = wanted.iter().map(|candidate| candidate.point).collect();
         let items = self
             .store
             .fetch(self.tenant, points, self.search.now)
             .await?;
-        for (candidate, item) in candidates.iter_mut().zip(items) {
+        for (candidate, item) in wanted.into_iter().zip(items) {
             candidate.item = item;
         }
         Ok(())

@@ -138,8 +138,8 @@ pub struct RankQuery {
     pub order: RankOrder,
     /// How many.
     pub limit: usize,
-    /// Whether to answer with the items as well.
-    pub load: bool,
+    /// Of how many of the best to answer with the items as well.
+    pub load: usize,
     /// The present time.
     pub now: Time,
 }

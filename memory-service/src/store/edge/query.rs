@@ -6,8 +6,8 @@ use qdrant_edge::{
     AnyVariants, Condition, Direction, EdgeShard, FieldCondition, Filter, IdfCorpusParams,
     IdfParams, Match, NamedQuery, OrderBy, OrderByInterface, OrderValue, PointId as EngineId,
     QueryEnum, QueryRequestBuilder, Range, RangeInterface, Record, RetrieveRequestBuilder,
-    ScoringQuery, ScrollRequestBuilder, SearchParams, SparseVector, ValueVariants, VectorInternal,
-    WithPayloadInterface, external::ordered_float::OrderedFloat,
+    ScoredPoint, ScoringQuery, ScrollRequestBuilder, SearchParams, SparseVector, ValueVariants,
+    VectorInternal, WithPayloadInterface, external::ordered_float::OrderedFloat,
 };
 use service_runtime::Tenant;
 
@@ -85,30 +85,37 @@ pub(super) fn rank(
         .iter()
         .map(|clause| has_one_of(clause));
     filter.must.get_or_insert_default().extend(clauses);
-    match &query.order {
-        RankOrder::Newest => newest(shard, tenant, filter, query),
-        RankOrder::Words(words) => by_words(shard, tenant, words, scope, filter, query),
+    let mut candidates = match &query.order {
+        RankOrder::Newest => newest(shard, filter, query.limit),
+        RankOrder::Words(words) => by_words(shard, words, scope, filter, query.limit),
+    }?;
+    let best = query.load.min(candidates.len());
+    let best = &mut candidates[..best];
+    if !best.is_empty() {
+        let points: Vec<_> = best.iter().map(|candidate| candidate.point).collect();
+        for (candidate, item) in best
+            .iter_mut()
+            .zip(items(shard, tenant, &points, query.now)?)
+        {
+            candidate.item = item;
+        }
     }
+    Ok(candidates)
 }
 
-fn newest(
-    shard: &EdgeShard,
-    tenant: &Tenant,
-    filter: Filter,
-    query: &RankQuery,
-) -> Result<Vec<Ranked>, StoreError> {
+fn newest(shard: &EdgeShard, filter: Filter, limit: usize) -> Result<Vec<Ranked>, StoreError> {
     let order = OrderBy {
         key: field(UPDATE_TIME),
         direction: Some(Direction::Desc),
         start_from: None,
     };
     let request = ScrollRequestBuilder::new()
-        .limit(query.limit)
+        .limit(limit)
         .filter(filter)
-        .with_payload(WithPayloadInterface::Bool(query.load))
+        .with_payload(WithPayloadInterface::Bool(false))
         .order_by(OrderByInterface::Struct(order));
     let (records, _) = shard.scroll(request.build()).map_err(engine_error)?;
-    let candidates = records.into_iter().map(|record| {
+    let candidate = |record: Record| {
         #[expect(
             clippy::cast_precision_loss,
             reason = "microseconds stay below 2^53 until 2255"
@@ -116,20 +123,23 @@ fn newest(
         let rank = match record.order_value {
             Some(OrderValue::Int(micros)) => micros as f64,
             Some(OrderValue::Float(value)) => value,
-            None => 0.0,
+            None => return Err(StoreError::Corrupt("an item without a time".into())),
         };
-        ranked(tenant, record.id, rank, record.payload)
-    });
-    candidates.collect()
+        Ok(Ranked {
+            point: own_id(record.id)?,
+            rank,
+            item: None,
+        })
+    };
+    records.into_iter().map(candidate).collect()
 }
 
 fn by_words(
     shard: &EdgeShard,
-    tenant: &Tenant,
     words: &WordVector,
     scope: Filter,
     filter: Filter,
-    query: &RankQuery,
+    limit: usize,
 ) -> Result<Vec<Ranked>, StoreError> {
     let WordVector { words, weights } = words.clone();
     let vector = VectorInternal::Sparse(SparseVector {
@@ -144,31 +154,19 @@ fn by_words(
         idf: Some(IdfParams::Corpus(IdfCorpusParams { corpus: scope })),
         ..SearchParams::default()
     };
-    let request = QueryRequestBuilder::new(query.limit)
+    let request = QueryRequestBuilder::new(limit)
         .query(ScoringQuery::Vector(nearest))
         .filter(filter)
-        .params(params)
-        .with_payload(WithPayloadInterface::Bool(query.load));
+        .params(params);
     let points = shard.query(request.build()).map_err(engine_error)?;
-    let candidates = points
-        .into_iter()
-        .map(|point| ranked(tenant, point.id, f64::from(point.score), point.payload));
-    candidates.collect()
-}
-
-fn ranked(
-    tenant: &Tenant,
-    id: EngineId,
-    rank: f64,
-    payload: Option<qdrant_edge::Payload>,
-) -> Result<Ranked, StoreError> {
-    let item = payload.map(Head::decode_item).transpose()?;
-    let item = item.and_then(|(owner, item)| (owner == *tenant).then_some(item));
-    Ok(Ranked {
-        point: own_id(id)?,
-        rank,
-        item,
-    })
+    let candidate = |point: ScoredPoint| {
+        Ok(Ranked {
+            point: own_id(point.id)?,
+            rank: f64::from(point.score),
+            item: None,
+        })
+    };
+    points.into_iter().map(candidate).collect()
 }
 
 fn own_id(id: EngineId) -> Result<PointId, StoreError> {
@@ -222,13 +220,16 @@ fn retrieve(
     shard.retrieve(request.build()).map_err(engine_error)
 }
 
-/// One page of a walk over all points that fulfil `filter`, and where the next page starts.
+/// Points of a walk, and where the next page starts if there is one.
+pub(super) type Page = (Vec<(EngineId, Head)>, Option<EngineId>);
+
+/// One page of a walk over all points that fulfil `filter`.
 pub(super) fn walk(
     shard: &EdgeShard,
     filter: Option<Filter>,
     from: Option<EngineId>,
     limit: usize,
-) -> Result<(Vec<(EngineId, Head)>, Option<EngineId>), StoreError> {
+) -> Result<Page, StoreError> {
     let mut request = ScrollRequestBuilder::new()
         .limit(limit)
         .with_payload(without_value());

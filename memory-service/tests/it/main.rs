@@ -1,0 +1,19 @@
+//! The promises of memory-service, one topic a file: of any store (`conformance`), and of the
+//! service as its callers see it through gRPC.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod bad_input;
+mod concurrency;
+mod conformance;
+mod crash;
+mod lifetimes;
+mod listing;
+mod process;
+mod searching;
+mod support;
+mod values;

@@ -1,0 +1,75 @@
+//! The binary: what it refuses to start with, and who may use a folder.
+
+use std::process::{Command, Output};
+
+use crate::support::Running;
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_memory-service"))
+        .args([
+            "--listen",
+            "127.0.0.1:0",
+            "--admin-listen",
+            "127.0.0.1:0",
+            "--log",
+            "error",
+        ])
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn what_this_version_cannot_do_is_refused_in_one_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    for (arguments, expected) in [
+        (["--qdrant-url", "http://localhost:6334"], "--qdrant-url"),
+        (
+            ["--embedder", "static:weights"],
+            "--embedder static:weights",
+        ),
+        (["--index-paths", "a..b"], "`a..b` has an empty segment"),
+    ] {
+        let output = run(&[arguments.as_slice(), &["--data-dir", data]].concat());
+        let complaint = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success());
+        assert!(
+            complaint.contains(expected) && complaint.lines().count() == 1,
+            "{complaint}"
+        );
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_in_use_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_path_buf();
+    let running = Running::start_with(|config| config.data_dir.clone_from(&data)).await;
+    let output = run(&["--data-dir", data.to_str().unwrap()]);
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success());
+    assert!(
+        complaint.contains(data.to_str().unwrap()) && complaint.contains("in use"),
+        "{complaint}"
+    );
+    drop(running);
+}
+
+#[test]
+fn flags_become_configuration() {
+    let output = run(&[
+        "--default-ttl",
+        "30days",
+        "--refresh-ttl-on-read",
+        "--index-paths",
+        "text,{a,b}",
+        "--dump-config",
+    ]);
+    let dumped = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{dumped}");
+    assert!(dumped.contains("refresh_ttl_on_read = true"), "{dumped}");
+    assert!(dumped.contains("default_ttl = \"30days\""), "{dumped}");
+    assert!(dumped.contains("text,{a,b}"), "{dumped}");
+}
