@@ -1,1 +1,30 @@
-mod x {}
+//! What Weft promises, seen from outside: real binaries, real clients, real faults.
+//!
+//! Build the binaries first (`make test` does). Nothing here sleeps; every wait has a bound.
+//!
+//! # Layout
+//! - [`conversation`]: the reference program and its threads, by a Rust client
+//! - [`grpcurl`]: the same by the command line client
+//! - [`readme`]: what the README says to type
+//! - [`restart`]: both services go and come back
+//! - [`crash`]: workflow-service is killed in the middle of a run
+//! - [`memory_away`]: memory-service is down, or stands still
+//! - [`drain`]: ending in good order, under load
+//! - [`streams`]: following runs
+//! - [`runs`]: starting, waiting for, listing runs
+//! - [`memory_input`], [`run_input`], [`thread_input`]: what is refused, and how
+//! - [`operation`]: health, reflection, metrics, configuration, `make run`
+
+mod conversation;
+mod crash;
+mod drain;
+mod grpcurl;
+mod memory_away;
+mod memory_input;
+mod operation;
+mod readme;
+mod restart;
+mod run_input;
+mod runs;
+mod streams;
+mod thread_input;

@@ -31,7 +31,7 @@ pub struct Cluster {
     folder: TempDir,
     memory_port: u16,
     memory_url: String,
-    variables: Vec<(String, String)>,
+    variables: Vec<(&'static str, String, String)>,
     memory: Option<Process>,
     workflow: Option<Process>,
     finished: bool,
@@ -67,9 +67,10 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// Sets a variable of services that start from now on.
-    pub fn set(&mut self, name: &str, value: &str) {
-        self.variables.push((name.to_owned(), value.to_owned()));
+    /// Sets an environment variable of a service, for when it is started next.
+    pub fn set(&mut self, binary: &'static str, name: &str, value: &str) {
+        self.variables
+            .push((binary, name.to_owned(), value.to_owned()));
     }
 
     /// Lets a workflow-service that starts from now on find memory-service at `url`.
@@ -95,10 +96,11 @@ impl Cluster {
     fn launch(&self, binary: &'static str) -> Launch {
         let launch = Launch::isolated(binary, &self.log(binary))
             .flag("--admin-listen", "127.0.0.1:0")
-            .flag("--data-dir", self.folder.path().join(binary));
-        self.variables
-            .iter()
-            .fold(launch, |launch, (name, value)| launch.variable(name, value))
+            .flag("--data-dir", self.folder.path());
+        let its_own = self.variables.iter().filter(|(of, ..)| *of == binary);
+        its_own.fold(launch, |launch, (_, name, value)| {
+            launch.variable(name, value)
+        })
     }
 
     /// Starts memory-service and waits until it is ready; also again, on the same port.

@@ -1,7 +1,9 @@
 //! The events of a run, as a stream with bounded waits.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
-use tonic::{Status, Streaming, transport::Channel};
+use tonic::{Request, Status, Streaming, transport::Channel};
 use weft_proto::{
     common::v1::PayloadForm,
     workflow::v1::{
@@ -13,8 +15,8 @@ use weft_proto::{
 
 use crate::within;
 
-/// Every mode whose events are kept for as long as their run: all but pieces of messages and what
-/// user code writes.
+/// Every mode that shows events that are kept for as long as their run: all but pieces of messages
+/// and what user code writes.
 pub const DURABLE: [StreamMode; 5] = [
     StreamMode::Values,
     StreamMode::Updates,
@@ -37,7 +39,7 @@ impl Events {
         run: StartRunRequest,
         modes: &[StreamMode],
     ) -> Result<Self, Status> {
-        Self::open(client, Target::Start(run), modes, 0).await
+        Self::open(client, Target::Start(run), modes, 0, None).await
     }
 
     /// Follows a run from after the event `after_sequence`.
@@ -50,13 +52,22 @@ impl Events {
         modes: &[StreamMode],
         after_sequence: i64,
     ) -> Result<Self, Status> {
-        Self::open(
-            client,
-            Target::RunId(run_id.to_owned()),
-            modes,
-            after_sequence,
-        )
-        .await
+        let target = Target::RunId(run_id.to_owned());
+        Self::open(client, target, modes, after_sequence, None).await
+    }
+
+    /// Follows a run from its beginning, with a deadline that the service is told.
+    ///
+    /// # Errors
+    /// The status that the call was refused with.
+    pub async fn join_for(
+        client: &mut WorkflowServiceClient<Channel>,
+        run_id: &str,
+        modes: &[StreamMode],
+        deadline: Duration,
+    ) -> Result<Self, Status> {
+        let target = Target::RunId(run_id.to_owned());
+        Self::open(client, target, modes, 0, Some(deadline)).await
     }
 
     async fn open(
@@ -64,13 +75,17 @@ impl Events {
         target: Target,
         modes: &[StreamMode],
         after_sequence: i64,
+        deadline: Option<Duration>,
     ) -> Result<Self, Status> {
-        let request = StreamRunRequest {
+        let mut request = Request::new(StreamRunRequest {
             target: Some(target),
             modes: modes.iter().map(|&mode| mode.into()).collect(),
             after_sequence,
             payload_form: PayloadForm::Text.into(),
-        };
+        });
+        if let Some(deadline) = deadline {
+            request.set_timeout(deadline);
+        }
         Ok(Self(client.stream_run(request).await?.into_inner()))
     }
 
@@ -108,6 +123,16 @@ impl Events {
             events.push(event);
         }
         Ok(events)
+    }
+}
+
+/// Whether an event is kept for as long as its run: what is under way is not.
+#[must_use]
+pub fn is_durable(event: &Event) -> bool {
+    match &event.kind {
+        Some(Kind::Task(task)) => !matches!(task.step(), Step::Started | Step::Retrying),
+        Some(Kind::Message(_) | Kind::Custom(_) | Kind::Gap(_)) | None => false,
+        Some(_) => true,
     }
 }
 

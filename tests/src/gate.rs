@@ -19,7 +19,7 @@ use tonic::{
     transport::{Channel, Server},
 };
 
-use crate::{Process, within};
+use crate::{Cluster, Process, within};
 
 /// Calls to hold back, by the name of their method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +69,18 @@ impl Gate {
             traffic,
             _server: server,
         })
+    }
+
+    /// A cluster whose workflow-service reaches memory-service through a gate, and the gate.
+    ///
+    /// # Errors
+    /// If a service does not start.
+    pub async fn in_cluster(mut cluster: Cluster) -> Result<(Cluster, Self)> {
+        cluster.start_memory().await?;
+        let gate = Self::before(cluster.memory()?).await?;
+        cluster.reach_memory_at(gate.url());
+        cluster.start_workflow().await?;
+        Ok((cluster, gate))
     }
 
     /// The URL to reach memory-service through the gate.

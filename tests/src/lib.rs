@@ -10,11 +10,14 @@
 //! - [`port`]: ports that stay ours while a service is down
 //! - [`process`]: one running service, from its first line to its exit
 //! - [`health`]: waiting for a service to be ready
+//! - [`http`]: the admin addresses
 //! - [`cluster`]: both services wired together, with a data folder that outlives them
 //! - [`gate`]: a proxy before memory-service that counts calls and holds them back
 //! - [`payload`]: JSON in and out of the API
+//! - [`memories`]: what memory holds
 //! - [`conversation`]: what is said to `chat`, and the reference conversation
 //! - [`events`]: the events of a run, as a stream with bounded waits
+//! - [`runs`]: runs, from their start to their rest
 //! - [`refusal`]: what a call was refused with
 //! - [`grpcurl`]: the command line client
 //! - `bin/run.rs`, `bin/demo.rs`: `make run`, `make demo`
@@ -27,10 +30,13 @@ pub mod events;
 pub mod gate;
 pub mod grpcurl;
 pub mod health;
+pub mod http;
+pub mod memories;
 pub mod payload;
 pub mod port;
 pub mod process;
 pub mod refusal;
+pub mod runs;
 pub mod wait;
 
 pub use cluster::Cluster;

@@ -1,5 +1,7 @@
 //! What a call was refused with: code, reason and fields, which are as much API as its answers.
 
+use std::collections::HashMap;
+
 use anyhow::{Context as _, Result, bail, ensure};
 use tonic::{Code, Response, Status};
 use tonic_types::StatusExt as _;
@@ -9,6 +11,7 @@ use tonic_types::StatusExt as _;
 pub struct Refusal {
     status: Status,
     reason: String,
+    metadata: HashMap<String, String>,
     fields: Vec<(String, String)>,
 }
 
@@ -54,6 +57,7 @@ impl Refusal {
             .collect();
         Ok(Self {
             reason: info.reason.clone(),
+            metadata: info.metadata.clone(),
             fields,
             status,
         })
@@ -75,6 +79,12 @@ impl Refusal {
     #[must_use]
     pub fn message(&self) -> &str {
         self.status.message()
+    }
+
+    /// A dynamic part of the message, as `ErrorInfo` holds it.
+    #[must_use]
+    pub fn metadata(&self, key: &str) -> Option<&str> {
+        self.metadata.get(key).map(String::as_str)
     }
 
     /// Names of the fields that are wrong, in order of appearance.
