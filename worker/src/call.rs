@@ -48,12 +48,26 @@ impl fmt::Display for CallId {
     }
 }
 
+/// What a call asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallKind {
+    /// The result of a task.
+    Task,
+    /// An answer from outside.
+    Interrupt,
+    /// A value that is not the same every time, such as the time.
+    Side,
+}
+
 /// Call is what identifies a call to the journal, and what a replay is compared with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
     /// Position of the call in the run.
     pub id: CallId,
-    /// Name of the called task.
+    /// What it asks for.
+    pub kind: CallKind,
+    /// Name of the called task, or of what else is asked for.
     pub task: Arc<str>,
     /// Hash of the argument; see [`hash_input`].
     pub input_hash: [u8; 32],

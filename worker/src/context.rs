@@ -3,106 +3,60 @@
 use std::{
     fmt,
     future::Future,
-    panic::AssertUnwindSafe,
     pin::Pin,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::Arc,
     task::Poll,
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use futures::FutureExt as _;
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::sync::mpsc;
+use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::{
-    Call, CallId, Failure, Json, RetryPolicy, Task, TaskContext,
+    Call, CallKind, Failure, Json, Task,
     call::hash_input,
     json,
-    protocol::{Event, FromWorker, Outcome, Record, StartRun, WorkerMessage},
-    replay::{Made, Replay, Reply},
-    task::TaskFunction,
+    pending::{PendingQuestion, PendingSide, PendingTask},
+    protocol::{Event, Outcome, StartRun},
+    state::{ExecutionState, Scope, now_micros, until},
 };
 
 /// Context is what the code of an entrypoint can ask and do. Cheap to clone.
+///
+/// Calls get their place in the journal when they are made, in program order. Code that makes calls
+/// from several threads or spawned tasks at once makes them in no fixed order, and must not.
 #[derive(Clone)]
 pub struct Context {
-    execution: Arc<ExecutionState>,
-    scope: Arc<Scope>,
-}
-
-/// What all code of an execution shares.
-pub(crate) struct ExecutionState {
-    pub(crate) start: StartRun,
-    outbox: mpsc::Sender<FromWorker>,
-    replay: Mutex<Replay>,
-    attempts_at_work: AtomicU32,
-}
-
-/// Where calls are made from: they are counted per caller.
-struct Scope {
-    caller: Option<CallId>,
-    next_order: AtomicU32,
-}
-
-impl ExecutionState {
-    pub(crate) fn new(mut start: StartRun, outbox: mpsc::Sender<FromWorker>) -> Self {
-        let journal = std::mem::take(&mut start.journal);
-        Self {
-            start,
-            outbox,
-            replay: Mutex::new(Replay::new(journal)),
-            attempts_at_work: AtomicU32::new(0),
-        }
-    }
-
-    pub(crate) fn replay(&self) -> MutexGuard<'_, Replay> {
-        // Nothing panics while it holds the lock, and a replay is valid after each of its steps.
-        self.replay.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether no task is at work.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.attempts_at_work.load(Ordering::Relaxed) == 0
-    }
-
-    pub(crate) async fn send(&self, message: WorkerMessage) {
-        let message = FromWorker {
-            execution: self.start.execution,
-            message,
-        };
-        // A closed link means that the engine is gone: the execution is about to be dropped.
-        let _ = self.outbox.send(message).await;
-    }
+    pub(crate) execution: Arc<ExecutionState>,
+    pub(crate) scope: Arc<Scope>,
 }
 
 impl Context {
     pub(crate) fn new(execution: Arc<ExecutionState>) -> Self {
         Self {
             execution,
-            scope: Arc::new(Scope {
-                caller: None,
-                next_order: AtomicU32::new(0),
-            }),
+            scope: Arc::new(Scope::new(None, "".into())),
         }
+    }
+
+    fn start(&self) -> &StartRun {
+        &self.execution.start
     }
 
     /// Id of the run.
     pub fn run_id(&self) -> Uuid {
-        self.execution.start.run_id
+        self.start().run_id
     }
 
     /// Thread of the run.
     pub fn thread_id(&self) -> &str {
-        &self.execution.start.thread_id
+        &self.start().thread_id
     }
 
     /// Times the run was handed to a worker, this one included.
     pub fn run_attempt(&self) -> u32 {
-        self.execution.start.attempt
+        self.start().attempt
     }
 
     /// What the thread's last run saved; `None` for the first run of a thread.
@@ -110,10 +64,8 @@ impl Context {
     /// # Errors
     /// `TYPE_MISMATCH` if it has another shape.
     pub fn previous<T: DeserializeOwned>(&self) -> Result<Option<T>, Failure> {
-        self.execution
-            .start
-            .previous
-            .as_ref()
+        let previous = self.start().previous.as_ref();
+        previous
             .map(|previous| json::decode("what the last run saved", previous))
             .transpose()
     }
@@ -123,53 +75,188 @@ impl Context {
     /// # Errors
     /// `TYPE_MISMATCH` if they have another shape.
     pub fn config<T: DeserializeOwned>(&self) -> Result<T, Failure> {
-        json::decode("the config", &self.execution.start.config)
+        json::decode("the config", &self.start().config)
     }
 
-    /// Calls a task. The call is made now and gets its place in the journal now; its function
-    /// starts when the result is first awaited, and is dropped with it.
+    /// Calls a task. Its function starts when the result is first awaited, and is dropped with it.
     pub fn call<I, O>(&self, task: &Task<I, O>, input: I) -> TaskCall<O>
     where
         I: Serialize + DeserializeOwned + Send + 'static,
         O: Serialize + DeserializeOwned + Send + 'static,
     {
-        let order = self.scope.next_order.fetch_add(1, Ordering::Relaxed);
-        let id = CallId::new(self.scope.caller.as_ref(), order);
-        let prepared = json::encode("the argument", &input).map(|input| PreparedCall {
-            execution: Arc::clone(&self.execution),
-            call: Call {
-                id,
-                task: Arc::clone(&task.name),
-                input_hash: hash_input(&input),
-            },
-            input,
-            retry: task.retry,
-            timeout: task.timeout,
-            function: Arc::clone(&task.function),
-        });
-        let made = prepared
-            .as_ref()
-            .ok()
-            .map(|p| self.execution.replay().make(&p.call));
-        let name = Arc::clone(&task.name);
-        TaskCall(Box::pin(async move {
-            let outcome = match (prepared, made) {
-                (Ok(prepared), Some(made)) => prepared.outcome(made).await,
-                (Err(failure), _) => Err(failure),
-                (Ok(_), None) => std::future::pending().await,
-            };
-            let output = outcome.map_err(|failure| failure.in_task(&name))?;
-            json::decode("the recorded result", &output)
-        }))
+        let outcome = self
+            .make(CallKind::Task, &task.name, "the argument", &input)
+            .map(|(call, input)| {
+                let made = self.execution.replay().make(&call);
+                PendingTask {
+                    execution: Arc::clone(&self.execution),
+                    scope: Arc::clone(&self.scope),
+                    call,
+                    input,
+                    retry: task.retry,
+                    timeout: task.timeout,
+                    function: Arc::clone(&task.function),
+                }
+                .outcome(made)
+            });
+        TaskCall::new(outcome)
     }
 
-    pub(crate) fn send_event(&self, event: Event) {
-        let message = FromWorker {
-            execution: self.execution.start.execution,
-            message: WorkerMessage::Event(event),
+    /// Asks a question and waits for the answer, for as long as it takes: the run gives its worker
+    /// back and is executed again once it is answered. Several questions can be open at once; each
+    /// has an id of its own. `null` is an answer.
+    pub fn interrupt<Q, A>(&self, question: &Q) -> TaskCall<A>
+    where
+        Q: Serialize + ?Sized,
+        A: DeserializeOwned + Send + 'static,
+    {
+        let made = self.make(CallKind::Interrupt, "interrupt", "the question", question);
+        let outcome = made.map(|(call, value)| {
+            let made = self.execution.replay().make(&call);
+            PendingQuestion {
+                execution: Arc::clone(&self.execution),
+                scope: Arc::clone(&self.scope),
+                call,
+                value,
+            }
+            .outcome(made)
+        });
+        TaskCall::new(outcome)
+    }
+
+    /// Waits for a time that goes on while the run has no worker and while the service is down.
+    /// Nothing is held meanwhile, unless it is a few seconds.
+    ///
+    /// # Errors
+    /// `CANCELLED` if the run is cancelled.
+    pub async fn sleep(&self, duration: Duration) -> Result<(), Failure> {
+        let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        let timer = self.scope.next_call();
+        let due = self.side_as(timer.clone(), "sleep", || {
+            now_micros().saturating_add(micros)
+        });
+        let due: i64 = due.await?;
+        if !until(due).is_zero() {
+            let _waiting = self.scope.wait();
+            let _timer = self.execution.set_timer(timer, due);
+            tokio::select! {
+                () = tokio::time::sleep(until(due)) => {}
+                () = self.execution.cancelled.cancelled() => {}
+            }
+        }
+        // Recorded too, so that a race against a timer has the same winner in every replay.
+        self.side("wake", || ()).await
+    }
+
+    /// The current time, as it was when this was first asked for.
+    ///
+    /// # Errors
+    /// `CANCELLED` if the run is cancelled.
+    pub async fn now(&self) -> Result<SystemTime, Failure> {
+        let micros: i64 = self.side("now", now_micros).await?;
+        Ok(UNIX_EPOCH + Duration::from_micros(u64::try_from(micros).unwrap_or_default()))
+    }
+
+    /// A UUID that is the same in every replay, and no other call's. Derived from the run's id:
+    /// nothing is recorded.
+    pub fn uuid(&self) -> Uuid {
+        Uuid::new_v5(
+            &self.run_id(),
+            format!("uuid/{}", self.scope.next_value()).as_bytes(),
+        )
+    }
+
+    /// A number from 0 up to but not including 1 that is the same in every replay. Derived from the
+    /// run's id: nothing is recorded.
+    pub fn random(&self) -> f64 {
+        let name = format!("random/{}/{}", self.run_id(), self.scope.next_value());
+        let mut bits = [0; 8];
+        for (to, from) in bits.iter_mut().zip(Sha256::digest(name)) {
+            *to = from;
+        }
+        // The 53 bits that a double holds exactly.
+        let mantissa = u64::from_le_bytes(bits) >> 11;
+        mantissa as f64 / (1_u64 << 53) as f64
+    }
+
+    /// Writes to the run's custom stream. Nothing is recorded, and code is never held up: a reader
+    /// that is too slow misses some.
+    ///
+    /// # Errors
+    /// `NOT_SERIALIZABLE`.
+    pub fn write<T: Serialize + ?Sized>(&self, value: &T) -> Result<(), Failure> {
+        self.execution.send_event(Event::Custom {
+            call: self.scope.caller.clone(),
+            task: Arc::clone(&self.scope.task),
+            value: json::encode("what is written", value)?,
+        });
+        Ok(())
+    }
+
+    /// Whether the run was cancelled. Calls then fail with `CANCELLED`; a task that takes long can
+    /// ask here whether to go on.
+    pub fn is_cancelled(&self) -> bool {
+        self.execution.cancelled.is_cancelled()
+    }
+
+    /// Completes when the run is cancelled.
+    pub async fn cancelled(&self) {
+        self.execution.cancelled.cancelled().await;
+    }
+
+    /// A value that is recorded as it was first made.
+    async fn side<T>(&self, name: &'static str, value: impl FnOnce() -> T) -> Result<T, Failure>
+    where
+        T: Serialize + DeserializeOwned,
+    {
+        self.side_as(self.scope.next_call(), name, value).await
+    }
+
+    async fn side_as<T>(
+        &self,
+        id: crate::CallId,
+        name: &'static str,
+        value: impl FnOnce() -> T,
+    ) -> Result<T, Failure>
+    where
+        T: Serialize + DeserializeOwned,
+    {
+        let input_hash = hash_input(&json::null());
+        let call = Call {
+            id,
+            kind: CallKind::Side,
+            task: name.into(),
+            input_hash,
         };
-        // Events never hold code up: with a full link they are lost, and the stream shows a gap.
-        let _ = self.execution.outbox.try_send(message);
+        let made = self.execution.replay().make(&call);
+        let side = PendingSide {
+            execution: &self.execution,
+            scope: &self.scope,
+            call,
+        };
+        let outcome = side
+            .outcome(made, || json::encode("the value", &value()))
+            .await?;
+        json::decode("the recorded value", &outcome)
+    }
+
+    /// Gives a call its place. Fails if the argument is no JSON.
+    fn make<T: Serialize + ?Sized>(
+        &self,
+        kind: CallKind,
+        name: &str,
+        what: &str,
+        input: &T,
+    ) -> Result<(Call, Json), Failure> {
+        let (id, task) = (self.scope.next_call(), Arc::from(name));
+        let input = json::encode(what, input).map_err(|failure| failure.of_call(&id, &task))?;
+        let call = Call {
+            id,
+            kind,
+            task,
+            input_hash: hash_input(&input),
+        };
+        Ok((call, input))
     }
 }
 
@@ -181,9 +268,17 @@ impl fmt::Debug for Context {
     }
 }
 
-/// TaskCall is a call of a task; awaiting it gives the task's recorded result.
+/// TaskCall is a call whose result is recorded; awaiting it gives that result.
 #[must_use = "a task starts when its call is awaited"]
 pub struct TaskCall<O>(Pin<Box<dyn Future<Output = Result<O, Failure>> + Send>>);
+
+impl<O: DeserializeOwned + Send + 'static> TaskCall<O> {
+    fn new(outcome: Result<impl Future<Output = Outcome> + Send + 'static, Failure>) -> Self {
+        Self(Box::pin(async move {
+            json::decode("the recorded result", &outcome?.await?)
+        }))
+    }
+}
 
 impl<O> Future for TaskCall<O> {
     type Output = Result<O, Failure>;
@@ -197,112 +292,4 @@ impl<O> fmt::Debug for TaskCall<O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TaskCall").finish_non_exhaustive()
     }
-}
-
-struct PreparedCall {
-    execution: Arc<ExecutionState>,
-    call: Call,
-    input: Json,
-    retry: RetryPolicy,
-    timeout: Option<Duration>,
-    function: TaskFunction,
-}
-
-impl PreparedCall {
-    async fn outcome(self, made: Made) -> Outcome {
-        match made {
-            Made::Recorded(reply) => match reply.await {
-                Ok(Reply::Outcome(outcome)) => outcome,
-                Ok(Reply::Retry(_)) | Err(_) => std::future::pending().await,
-            },
-            Made::New => self.attempts().await,
-            Made::Mismatch => std::future::pending().await,
-        }
-    }
-
-    async fn attempts(self) -> Outcome {
-        let mut attempt = 1;
-        loop {
-            let outcome = self.attempt(attempt).await;
-            let reply = self.execution.replay().wait_for(&self.call.id);
-            let record = Record {
-                call: self.call.clone(),
-                attempt,
-                outcome,
-                retry: self.retry,
-            };
-            self.execution
-                .send(WorkerMessage::Record(Box::new(record)))
-                .await;
-            match reply.await {
-                Ok(Reply::Outcome(outcome)) => return outcome,
-                Ok(Reply::Retry(after)) => tokio::time::sleep(after).await,
-                // The execution was fenced; it is about to be dropped.
-                Err(_) => std::future::pending().await,
-            }
-            attempt += 1;
-        }
-    }
-
-    async fn attempt(&self, attempt: u32) -> Outcome {
-        let scope = Scope {
-            caller: Some(self.call.id.clone()),
-            next_order: AtomicU32::new(0),
-        };
-        let context = Context {
-            execution: Arc::clone(&self.execution),
-            scope: Arc::new(scope),
-        };
-        context.send_event(Event::TaskStarted {
-            call: self.call.id.clone(),
-            task: Arc::clone(&self.call.task),
-            attempt,
-            input: Arc::clone(&self.input),
-        });
-        let task_context = TaskContext {
-            context,
-            call: self.call.clone(),
-            attempt,
-        };
-        let function = Arc::clone(&self.function);
-        let input = Arc::clone(&self.input);
-        let run = AssertUnwindSafe(async move { function(task_context, input).await });
-        let limit = self.timeout.unwrap_or(Duration::MAX);
-        let _at_work = AtWork::new(&self.execution.attempts_at_work);
-        match tokio::time::timeout(limit, run.catch_unwind()).await {
-            Ok(Ok(outcome)) => outcome.map_err(|failure| failure.in_task(&self.call.task)),
-            Ok(Err(panic)) => Err(panicked(panic.as_ref()).in_task(&self.call.task)),
-            Err(_) => Err(Failure::transient(
-                "TASK_TIMEOUT",
-                format!("an attempt took longer than {limit:?}"),
-            )
-            .in_task(&self.call.task)),
-        }
-    }
-}
-
-/// Counts an attempt for as long as it lives.
-struct AtWork<'a>(&'a AtomicU32);
-
-impl<'a> AtWork<'a> {
-    fn new(count: &'a AtomicU32) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for AtWork<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// The failure of code that panicked.
-pub(crate) fn panicked(panic: &(dyn std::any::Any + Send)) -> Failure {
-    let message = panic
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "it gave no message".to_owned());
-    Failure::new("PANICKED", format!("the code panicked: {message}"))
 }

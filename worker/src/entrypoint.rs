@@ -5,7 +5,7 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
-use crate::{Context, Failure, Json, json};
+use crate::{Context, Failure, Json, RetryPolicy, json};
 
 type EntrypointFuture = Pin<Box<dyn Future<Output = Result<RecordedFinal, Failure>> + Send>>;
 type EntrypointFunction = Arc<dyn Fn(Context, Json) -> EntrypointFuture + Send + Sync>;
@@ -89,6 +89,7 @@ pub struct Entrypoint {
     description: String,
     input_schema: Option<Json>,
     check: Option<Check>,
+    pub(crate) retry: RetryPolicy,
     pub(crate) function: EntrypointFunction,
 }
 
@@ -116,6 +117,7 @@ impl Entrypoint {
             description: String::new(),
             input_schema: None,
             check: None,
+            retry: RetryPolicy::NEVER,
             function: erased,
         }
     }
@@ -131,6 +133,14 @@ impl Entrypoint {
     #[must_use]
     pub fn input_schema(mut self, schema: Json) -> Self {
         self.input_schema = Some(schema);
+        self
+    }
+
+    /// Executes the entrypoint again after retryable failures. Tasks that succeeded are not run
+    /// again; those that failed are.
+    #[must_use]
+    pub fn retry(mut self, policy: RetryPolicy) -> Self {
+        self.retry = policy;
         self
     }
 

@@ -7,8 +7,9 @@ use tokio::{pin, select, sync::mpsc, time::Instant};
 
 use crate::{
     CallId, Context, Entrypoint, Failure,
-    context::{ExecutionState, panicked},
-    protocol::{Finish, FromWorker, Outcome, StartRun, WorkerMessage},
+    pending::panicked,
+    protocol::{Finish, FromWorker, Outcome, StartRun, Suspend, WorkerMessage},
+    state::ExecutionState,
 };
 
 /// How long code may rest without making a call that is recorded before it counts as changed.
@@ -22,6 +23,8 @@ pub(crate) enum Reply {
     Ack(CallId, Outcome),
     /// A task is to be tried again.
     Retry(CallId, Duration),
+    /// The run is to stop, for this reason.
+    Cancel(String),
 }
 
 /// Executes a run until it finishes. Dropping the future ends it without a word.
@@ -39,21 +42,35 @@ pub(crate) async fn execute(
     pin!(code);
 
     let mut last_progress = Instant::now();
-    let finish = loop {
+    let last_word = loop {
         select! {
             biased;
             // The code goes first, so that it rests before it is given the next outcome.
-            returned = &mut code => break match (state.replay().mismatch_at_end(), returned) {
-                (Some(mismatch), _) => Finish::Mismatch(mismatch),
-                (None, Ok(Ok(done))) => Finish::Returned { value: done.value, saved: done.saved },
-                (None, Ok(Err(failure))) => Finish::Failed(failure),
-                (None, Err(panic)) => Finish::Failed(panicked(panic.as_ref())),
-            },
-            mismatch = found_mismatch(&state) => break Finish::Mismatch(mismatch),
+            returned = &mut code => {
+                let finish = match (state.replay().mismatch_at_end(), returned) {
+                    (Some(mismatch), _) => Finish::Mismatch(mismatch),
+                    (None, Ok(Ok(done))) => {
+                        Finish::Returned { value: done.value, saved: done.saved }
+                    }
+                    (None, Ok(Err(failure))) => {
+                        Finish::Failed { failure, retry: entrypoint.retry }
+                    }
+                    (None, Err(panic)) => Finish::Failed {
+                        failure: panicked(panic.as_ref()),
+                        retry: entrypoint.retry,
+                    },
+                };
+                break WorkerMessage::Finish(Box::new(finish));
+            }
+            mismatch = found_mismatch(&state) => {
+                break WorkerMessage::Finish(Box::new(Finish::Mismatch(mismatch)));
+            }
             () = release_next(&state) => last_progress = Instant::now(),
+            suspend = can_only_wait(&state) => break WorkerMessage::Suspend(Box::new(suspend)),
             reply = replies.recv() => match reply {
                 Some(Reply::Ack(call, outcome)) => state.replay().acknowledge(call, outcome),
                 Some(Reply::Retry(call, after)) => state.replay().retry(&call, after),
+                Some(Reply::Cancel(reason)) => state.cancel(reason),
                 // Fenced: nothing that happens here counts any longer.
                 None => return,
             },
@@ -62,13 +79,15 @@ pub(crate) async fn execute(
             {
                 // A task that is still at work may yet make the call.
                 match state.replay().mismatch_at_end() {
-                    Some(mismatch) if state.is_idle() => break Finish::Mismatch(mismatch),
+                    Some(mismatch) if state.is_idle() => {
+                        break WorkerMessage::Finish(Box::new(Finish::Mismatch(mismatch)));
+                    }
                     _ => last_progress = Instant::now(),
                 }
             }
         }
     };
-    state.send(WorkerMessage::Finish(Box::new(finish))).await;
+    state.send(last_word).await;
 }
 
 /// Completes when an outcome was released. Polled anew whenever anything else happens.
@@ -81,6 +100,11 @@ async fn release_next(state: &ExecutionState) {
         }
     })
     .await;
+}
+
+/// Completes when the code can only wait for something outside.
+async fn can_only_wait(state: &ExecutionState) -> Suspend {
+    std::future::poll_fn(|_| state.suspension().map_or(Poll::Pending, Poll::Ready)).await
 }
 
 async fn found_mismatch(state: &ExecutionState) -> Failure {

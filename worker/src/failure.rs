@@ -1,8 +1,10 @@
 //! Why a task or an entrypoint failed.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
+
+use crate::CallId;
 
 /// Failure is the recorded outcome of a task or an entrypoint that did not succeed.
 ///
@@ -19,15 +21,32 @@ pub struct Failure {
     /// Earliest time until another attempt makes sense, if the cause said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<Duration>,
-    /// Name of the task that failed, if it was one.
+    /// Call that failed, if it was one: the innermost, where calls are nested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub task: Option<String>,
+    pub call: Option<Box<FailedCall>>,
     /// Details for programs.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
 }
 
+/// FailedCall is the call that a failure comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedCall {
+    /// Id of the call within the run.
+    pub id: CallId,
+    /// Name of the task.
+    pub task: Arc<str>,
+}
+
 impl Failure {
+    /// Reason of calls that fail because their run was cancelled.
+    pub const CANCELLED: &'static str = "CANCELLED";
+
+    /// The failure of a call whose run was cancelled.
+    pub fn cancelled() -> Self {
+        Self::new(Self::CANCELLED, "the run was cancelled")
+    }
+
     /// A failure that no further attempt will mend.
     pub fn new(reason: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
@@ -35,7 +54,7 @@ impl Failure {
             message: message.into(),
             retryable: false,
             retry_after: None,
-            task: None,
+            call: None,
             metadata: BTreeMap::new(),
         }
     }
@@ -55,11 +74,21 @@ impl Failure {
         self
     }
 
-    /// Names the task that failed, unless one is named already.
+    /// Names the call that failed, unless one is named already.
     #[must_use]
-    pub fn in_task(mut self, task: &str) -> Self {
-        self.task.get_or_insert_with(|| task.to_owned());
+    pub fn of_call(mut self, id: &CallId, task: &Arc<str>) -> Self {
+        self.call.get_or_insert_with(|| {
+            Box::new(FailedCall {
+                id: id.clone(),
+                task: Arc::clone(task),
+            })
+        });
         self
+    }
+
+    /// Name of the task that failed, if it was one.
+    pub fn task(&self) -> Option<&str> {
+        self.call.as_ref().map(|call| &*call.task)
     }
 
     /// Adds a detail for programs.

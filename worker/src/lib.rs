@@ -34,6 +34,7 @@
 //! - `failure`, `retry`: how things fail, and when they are tried again
 //! - `call`, `replay`: which recorded result belongs to which call, and in which order they are
 //!   released
+//! - `pending`, `state`: calls under way, and what code waits for
 //! - `execution`, `worker`: run the code
 //! - [`protocol`]: what a worker and the engine tell each other
 //! - [`json`]: values as exact text
@@ -44,18 +45,20 @@ mod entrypoint;
 mod execution;
 mod failure;
 pub mod json;
+mod pending;
 pub mod protocol;
 mod replay;
 mod retry;
+mod state;
 mod task;
 mod worker;
 
-pub use call::{Call, CallId};
+pub use call::{Call, CallId, CallKind};
 pub use context::{Context, TaskCall};
 pub use entrypoint::{
     Entrypoint, EntrypointDescription, Final, IntoFinal, InvalidArgument, RecordedFinal,
 };
-pub use failure::Failure;
+pub use failure::{FailedCall, Failure};
 pub use json::Json;
 pub use retry::RetryPolicy;
 pub use task::{Task, TaskContext};

@@ -48,6 +48,13 @@ pub enum ToWorker {
         /// When, from now.
         after: Duration,
     },
+    /// The run is to stop: calls of its code fail from now on. It may clean up and finish.
+    Cancel {
+        /// The execution.
+        execution: ExecutionId,
+        /// Sentence for people.
+        reason: String,
+    },
     /// The execution is over; forget it.
     Fenced {
         /// The execution.
@@ -105,8 +112,31 @@ pub enum WorkerMessage {
     Record(Box<Record>),
     /// Something to stream; not recorded.
     Event(Event),
-    /// The entrypoint returned, failed, or cannot be replayed.
+    /// The code can do nothing until something happens outside. Ends the execution.
+    Suspend(Box<Suspend>),
+    /// The entrypoint returned, failed, or cannot be replayed. Ends the execution.
     Finish(Box<Finish>),
+}
+
+/// Suspend says what the code waits for. The run is handed to a worker again once some of it has
+/// happened.
+#[derive(Clone, Debug)]
+pub struct Suspend {
+    /// Questions without an answer, in the order of their calls.
+    pub interrupts: Vec<Question>,
+    /// When the next timer is due, in microseconds since the Unix epoch.
+    pub wake_time: Option<i64>,
+}
+
+/// Question is an interrupt that waits for its answer.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// The call that asks.
+    pub call: Call,
+    /// Task that asks; `None` for the entrypoint itself.
+    pub asked_by: Option<Arc<str>>,
+    /// What is asked.
+    pub value: Json,
 }
 
 /// Record asks the engine to record the end of an attempt.
@@ -145,6 +175,15 @@ pub enum Event {
         /// The piece.
         piece: MessagePiece,
     },
+    /// Something that user code writes to the stream.
+    Custom {
+        /// The call that writes; `None` for the entrypoint itself.
+        call: Option<CallId>,
+        /// Name of the task; empty for the entrypoint itself.
+        task: Arc<str>,
+        /// What it writes.
+        value: Json,
+    },
 }
 
 /// MessagePiece is a piece of a message that a model writes.
@@ -168,8 +207,13 @@ pub enum Finish {
         /// Value for the thread's next run.
         saved: Json,
     },
-    /// The entrypoint failed.
-    Failed(Failure),
+    /// The entrypoint failed. Retryable failures are tried again as `retry` says.
+    Failed {
+        /// Why.
+        failure: Failure,
+        /// Policy of the entrypoint.
+        retry: RetryPolicy,
+    },
     /// The code does not do what the journal says it did.
     Mismatch(Failure),
 }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use tokio::sync::oneshot;
 
 use crate::{
-    Call, CallId, Failure,
+    Call, CallId, CallKind, Failure,
     protocol::{JournalEntry, Outcome},
 };
 
@@ -69,11 +69,15 @@ impl Replay {
         let Some(entry) = self.unmade.remove(&call.id) else {
             return Made::New;
         };
-        if entry.call.task != call.task {
+        if (entry.call.kind, &entry.call.task) != (call.kind, &call.task) {
             self.mismatch.get_or_insert_with(|| {
                 mismatch(format!(
-                    "call {} was recorded as task `{}`, but the code now calls `{}`",
-                    call.id, entry.call.task, call.task
+                    "call {} was recorded as {} `{}`, but the code now makes it {} `{}`",
+                    call.id,
+                    noun(entry.call.kind),
+                    entry.call.task,
+                    noun(call.kind),
+                    call.task
                 ))
                 .with("call", call.id.as_str())
                 .with("recorded_task", &*entry.call.task)
@@ -122,6 +126,11 @@ impl Replay {
         true
     }
 
+    /// Whether nothing is to come from the engine: no outcome to release, none to wait for.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.order.is_empty() && self.waiting.is_empty()
+    }
+
     /// Whether an outcome is held back because the code has not made its call.
     pub(crate) fn is_held_back(&self) -> bool {
         !self.order.is_empty()
@@ -141,14 +150,23 @@ impl Replay {
         let entry = self.unmade.values().min_by_key(|entry| &entry.call.id)?;
         Some(
             mismatch(format!(
-                "{} recorded call(s) were not made again, the first is call {} of task `{}`",
+                "{} recorded call(s) were not made again, the first is call {} of {} `{}`",
                 self.unmade.len(),
                 entry.call.id,
+                noun(entry.call.kind),
                 entry.call.task
             ))
             .with("call", entry.call.id.as_str())
             .with("recorded_task", &*entry.call.task),
         )
+    }
+}
+
+fn noun(kind: CallKind) -> &'static str {
+    match kind {
+        CallKind::Task => "task",
+        CallKind::Interrupt => "interrupt",
+        CallKind::Side => "side value",
     }
 }
 
@@ -167,6 +185,7 @@ mod tests {
     fn call(id: &str, task: &str) -> Call {
         Call {
             id: CallId::from_recorded(id),
+            kind: CallKind::Task,
             task: task.into(),
             input_hash: [0; 32],
         }

@@ -121,7 +121,7 @@ impl TaskContext {
     /// Streams a piece of a message. Pieces are not recorded and never hold the task up: a reader
     /// that is too slow misses some.
     pub fn write_message_piece(&self, piece: MessagePiece) {
-        self.context.send_event(Event::Message {
+        self.context.execution.send_event(Event::Message {
             call: self.call.id.clone(),
             task: Arc::clone(&self.call.task),
             piece,

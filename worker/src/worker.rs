@@ -79,6 +79,9 @@ impl Worker {
                     Some(ToWorker::Retry { execution, call, after }) => {
                         forward(&replies, execution, Reply::Retry(call, after)).await;
                     }
+                    Some(ToWorker::Cancel { execution, reason }) => {
+                        forward(&replies, execution, Reply::Cancel(reason)).await;
+                    }
                     Some(ToWorker::Fenced { execution }) => {
                         replies.remove(&execution);
                     }

@@ -1,147 +1,15 @@
-//! What replays promise, with a small engine at the other end of a link in memory.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+//! What replays promise.
 
-use std::{
-    collections::VecDeque,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use futures::future::{Either, select};
-use tokio::time::timeout;
 use uuid::Uuid;
 use weft_worker::{
-    Context, Entrypoint, Failure, Final, RetryPolicy, Task, TaskContext, Worker, json,
-    protocol::{
-        EngineLink, ExecutionId, Finish, FromWorker, JournalEntry, StartRun, ToWorker,
-        WorkerMessage, in_memory_link,
-    },
+    Context, Entrypoint, Failure, Final, RetryPolicy, Task, TaskContext,
+    protocol::{ExecutionId, Finish, ToWorker},
 };
 
-/// Long enough for any of these on a loaded machine; only a hang takes it.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Counts how often something ran.
-#[derive(Clone, Default)]
-struct Count(Arc<AtomicU32>);
-
-impl Count {
-    fn up(&self) -> u32 {
-        self.0.fetch_add(1, Ordering::SeqCst) + 1
-    }
-
-    fn get(&self) -> u32 {
-        self.0.load(Ordering::SeqCst)
-    }
-}
-
-/// An engine that records what it is told and acknowledges it at once.
-struct Engine {
-    link: EngineLink,
-    journal: Vec<JournalEntry>,
-}
-
-impl Engine {
-    /// Hands a run with this journal to a worker that hosts `entrypoint`.
-    async fn start(entrypoint: Entrypoint, journal: Vec<JournalEntry>) -> Self {
-        let (worker_link, link) = in_memory_link();
-        let worker = Worker::new().entrypoint(entrypoint);
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "ends with the link, at the end of the test"
-        )]
-        tokio::spawn(worker.serve(worker_link));
-        let start = StartRun {
-            execution: ExecutionId(1),
-            run_id: Uuid::nil(),
-            thread_id: "thread".into(),
-            entrypoint: "test".into(),
-            version: "1".into(),
-            attempt: 1,
-            input: json::null(),
-            previous: None,
-            config: json::from_text("{}").unwrap(),
-            journal: journal.clone(),
-        };
-        link.outbox
-            .send(ToWorker::StartRun(Box::new(start)))
-            .await
-            .unwrap();
-        Self { link, journal }
-    }
-
-    async fn hear(&mut self) -> WorkerMessage {
-        let FromWorker { message, .. } = timeout(PATIENCE, self.link.inbox.recv())
-            .await
-            .unwrap()
-            .unwrap();
-        message
-    }
-
-    async fn next_record(&mut self) -> JournalEntry {
-        loop {
-            if let WorkerMessage::Record(record) = self.hear().await {
-                return JournalEntry {
-                    call: record.call,
-                    outcome: record.outcome,
-                };
-            }
-        }
-    }
-
-    async fn ack(&mut self, entry: JournalEntry) {
-        self.journal.push(entry.clone());
-        let (call, outcome) = (entry.call.id, entry.outcome);
-        let ack = ToWorker::Ack {
-            execution: ExecutionId(1),
-            call,
-            outcome,
-        };
-        self.link.outbox.send(ack).await.unwrap();
-    }
-
-    /// Records all, until the run finishes.
-    async fn finish(mut self) -> (Finish, Vec<JournalEntry>) {
-        loop {
-            match self.hear().await {
-                WorkerMessage::Finish(finish) => return (*finish, self.journal),
-                WorkerMessage::Event(_) => {}
-                WorkerMessage::Record(record) => {
-                    let entry = JournalEntry {
-                        call: record.call,
-                        outcome: record.outcome,
-                    };
-                    self.ack(entry).await;
-                }
-            }
-        }
-    }
-}
-
-async fn run(entrypoint: Entrypoint, journal: Vec<JournalEntry>) -> (Finish, Vec<JournalEntry>) {
-    Engine::start(entrypoint, journal).await.finish().await
-}
-
-fn value(finish: &Finish) -> String {
-    match finish {
-        Finish::Returned { value, .. } => value.get().to_owned(),
-        other => panic!("the run did not return: {other:?}"),
-    }
-}
-
-fn mismatch(finish: Finish) -> Failure {
-    match finish {
-        Finish::Mismatch(failure) => failure,
-        other => panic!("the run does not mismatch: {other:?}"),
-    }
-}
+use crate::engine::{Count, Engine, mismatch, run, value};
 
 /// An entrypoint that calls tasks of these names one after the other, and joins their results.
 fn sequence(tasks: &'static [&'static str], runs: &Count) -> Entrypoint {
@@ -365,11 +233,11 @@ async fn a_panic_is_a_failure_that_names_its_task() {
         context.call(&task, ()).await
     });
     let (finish, _) = run(entrypoint, Vec::new()).await;
-    let Finish::Failed(failure) = finish else {
+    let Finish::Failed { failure, .. } = finish else {
         panic!("{finish:?}")
     };
     assert_eq!(
-        (failure.reason.as_str(), failure.task.as_deref()),
+        (failure.reason.as_str(), failure.task()),
         ("PANICKED", Some("careless"))
     );
     assert!(failure.message.contains("out of cheese"));

@@ -1,0 +1,242 @@
+//! What all code of one execution shares.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    CallId, Failure,
+    protocol::{Event, FromWorker, Question, StartRun, Suspend, WorkerMessage},
+    replay::Replay,
+};
+
+/// A timer that is due sooner is waited for; for a later one the run gives its worker back. The
+/// way out and in again costs two commits, which such a wait outweighs by far.
+const SHORT_WAIT: Duration = Duration::from_secs(5);
+
+/// ExecutionState is shared by the code of one execution and by the loop that runs it.
+pub(crate) struct ExecutionState {
+    pub(crate) start: StartRun,
+    pub(crate) cancelled: CancellationToken,
+    outbox: mpsc::Sender<FromWorker>,
+    replay: Mutex<Replay>,
+    waits: Mutex<Waits>,
+    cancel_reason: Mutex<String>,
+}
+
+/// What code is waiting for.
+#[derive(Default)]
+struct Waits {
+    /// Attempts of tasks, each with the number of things it waits for itself. One that waits for
+    /// none is at work.
+    attempts: HashMap<CallId, Arc<AtomicU32>>,
+    questions: BTreeMap<CallId, Question>,
+    /// When timers are due, in microseconds since the Unix epoch.
+    timers: BTreeMap<CallId, i64>,
+}
+
+impl ExecutionState {
+    pub(crate) fn new(mut start: StartRun, outbox: mpsc::Sender<FromWorker>) -> Self {
+        let journal = std::mem::take(&mut start.journal);
+        Self {
+            start,
+            cancelled: CancellationToken::new(),
+            outbox,
+            replay: Mutex::new(Replay::new(journal)),
+            waits: Mutex::default(),
+            cancel_reason: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn replay(&self) -> MutexGuard<'_, Replay> {
+        // Nothing panics while it holds the lock, and a replay is valid after each of its steps.
+        self.replay.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn waits(&self) -> MutexGuard<'_, Waits> {
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether no task is at work.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.waits()
+            .attempts
+            .values()
+            .all(|waits| waits.load(Ordering::Relaxed) > 0)
+    }
+
+    /// What the code waits for, if that is all it can do: answers, and timers that take a while.
+    pub(crate) fn suspension(&self) -> Option<Suspend> {
+        if !self.replay().is_settled() || !self.is_idle() {
+            return None;
+        }
+        let waits = self.waits();
+        let next = waits.timers.values().min().copied();
+        let is_soon = next.is_some_and(|due| until(due) <= SHORT_WAIT);
+        if is_soon || (waits.questions.is_empty() && waits.timers.is_empty()) {
+            return None;
+        }
+        Some(Suspend {
+            interrupts: waits.questions.values().cloned().collect(),
+            wake_time: next,
+        })
+    }
+
+    /// Makes calls fail from now on.
+    pub(crate) fn cancel(&self, reason: String) {
+        *self
+            .cancel_reason
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = reason;
+        self.cancelled.cancel();
+    }
+
+    /// The failure of calls after a cancel.
+    pub(crate) fn cancellation(&self) -> Option<Failure> {
+        self.cancelled.is_cancelled().then(|| {
+            let reason = self
+                .cancel_reason
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            Failure::new(Failure::CANCELLED, reason.clone())
+        })
+    }
+
+    pub(crate) async fn send(&self, message: WorkerMessage) {
+        let message = FromWorker {
+            execution: self.start.execution,
+            message,
+        };
+        // A closed link means that the engine is gone: the execution is about to be dropped.
+        let _ = self.outbox.send(message).await;
+    }
+
+    /// Sends an event. Events never hold code up: with a full link they are lost, and the stream
+    /// shows a gap.
+    pub(crate) fn send_event(&self, event: Event) {
+        let message = WorkerMessage::Event(event);
+        let message = FromWorker {
+            execution: self.start.execution,
+            message,
+        };
+        let _ = self.outbox.try_send(message);
+    }
+
+    /// Keeps a question open for as long as the guard lives.
+    pub(crate) fn ask(self: &Arc<Self>, question: Question) -> Open {
+        let call = question.call.id.clone();
+        self.waits().questions.insert(call.clone(), question);
+        Open {
+            state: Arc::clone(self),
+            call,
+        }
+    }
+
+    /// Keeps a timer for as long as the guard lives.
+    pub(crate) fn set_timer(self: &Arc<Self>, call: CallId, due: i64) -> Open {
+        self.waits().timers.insert(call.clone(), due);
+        Open {
+            state: Arc::clone(self),
+            call,
+        }
+    }
+
+    /// Counts an attempt as at work, but for what `waits` counts, for as long as the guard lives.
+    pub(crate) fn begin_attempt(self: &Arc<Self>, call: CallId, waits: Arc<AtomicU32>) -> Open {
+        self.waits().attempts.insert(call.clone(), waits);
+        Open {
+            state: Arc::clone(self),
+            call,
+        }
+    }
+}
+
+/// Open is something that code waits for, or an attempt at work, until it is dropped.
+pub(crate) struct Open {
+    state: Arc<ExecutionState>,
+    call: CallId,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let mut waits = self.state.waits();
+        waits.attempts.remove(&self.call);
+        waits.questions.remove(&self.call);
+        waits.timers.remove(&self.call);
+    }
+}
+
+/// Scope is where calls are made from: they are counted per caller.
+pub(crate) struct Scope {
+    /// The call that makes them; `None` for the entrypoint.
+    pub(crate) caller: Option<CallId>,
+    /// Name of the calling task; empty for the entrypoint.
+    pub(crate) task: Arc<str>,
+    next_order: AtomicU32,
+    next_value: AtomicU32,
+    /// Things it waits for now.
+    pub(crate) waits: Arc<AtomicU32>,
+}
+
+impl Scope {
+    pub(crate) fn new(caller: Option<CallId>, task: Arc<str>) -> Self {
+        Self {
+            caller,
+            task,
+            next_order: AtomicU32::new(0),
+            next_value: AtomicU32::new(0),
+            waits: Arc::default(),
+        }
+    }
+
+    /// Id of the next call that is made from here.
+    pub(crate) fn next_call(&self) -> CallId {
+        CallId::new(
+            self.caller.as_ref(),
+            self.next_order.fetch_add(1, Ordering::Relaxed),
+        )
+    }
+
+    /// Name of the next value that is derived here, unique in the run.
+    pub(crate) fn next_value(&self) -> String {
+        let order = self.next_value.fetch_add(1, Ordering::Relaxed);
+        let caller = self.caller.as_ref().map_or("", CallId::as_str);
+        format!("{caller}#{order}")
+    }
+
+    /// Notes that code here waits for something, for as long as the guard lives.
+    pub(crate) fn wait(&self) -> Waiting {
+        self.waits.fetch_add(1, Ordering::Relaxed);
+        Waiting(Arc::clone(&self.waits))
+    }
+}
+
+/// Waiting counts one thing that code waits for.
+pub(crate) struct Waiting(Arc<AtomicU32>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The time in microseconds since the Unix epoch.
+pub(crate) fn now_micros() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// How long until a time; zero if it has passed.
+pub(crate) fn until(due: i64) -> Duration {
+    Duration::from_micros(u64::try_from(due - now_micros()).unwrap_or(0))
+}
