@@ -20,12 +20,13 @@ mod tail;
 use std::{
     convert::Infallible,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use http::{Request, Response};
 use tonic::body::Body;
-use tower::{Layer, Service};
+use tower::{Layer, Service, layer::layer_fn};
 
 /// A service as layers wrap and make it. Errors are responses too, so that it never fails.
 pub(crate) trait Inner:
@@ -52,30 +53,33 @@ impl<S> Inner for S where
 pub(crate) type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
 /// What one layer does around the services inside of it.
-pub(crate) trait Around: Clone + Send + 'static {
+pub(crate) trait Around: Send + Sync + 'static {
     /// Answers `request`, usually by what `inner` answers. `inner` is ready.
-    fn answer(&self, request: Request<Body>, inner: &mut impl Inner) -> Answer;
+    fn answer(self: &Arc<Self>, request: Request<Body>, inner: &mut impl Inner) -> Answer;
 }
 
 /// Makes a tower layer of what goes around.
-#[derive(Clone)]
-pub(crate) struct AroundLayer<A>(pub(crate) A);
-
-impl<A: Clone, S> Layer<S> for AroundLayer<A> {
-    type Service = Layered<A, S>;
-
-    fn layer(&self, inner: S) -> Layered<A, S> {
-        Layered {
-            around: self.0.clone(),
-            inner,
-        }
-    }
+pub(crate) fn layer<A, S>(around: A) -> impl Layer<S, Service = Layered<A, S>> {
+    let around = Arc::new(around);
+    layer_fn(move |inner| Layered {
+        around: Arc::clone(&around),
+        inner,
+    })
 }
 
-#[derive(Clone)]
+/// A service with one layer around it. Services are cloned for every call.
 pub(crate) struct Layered<A, S> {
-    around: A,
+    around: Arc<A>,
     inner: S,
+}
+
+impl<A, S: Clone> Clone for Layered<A, S> {
+    fn clone(&self) -> Self {
+        Self {
+            around: Arc::clone(&self.around),
+            inner: self.inner.clone(),
+        }
+    }
 }
 
 impl<A: Around, S: Inner> Service<Request<Body>> for Layered<A, S> {

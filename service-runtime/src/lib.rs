@@ -3,7 +3,7 @@
 //! memory or workflows: what enters here is used by both services and says nothing of either.
 //!
 //! # Layout
-//! - [`run`]: from the command line to the end of the process
+//! - [`run()`]: from the command line to the end of the process
 //! - [`args`]: the flags of both binaries
 //! - [`config`]: flags over environment over file over defaults
 //! - [`telemetry`]: logs on stderr

@@ -19,12 +19,24 @@ const OTHER: &str = "_OTHER";
 /// Packages of the services that this crate adds to every server.
 const INFRASTRUCTURE: [&str; 2] = ["grpc.health.", "grpc.reflection."];
 
-/// One method of a served service, or all that are unknown.
-pub(crate) struct Method {
+/// What layers need to know of a method; found in a request's extensions.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Kind {
     /// Whether answers are streams.
     pub(crate) streaming: bool,
     /// Whether it is health or reflection: answered under overload and until the end.
     pub(crate) infrastructure: bool,
+}
+
+impl Kind {
+    pub(crate) fn of<T>(request: &http::Request<T>) -> Self {
+        request.extensions().get().copied().unwrap_or_default()
+    }
+}
+
+/// One method of a served service, or all that are unknown.
+pub(crate) struct Method {
+    pub(crate) kind: Kind,
     service: SharedString,
     method: SharedString,
     started: Counter,
@@ -44,10 +56,12 @@ impl Method {
             ]
         };
         Self {
-            streaming,
-            infrastructure: INFRASTRUCTURE
-                .iter()
-                .any(|package| service.starts_with(package)),
+            kind: Kind {
+                streaming,
+                infrastructure: INFRASTRUCTURE
+                    .iter()
+                    .any(|package| service.starts_with(package)),
+            },
             service: name(service),
             method: name(method),
             started: counter!(STARTED, &labels()),

@@ -31,8 +31,8 @@ use crate::{
     connection::Connection,
     health::HealthService,
     layer::{
-        AroundLayer, admission::Admit, call::Observe, catch_panic::CatchPanic,
-        context::GiveContext, drain::StopCalls, explain::Explain,
+        admission::Admit, call::Observe, catch_panic::CatchPanic, context::GiveContext,
+        drain::StopCalls, explain::Explain, layer,
     },
     methods::Methods,
     metrics,
@@ -125,21 +125,21 @@ impl Server {
         let methods = methods(&services)?;
         let routes = with_infrastructure(routes, &services, &readiness)?;
         let service = ServiceBuilder::new()
-            .layer(AroundLayer(Observe {
+            .layer(layer(Observe {
                 methods: Arc::new(methods),
                 calls: drain.calls.clone(),
             }))
-            .layer(AroundLayer(CatchPanic))
-            .layer(AroundLayer(Explain))
-            .layer(AroundLayer(StopCalls {
+            .layer(layer(CatchPanic))
+            .layer(layer(Explain))
+            .layer(layer(StopCalls {
                 draining: drain.draining.clone(),
                 aborted: drain.aborted.clone(),
             }))
-            .layer(AroundLayer(Admit::new(
+            .layer(layer(Admit::new(
                 settings.max_in_flight,
                 settings.max_streams,
             )))
-            .layer(AroundLayer(GiveContext {
+            .layer(layer(GiveContext {
                 default_deadline: settings.default_deadline,
                 max_deadline: settings.max_deadline,
             }))

@@ -8,13 +8,12 @@ use tokio::sync::Semaphore;
 use tonic::{Code, Status, body::Body};
 
 use super::{Answer, Around, Inner, tail::tail};
-use crate::{StatusBuilder, methods::Method, status::DOMAIN};
+use crate::{StatusBuilder, methods::Kind, status::DOMAIN};
 
 /// How long to wait before another try: long enough for most of the calls in flight to end.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Separate limits, so that streams that stay open do not take the place of calls.
-#[derive(Clone)]
 pub(crate) struct Admit {
     calls: Arc<Semaphore>,
     streams: Arc<Semaphore>,
@@ -32,12 +31,15 @@ impl Admit {
 }
 
 impl Around for Admit {
-    fn answer(&self, request: Request<Body>, inner: &mut impl Inner) -> Answer {
-        let method = request.extensions().get::<Arc<Method>>();
-        if method.is_some_and(|method| method.infrastructure) {
+    fn answer(self: &Arc<Self>, request: Request<Body>, inner: &mut impl Inner) -> Answer {
+        let Kind {
+            streaming,
+            infrastructure,
+        } = Kind::of(&request);
+        if infrastructure {
             return Box::pin(inner.call(request));
         }
-        let semaphore = if method.is_some_and(|method| method.streaming) {
+        let semaphore = if streaming {
             &self.streams
         } else {
             &self.calls

@@ -27,7 +27,6 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 #[derive(Clone, Copy)]
 pub(crate) struct RequestId(pub(crate) Uuid);
 
-#[derive(Clone)]
 pub(crate) struct Observe {
     pub(crate) methods: Arc<Methods>,
     /// Holds a token for every call until its last byte.
@@ -35,11 +34,11 @@ pub(crate) struct Observe {
 }
 
 impl Around for Observe {
-    fn answer(&self, mut request: Request<Body>, inner: &mut impl Inner) -> Answer {
+    fn answer(self: &Arc<Self>, mut request: Request<Body>, inner: &mut impl Inner) -> Answer {
         let request_id = request_id(&request);
         let call = Call::begin(self, &request, request_id);
         request.extensions_mut().insert(RequestId(request_id));
-        request.extensions_mut().insert(Arc::clone(&call.method));
+        request.extensions_mut().insert(call.method.kind);
 
         let answer = call
             .span
@@ -132,7 +131,7 @@ impl Drop for Call {
             // Nothing is wrong with a restart.
             Code::Unavailable if reason == SHUTTING_DOWN => log!(info),
             // Probes come every few seconds.
-            Code::Ok if self.method.infrastructure => log!(debug),
+            Code::Ok if self.method.kind.infrastructure => log!(debug),
             Code::Cancelled => log!(debug),
             Code::Unknown | Code::Internal | Code::DataLoss => log!(error),
             Code::ResourceExhausted | Code::Unavailable => log!(warn),

@@ -5,6 +5,7 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -16,11 +17,10 @@ use tonic::{Code, Status, body::Body};
 use super::{Answer, Around, Inner};
 use crate::{StatusBuilder, status::DOMAIN};
 
-#[derive(Clone)]
 pub(crate) struct CatchPanic;
 
 impl Around for CatchPanic {
-    fn answer(&self, request: Request<Body>, inner: &mut impl Inner) -> Answer {
+    fn answer(self: &Arc<Self>, request: Request<Body>, inner: &mut impl Inner) -> Answer {
         let answer = inner.call(request);
         Box::pin(async move {
             match AssertUnwindSafe(answer).catch_unwind().await {

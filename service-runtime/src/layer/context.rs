@@ -1,6 +1,6 @@
 //! Gives every call its [`RequestContext`] and holds it to its deadline.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, Request};
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -13,12 +13,11 @@ use super::{
     call::RequestId,
     tail::{End, tail},
 };
-use crate::{Deadline, Principal, RequestContext, StatusBuilder, status::DOMAIN};
+use crate::{Deadline, Principal, RequestContext, StatusBuilder, methods::Kind, status::DOMAIN};
 
 /// Bounds streams whose callers ask for ages: beyond it, timers and clocks are not made for it.
 const AGES: Duration = Duration::from_secs(365 * 24 * 3600);
 
-#[derive(Clone, Copy)]
 pub(crate) struct GiveContext {
     /// For callers that send no deadline.
     pub(crate) default_deadline: Duration,
@@ -27,7 +26,8 @@ pub(crate) struct GiveContext {
 }
 
 impl Around for GiveContext {
-    fn answer(&self, mut request: Request<Body>, inner: &mut impl Inner) -> Answer {
+    fn answer(self: &Arc<Self>, mut request: Request<Body>, inner: &mut impl Inner) -> Answer {
+        let Kind { streaming, .. } = Kind::of(&request);
         let now = Instant::now();
         let asked = grpc_timeout(request.headers());
         let granted = asked
@@ -53,7 +53,7 @@ impl Around for GiveContext {
             let Ok(response) = timeout_at(deadline, answer).await else {
                 return Ok(deadline_exceeded().into_http());
             };
-            let Some(asked) = asked else {
+            let Some(asked) = asked.filter(|_| streaming) else {
                 return response;
             };
             let end: End = Box::pin(async move {

@@ -10,12 +10,11 @@ use super::{
     Answer, Around, Inner,
     tail::{End, tail},
 };
-use crate::{StatusBuilder, methods::Method, status::DOMAIN};
+use crate::{StatusBuilder, methods::Kind, status::DOMAIN};
 
 /// The reason that callers are told.
 pub(super) const SHUTTING_DOWN: &str = "SHUTTING_DOWN";
 
-#[derive(Clone)]
 pub(crate) struct StopCalls {
     /// No new calls from here on.
     pub(crate) draining: CancellationToken,
@@ -24,29 +23,36 @@ pub(crate) struct StopCalls {
 }
 
 impl Around for StopCalls {
-    fn answer(&self, request: Request<Body>, inner: &mut impl Inner) -> Answer {
-        let method = request.extensions().get::<Arc<Method>>();
-        let infrastructure = method.is_some_and(|method| method.infrastructure);
-        let watch = infrastructure && method.is_some_and(|method| method.streaming);
-
-        let StopCalls { draining, aborted } = self.clone();
-        if draining.is_cancelled() && !infrastructure {
+    fn answer(self: &Arc<Self>, request: Request<Body>, inner: &mut impl Inner) -> Answer {
+        let Kind {
+            streaming,
+            infrastructure,
+        } = Kind::of(&request);
+        if self.draining.is_cancelled() && !infrastructure {
             return Box::pin(async { Ok(shutting_down().into_http()) });
         }
         // Who watches health or reflects has nothing to finish.
-        let ended = if watch { draining } else { aborted };
+        let watches = streaming && infrastructure;
+        let stop = Arc::clone(self);
+        let stopped = async move {
+            let ended = if watches {
+                &stop.draining
+            } else {
+                &stop.aborted
+            };
+            ended.cancelled().await;
+            shutting_down()
+        };
         let answer = inner.call(request);
         Box::pin(async move {
+            let mut stopped: End = Box::pin(stopped);
             tokio::select! {
                 biased;
-                response = answer => {
-                    let end: End = Box::pin(async move {
-                        ended.cancelled_owned().await;
-                        shutting_down()
-                    });
-                    response.map(|response| response.map(|body| tail(body, Some(end), ())))
-                }
-                () = ended.cancelled() => Ok(shutting_down().into_http()),
+                response = answer => response.map(|response| match streaming {
+                    true => response.map(|body| tail(body, Some(stopped), ())),
+                    false => response,
+                }),
+                status = &mut stopped => Ok(status.into_http()),
             }
         })
     }

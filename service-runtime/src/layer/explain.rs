@@ -1,16 +1,17 @@
 //! Errors that tonic itself answers get the right code and `ErrorInfo`, as every other error has.
 
+use std::sync::Arc;
+
 use http::{Request, Uri};
 use tonic::{Code, Status, body::Body};
 
 use super::{Answer, Around, Inner};
 use crate::{StatusBuilder, methods::name_of, status::DOMAIN};
 
-#[derive(Clone)]
 pub(crate) struct Explain;
 
 impl Around for Explain {
-    fn answer(&self, request: Request<Body>, inner: &mut impl Inner) -> Answer {
+    fn answer(self: &Arc<Self>, request: Request<Body>, inner: &mut impl Inner) -> Answer {
         let uri = request.uri().clone();
         let answer = inner.call(request);
         Box::pin(async move {
