@@ -9,10 +9,12 @@
 //! - [`store`]: where items are kept: one trait, one engine so far
 //! - [`search`]: exact pages from an engine's candidates
 //! - [`memory`]: what calls mean: clock, lifetimes, what is configured
+//! - [`batch`]: many operations in one call
 //! - [`sweeper`]: removes what has expired
 //! - [`grpc`]: requests in, responses and statuses out
 //! - [`MemoryService`]: all of it bound to sockets and a folder, then served
 
+pub mod batch;
 pub mod config;
 pub mod domain;
 pub mod grpc;

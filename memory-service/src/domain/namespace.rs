@@ -1,6 +1,6 @@
 //! Namespaces: paths of labels, and the prefixes and patterns that select them.
 
-use std::fmt;
+use std::{borrow::Borrow, fmt};
 
 use service_runtime::Violations;
 
@@ -60,6 +60,13 @@ impl Namespace {
     #[must_use]
     pub fn from_dotted(dotted: &str) -> Self {
         Self(dotted.split('.').map(str::to_owned).collect())
+    }
+}
+
+impl Borrow<[String]> for Namespace {
+    /// Namespaces are ordered as their labels are.
+    fn borrow(&self) -> &[String] {
+        &self.0
     }
 }
 

@@ -5,6 +5,7 @@ use service_runtime::payload;
 use weft_proto::{common::v1::PayloadForm, memory::v1 as pb};
 
 use crate::{
+    batch::Outcome,
     domain::{Item, ItemId, NamespaceCount, Time, Version},
     search::Hit,
 };
@@ -57,6 +58,34 @@ pub(super) fn namespaces(counts: Vec<NamespaceCount>) -> pb::ListNamespacesRespo
     };
     pb::ListNamespacesResponse {
         namespaces: counts.into_iter().map(namespace).collect(),
+    }
+}
+
+/// How an operation of a batch wants its answer.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Form {
+    /// Form of the values.
+    pub(super) payload: PayloadForm,
+    /// Whether hits have scores.
+    pub(super) scored: bool,
+}
+
+/// What came of one operation of a batch.
+pub(super) fn outcome(outcome: Outcome, form: Form) -> pb::BatchResult {
+    use pb::batch_result::Result as Answer;
+    let result = match outcome {
+        Outcome::Got(found) => Answer::Get(pb::GetItemResponse {
+            item: found.map(|found| item(found, form.payload)),
+        }),
+        Outcome::Put(put) => Answer::Put(pb::PutItemResponse {
+            item: put.map(|(id, put)| version(id, &put)),
+        }),
+        Outcome::Deleted => Answer::Delete(pb::DeleteItemResponse {}),
+        Outcome::Found(found) => Answer::Search(hits(found, form.scored, form.payload)),
+        Outcome::Listed(counts) => Answer::ListNamespaces(namespaces(counts)),
+    };
+    pb::BatchResult {
+        result: Some(result),
     }
 }
 

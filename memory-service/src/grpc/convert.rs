@@ -1,22 +1,21 @@
 //! Requests as domain values: the one place that looks at what callers sent. Everything that is
 //! wrong with a request is gathered before it is refused.
 
-use std::time::Duration;
-
-use service_runtime::{Violations, payload};
+use service_runtime::Violations;
 use weft_proto::{
-    common::v1::{Payload, PayloadForm},
-    memory::v1::{self as pb, precondition::Condition},
+    common::v1::PayloadForm,
+    memory::v1::{self as pb, batch_operation},
 };
 
-use super::status::CallError;
+use super::{
+    answer::Form,
+    reader::{Limit, Reader, duration},
+    status::CallError,
+};
 use crate::{
-    domain::{
-        Document, Filter, IndexPath, Indexing, ItemId, Json, Key, LabelPattern, Namespace,
-        NamespacePrefix, NamespaceQuery, Precondition, Ttl, document::DOCUMENT_LIMITS,
-        time::MAX_TTL,
-    },
-    memory::{Lifetime, PutRequest, SearchRequest},
+    batch::Operation,
+    domain::{Filter, ItemId, LabelPattern, NamespacePrefix, NamespaceQuery, Precondition},
+    memory::{PutRequest, SearchRequest},
 };
 
 /// Items of a search that asks for no number, and at most.
@@ -36,205 +35,6 @@ const MAX_QUERY_DEPTH: usize = 10_000;
 
 /// Longest query, in bytes: many times what a person writes, a fraction of what an engine takes.
 const MAX_QUERY_BYTES: usize = 32 << 10;
-
-/// Most index paths of one put.
-const MAX_INDEX_PATHS: usize = 64;
-
-/// A request in the making: takes field by field, and keeps what is wrong.
-#[derive(Default)]
-struct Reader(Violations);
-
-#[derive(Clone, Copy)]
-struct Limit {
-    default: usize,
-    max: usize,
-}
-
-impl Reader {
-    /// The value of a field, unless something is wrong with it.
-    fn take<T>(&mut self, field: Result<T, Violations>) -> Option<T> {
-        field.map_err(|violations| self.0.append(violations)).ok()
-    }
-
-    fn fault(&mut self, field: &str, description: impl Into<String>) {
-        self.0.push(field, description);
-    }
-
-    /// The request, if all its fields are right.
-    fn finish<T>(self, request: Option<T>) -> Result<T, CallError> {
-        let violations = self.0;
-        match request {
-            Some(request) if violations.is_empty() => Ok(request),
-            _ => Err(CallError::Invalid(violations)),
-        }
-    }
-
-    fn item_id(&mut self, namespace: Vec<String>, key: String) -> Option<ItemId> {
-        let namespace = self.take(Namespace::try_new("namespace", namespace));
-        let key = self.take(Key::try_new("key", key));
-        Some(ItemId {
-            namespace: namespace?,
-            key: key?,
-        })
-    }
-
-    fn document(&mut self, value: Option<&Payload>) -> Option<Document> {
-        let Some(value) = value else {
-            self.fault("value", "must be set to a JSON object");
-            return None;
-        };
-        match payload::decode(value, &DOCUMENT_LIMITS) {
-            Ok(json) => {
-                let document = Document::try_new(json);
-                if document.is_none() {
-                    self.fault("value", "must be a JSON object");
-                }
-                document
-            }
-            Err(error) => {
-                self.fault("value", error.to_string());
-                None
-            }
-        }
-    }
-
-    fn filter(&mut self, filter: Option<&Payload>) -> Option<Filter> {
-        let read = |filter| -> Result<Filter, String> {
-            let json =
-                payload::decode(filter, &DOCUMENT_LIMITS).map_err(|error| error.to_string())?;
-            let json = Json::parse(json.get()).map_err(|error| error.to_string())?;
-            Filter::parse(&json).map_err(|fault| fault.to_string())
-        };
-        read(filter?)
-            .map_err(|fault| self.fault("filter", fault))
-            .ok()
-    }
-
-    fn indexing(&mut self, indexing: Option<pb::Indexing>) -> Indexing {
-        let Some(pb::Indexing {
-            disabled,
-            paths: texts,
-        }) = indexing
-        else {
-            return Indexing::Configured;
-        };
-        if texts.len() > MAX_INDEX_PATHS {
-            let actual = texts.len();
-            self.fault(
-                "indexing.paths",
-                format!("must be at most {MAX_INDEX_PATHS} paths, not {actual}"),
-            );
-            return Indexing::Configured;
-        }
-        let mut paths = Vec::with_capacity(texts.len());
-        for (index, text) in texts.iter().enumerate() {
-            match IndexPath::parse(text) {
-                Ok(path) => paths.push(path),
-                Err(error) => {
-                    self.fault(
-                        &format!("indexing.paths[{index}]"),
-                        format!("`{text}` {error}"),
-                    );
-                }
-            }
-        }
-        match (disabled, paths.is_empty()) {
-            (true, _) => Indexing::Disabled,
-            (false, true) => Indexing::Configured,
-            (false, false) => Indexing::Paths(paths),
-        }
-    }
-
-    fn lifetime(&mut self, ttl: Option<prost_types::Duration>) -> Lifetime {
-        let Some(ttl) = ttl else {
-            return Lifetime::Configured;
-        };
-        let Some(duration) = duration(&ttl) else {
-            self.fault(
-                "ttl",
-                "must not be negative, and its `nanos` at most 999999999; 0 is for ever",
-            );
-            return Lifetime::Configured;
-        };
-        match Ttl::try_new(duration) {
-            Some(ttl) => Lifetime::Limited(ttl),
-            None if duration.is_zero() => Lifetime::Unlimited,
-            None => {
-                let max = MAX_TTL.as_secs();
-                self.fault(
-                    "ttl",
-                    format!("must be at most {max} seconds (100 years); 0 is for ever"),
-                );
-                Lifetime::Configured
-            }
-        }
-    }
-
-    fn precondition(&mut self, precondition: Option<pb::Precondition>) -> Precondition {
-        let Some(pb::Precondition { condition }) = precondition else {
-            return Precondition::None;
-        };
-        match condition {
-            Some(Condition::Exists(true)) => Precondition::Exists,
-            Some(Condition::Exists(false)) => Precondition::Absent,
-            Some(Condition::Etag(etag)) if etag.is_empty() => {
-                self.fault(
-                    "precondition.etag",
-                    "must not be empty; give the etag of the item",
-                );
-                Precondition::None
-            }
-            Some(Condition::Etag(etag)) => Precondition::Etag(etag),
-            // To ignore it would be to write although the caller said when not to.
-            None => {
-                self.fault("precondition", "must say `exists` or `etag`");
-                Precondition::None
-            }
-        }
-    }
-
-    fn payload_form(&mut self, form: i32) -> PayloadForm {
-        PayloadForm::try_from(form).unwrap_or_else(|_| {
-            self.fault(
-                "payload_form",
-                format!("must be a known `PayloadForm`, not {form}"),
-            );
-            PayloadForm::Unspecified
-        })
-    }
-
-    fn limit(&mut self, value: i32, limit: Limit) -> usize {
-        let Limit { default, max } = limit;
-        match usize::try_from(value) {
-            Ok(0) => default,
-            Ok(value) if value <= max => value,
-            Ok(_) => {
-                self.fault("limit", format!("must be at most {max}, not {value}"));
-                default
-            }
-            Err(_) => {
-                self.fault("limit", format!("must not be negative; 0 is for {default}"));
-                default
-            }
-        }
-    }
-
-    fn offset(&mut self, value: i32) -> usize {
-        usize::try_from(value).unwrap_or_else(|_| {
-            self.fault("offset", "must not be negative");
-            0
-        })
-    }
-}
-
-/// `None` if it is negative or out of range.
-fn duration(duration: &prost_types::Duration) -> Option<Duration> {
-    let seconds = u64::try_from(duration.seconds).ok()?;
-    let nanos = u32::try_from(duration.nanos)
-        .ok()
-        .filter(|nanos| *nanos < 1_000_000_000)?;
-    Some(Duration::new(seconds, nanos))
-}
 
 /// Reads a `PutItemRequest`.
 pub(super) fn put(request: pb::PutItemRequest) -> Result<PutRequest, CallError> {
@@ -260,6 +60,93 @@ pub(super) fn put(request: pb::PutItemRequest) -> Result<PutRequest, CallError> 
         precondition,
     });
     reader.finish(request)
+}
+
+/// Most operations of one batch.
+const MAX_OPERATIONS: usize = 1000;
+
+/// A `BatchRequest` as domain values, with what its answer needs to know of each operation.
+pub(super) fn batch(request: pb::BatchRequest) -> Result<Vec<(Operation, Form)>, CallError> {
+    let pb::BatchRequest { operations } = request;
+    let actual = operations.len();
+    if actual > MAX_OPERATIONS {
+        let description = format!("must be at most {MAX_OPERATIONS}, not {actual}");
+        return Err(CallError::Invalid(Violations::of(
+            "operations",
+            description,
+        )));
+    }
+    let mut violations = Violations::default();
+    let mut converted = Vec::with_capacity(actual);
+    for (index, pb::BatchOperation { operation }) in operations.into_iter().enumerate() {
+        let field = format!("operations[{index}]");
+        match operation.map(batch_operation) {
+            None => violations.push(field, "must be an operation"),
+            Some((kind, Err(CallError::Invalid(faults)))) => {
+                violations.append(faults.prefixed(&format!("{field}.{kind}")));
+            }
+            Some((_, Err(error))) => return Err(error),
+            Some((_, Ok(operation))) => converted.push(operation),
+        }
+    }
+    Ok(violations.into_result(converted)?)
+}
+
+type Converted = Result<(Operation, Form), CallError>;
+
+fn batch_operation(operation: batch_operation::Operation) -> (&'static str, Converted) {
+    use batch_operation::Operation as Pb;
+    let unconditional = |conditional: bool| match conditional {
+        true => Err(Violations::of("precondition", "must not be set in a batch").into()),
+        false => Ok(()),
+    };
+    match operation {
+        Pb::Get(request) => {
+            let converted = get(request).map(
+                |Get {
+                     id,
+                     refresh_ttl,
+                     form,
+                 }| {
+                    (
+                        Operation::Get { id, refresh_ttl },
+                        Form {
+                            payload: form,
+                            scored: false,
+                        },
+                    )
+                },
+            );
+            ("get", converted)
+        }
+        Pb::Put(request) => {
+            let checked = unconditional(request.precondition.is_some());
+            let converted = checked.and_then(|()| put(request)).map(Operation::Put);
+            ("put", converted.map(|put| (put, Form::default())))
+        }
+        Pb::Delete(request) => {
+            let checked = unconditional(request.precondition.is_some());
+            let converted = checked.and_then(|()| delete(request));
+            (
+                "delete",
+                converted.map(|(id, _)| (Operation::Delete(id), Form::default())),
+            )
+        }
+        Pb::Search(request) => {
+            let converted = search(request).map(|(search, payload)| {
+                let scored = search.words.is_some();
+                (Operation::Search(search), Form { payload, scored })
+            });
+            ("search", converted)
+        }
+        Pb::ListNamespaces(request) => {
+            let converted = list_namespaces(request).map(Operation::Namespaces);
+            (
+                "list_namespaces",
+                converted.map(|list| (list, Form::default())),
+            )
+        }
+    }
 }
 
 /// A `GetItemRequest` as domain values.

@@ -2,11 +2,13 @@
 //!
 //! # Layout
 //! - `convert`: requests as domain values
+//! - `reader`: their fields, and what is wrong with them
 //! - `answer`: domain values as responses
 //! - [`status`]: errors as statuses
 
 mod answer;
 mod convert;
+mod reader;
 pub mod status;
 
 use std::sync::Arc;
@@ -19,7 +21,7 @@ use weft_proto::memory::v1::{
 };
 
 use self::status::CallError;
-use crate::memory::Memory;
+use crate::{batch, memory::Memory};
 
 /// Largest request: a document of 1 MiB of JSON text, such as an array of short numbers, takes up
 /// to seven times that as a `google.protobuf.Value`.
@@ -150,8 +152,17 @@ impl MemoryService for Handlers {
 
     async fn batch(
         &self,
-        _: Request<pb::BatchRequest>,
+        request: Request<pb::BatchRequest>,
     ) -> Result<Response<pb::BatchResponse>, Status> {
-        Err(CallError::Unimplemented("`Batch`").into())
+        let context = RequestContext::of(&request);
+        let (operations, forms): (Vec<_>, Vec<_>) =
+            convert::batch(request.into_inner())?.into_iter().unzip();
+        let outcomes = batch::run(&self.0, context.tenant(), operations).await;
+        let outcomes = outcomes.map_err(CallError::Store)?;
+        let results = outcomes.into_iter().zip(forms);
+        let results = results
+            .map(|(outcome, form)| answer::outcome(outcome, form))
+            .collect();
+        Ok(Response::new(pb::BatchResponse { results }))
     }
 }

@@ -7,7 +7,9 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod bad_choices;
 mod bad_input;
+mod batches;
 mod concurrency;
 mod conformance;
 mod crash;

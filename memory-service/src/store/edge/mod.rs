@@ -8,6 +8,7 @@
 //! - `plan`: many writes as few operations
 //! - `writer`: the one thread that writes
 //! - `registry`: namespaces and their counts
+//! - `shared`: the open engine, which readers and the writer share
 
 mod folder;
 mod plan;
@@ -15,19 +16,16 @@ mod point;
 mod query;
 mod registry;
 mod schema;
+mod shared;
 mod writer;
 
 use std::{
     path::Path,
-    sync::{
-        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
 use futures::FutureExt as _;
-use qdrant_edge::{EdgeShard, OperationError};
 use service_runtime::Tenant;
 use tokio::{
     sync::{Mutex, Semaphore, mpsc, oneshot},
@@ -35,9 +33,9 @@ use tokio::{
     time::MissedTickBehavior,
 };
 
+pub use self::{folder::FolderError, shared::OpenError};
 use self::{
-    folder::{Folder, FolderError},
-    registry::Registry,
+    shared::Shared,
     writer::{Command, Delete, Selection, Writer},
 };
 use super::{Answer, PointId, Put, RankQuery, Ranked, Store, StoreError};
@@ -51,25 +49,6 @@ const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Reads that run at once, for each processor: more would only switch between them.
 const READS_PER_PROCESSOR: usize = 4;
-
-/// Points of one page while the registry is made.
-const SCAN_PAGE: usize = 1000;
-
-/// Why a store cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The data folder cannot be used.
-    #[error(transparent)]
-    Folder(#[from] FolderError),
-    /// The engine cannot be started on it.
-    #[error("the data in `{folder}` cannot be opened: {cause}")]
-    Engine {
-        /// The folder.
-        folder: String,
-        /// Why.
-        cause: StoreError,
-    },
-}
 
 /// Items in Qdrant Edge.
 pub struct EdgeStore {
@@ -86,38 +65,6 @@ struct Running {
     flusher: JoinSet<()>,
 }
 
-/// What readers and the writer have in common.
-struct Shared {
-    shard: EdgeShard,
-    registry: RwLock<Registry>,
-    /// Whether something was written since the last flush.
-    dirty: AtomicBool,
-    /// Let go of last, after the engine.
-    _folder: Folder,
-}
-
-impl Shared {
-    fn registry(&self) -> RwLockReadGuard<'_, Registry> {
-        self.registry.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn registry_mut(&self) -> RwLockWriteGuard<'_, Registry> {
-        self.registry
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn flush(&self) -> Result<(), StoreError> {
-        if self.dirty.swap(false, Ordering::AcqRel) {
-            self.shard.flush().map_err(|error| {
-                self.dirty.store(true, Ordering::Release);
-                engine_error(error)
-            })?;
-        }
-        Ok(())
-    }
-}
-
 impl EdgeStore {
     /// Opens the store in `folder`, which is made if it is not there, and replays what a crash
     /// left unfinished. Must be called within a tokio runtime.
@@ -126,7 +73,7 @@ impl EdgeStore {
     /// [`OpenError`] if the folder is in use, of another format, or damaged.
     pub async fn open(folder: &Path) -> Result<Self, OpenError> {
         let path = folder.to_owned();
-        let opened = spawn_blocking(move || open(&path)).await;
+        let opened = spawn_blocking(move || Shared::open(&path)).await;
         let shared = Arc::new(opened.map_err(|error| OpenError::Engine {
             folder: folder.display().to_string(),
             cause: StoreError::Internal(error.to_string()),
@@ -205,42 +152,6 @@ impl EdgeStore {
     }
 }
 
-fn open(path: &Path) -> Result<Shared, OpenError> {
-    let folder = Folder::open(path)?;
-    let engine = || -> Result<_, StoreError> {
-        let shard =
-            EdgeShard::load(folder.engine(), Some(schema::config())).map_err(engine_error)?;
-        schema::create_indexes(&shard)?;
-        let registry = scan(&shard)?;
-        Ok((shard, registry))
-    };
-    let (shard, registry) = engine().map_err(|cause| OpenError::Engine {
-        folder: path.display().to_string(),
-        cause,
-    })?;
-    Ok(Shared {
-        shard,
-        registry: RwLock::new(registry),
-        dirty: AtomicBool::new(true),
-        _folder: folder,
-    })
-}
-
-fn scan(shard: &EdgeShard) -> Result<Registry, StoreError> {
-    let mut registry = Registry::default();
-    let mut from = None;
-    loop {
-        let (heads, next) = query::walk(shard, None, from, SCAN_PAGE)?;
-        for (_, head) in heads {
-            registry.change(&head.tenant, &head.id.namespace, None, Some(&head.version));
-        }
-        match next {
-            Some(next) => from = Some(next),
-            None => return Ok(registry),
-        }
-    }
-}
-
 async fn flush_regularly(shared: Arc<Shared>) {
     let mut ticks = tokio::time::interval(FLUSH_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -259,20 +170,6 @@ async fn flush_regularly(shared: Arc<Shared>) {
 
 fn closed() -> StoreError {
     StoreError::Unavailable("it is closed".into())
-}
-
-/// An error of the engine. Whether a later call may succeed depends on whose fault it is.
-fn engine_error(error: OperationError) -> StoreError {
-    match error {
-        OperationError::ServiceError { .. }
-        | OperationError::FileNotFound { .. }
-        | OperationError::OutOfMemory { .. }
-        | OperationError::OutOfAppendableCapacity { .. }
-        | OperationError::Cancelled { .. }
-        | OperationError::Timeout { .. } => StoreError::Unavailable(error.to_string()),
-        OperationError::InconsistentStorage { .. } => StoreError::Corrupt(error.to_string()),
-        other => StoreError::Internal(other.to_string()),
-    }
 }
 
 impl Store for EdgeStore {

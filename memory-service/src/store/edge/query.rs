@@ -12,9 +12,9 @@ use qdrant_edge::{
 use service_runtime::Tenant;
 
 use super::{
-    engine_error,
     point::{Head, scope, without_value},
     schema::{EXPIRE_TIME, SCOPES, TENANT, TERMS, UPDATE_TIME, WORDS, field},
+    shared::engine_error,
 };
 use crate::{
     domain::{Item, NamespacePrefix, Time, filter::terms::Term},

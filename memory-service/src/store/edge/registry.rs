@@ -3,7 +3,10 @@
 //! The engine's own counts of values are neither exact nor cheap enough. This registry is kept in
 //! memory, made by a scan when the store opens, and changed with every write.
 
-use std::collections::{BTreeMap, HashMap, btree_map::Entry};
+use std::{
+    collections::{BTreeMap, HashMap, btree_map::Entry},
+    ops::Bound,
+};
 
 use service_runtime::Tenant;
 
@@ -11,7 +14,14 @@ use crate::domain::{Namespace, NamespaceCount, NamespacePrefix, NamespaceQuery, 
 
 /// Counts of all namespaces of all tenants.
 #[derive(Debug, Default)]
-pub(super) struct Registry(HashMap<Tenant, BTreeMap<Namespace, Items>>);
+pub(super) struct Registry(HashMap<Tenant, Namespaces>);
+
+/// The namespaces of one tenant that hold items.
+#[derive(Debug, Default)]
+struct Namespaces {
+    total: u64,
+    items: BTreeMap<Namespace, Items>,
+}
 
 /// The items of one namespace, expired ones that were not swept yet included.
 #[derive(Debug, Default)]
@@ -45,15 +55,17 @@ impl Registry {
             return;
         }
         let namespaces = self.0.entry(tenant.clone()).or_default();
-        let items = namespaces.entry(namespace.clone()).or_default();
+        let items = namespaces.items.entry(namespace.clone()).or_default();
         if let Some(version) = after {
             items.total += 1;
+            namespaces.total += 1;
             if let Some(expiry) = version.expire_time {
                 *items.expiries.entry(expiry).or_default() += 1;
             }
         }
         if let Some(version) = before {
             items.total = items.total.saturating_sub(1);
+            namespaces.total = namespaces.total.saturating_sub(1);
             if let Some(Entry::Occupied(mut expiry)) = version
                 .expire_time
                 .map(|expiry| items.expiries.entry(expiry))
@@ -65,8 +77,8 @@ impl Registry {
             }
         }
         if items.total == 0 {
-            namespaces.remove(namespace);
-            if namespaces.is_empty() {
+            namespaces.items.remove(namespace);
+            if namespaces.total == 0 {
                 self.0.remove(tenant);
             }
         }
@@ -79,11 +91,9 @@ impl Registry {
             .sum()
     }
 
-    /// How many items of a tenant are stored at most, expired ones included.
+    /// How many items of a tenant are stored, expired ones included.
     pub(super) fn stored(&self, tenant: &Tenant) -> u64 {
-        self.under(tenant, &NamespacePrefix::default())
-            .map(|(_, items)| items.total)
-            .sum()
+        self.0.get(tenant).map_or(0, |namespaces| namespaces.total)
     }
 
     /// The namespaces that `query` asks for.
@@ -103,10 +113,12 @@ impl Registry {
         tenant: &Tenant,
         prefix: &'a NamespacePrefix,
     ) -> impl Iterator<Item = (&'a Namespace, &'a Items)> {
-        let namespaces = self.0.get(tenant).into_iter();
-        namespaces
-            .flatten()
-            .filter(|(namespace, _)| prefix.contains(namespace))
+        let all = self.0.get(tenant).map(|namespaces| &namespaces.items);
+        // In label order, a namespace is followed by those below it.
+        let from = (Bound::Included(prefix.labels()), Bound::Unbounded);
+        all.into_iter()
+            .flat_map(move |all| all.range::<[String], _>(from))
+            .take_while(|(namespace, _)| prefix.contains(namespace))
     }
 }
 

@@ -6,7 +6,7 @@ use qdrant_edge::{
     PayloadSchemaParams, UpdateOperation,
 };
 
-use super::engine_error;
+use super::shared::engine_error;
 use crate::store::StoreError;
 
 /// The tenant.

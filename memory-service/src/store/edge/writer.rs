@@ -13,10 +13,10 @@ use service_runtime::Tenant;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    Shared, engine_error,
     plan::{Plan, delete_points},
     point::point_id,
     query,
+    shared::{Shared, engine_error},
 };
 use crate::{
     domain::{ItemId, NamespacePrefix, Precondition, Time, Version},

@@ -1,0 +1,169 @@
+//! Batches: many operations in one call. Reads see the state before the batch; of several writes
+//! to one item the last one counts, and answers them all.
+
+use std::collections::HashMap;
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use service_runtime::Tenant;
+
+use crate::{
+    domain::{Item, ItemId, NamespaceCount, NamespaceQuery, Precondition, Version},
+    memory::{Memory, PutRequest, SearchRequest},
+    search::Hit,
+    store::{StoreError, WriteError},
+};
+
+/// Operations of one batch that are under way at once: enough to keep every processor and the
+/// writer busy, few enough that a batch does not crowd out other calls.
+const CONCURRENCY: usize = 64;
+
+/// One operation of a batch.
+#[derive(Clone, Debug)]
+pub enum Operation {
+    /// Read one item.
+    Get {
+        /// Which.
+        id: ItemId,
+        /// Whether to restart its lifetime; `None` as configured.
+        refresh_ttl: Option<bool>,
+    },
+    /// Write one item.
+    Put(PutRequest),
+    /// Remove one item.
+    Delete(ItemId),
+    /// Search.
+    Search(SearchRequest),
+    /// List namespaces.
+    Namespaces(NamespaceQuery),
+}
+
+/// What came of an operation.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// Of a get; `None` if there is no such item.
+    Got(Option<Item>),
+    /// Of a put: the item as it is after the batch; `None` if the batch removed it again.
+    Put(Option<(ItemId, Version)>),
+    /// Of a delete.
+    Deleted,
+    /// Of a search.
+    Found(Vec<Hit>),
+    /// Of a listing.
+    Listed(Vec<NamespaceCount>),
+}
+
+/// What an operation writes.
+enum Write {
+    Put(ItemId),
+    Delete(ItemId),
+}
+
+impl Write {
+    fn of(operation: &Operation) -> Option<Self> {
+        match operation {
+            Operation::Put(put) => Some(Self::Put(put.id.clone())),
+            Operation::Delete(id) => Some(Self::Delete(id.clone())),
+            Operation::Get { .. } | Operation::Search(_) | Operation::Namespaces(_) => None,
+        }
+    }
+
+    fn item(&self) -> &ItemId {
+        match self {
+            Self::Put(id) | Self::Delete(id) => id,
+        }
+    }
+
+    /// What this write is answered with, if the last one of its item had this outcome.
+    fn answered(&self, last: Outcome) -> Outcome {
+        match (self, last) {
+            (Self::Put(_), put @ Outcome::Put(_)) => put,
+            (Self::Put(_), _) => Outcome::Put(None),
+            (Self::Delete(_), _) => Outcome::Deleted,
+        }
+    }
+}
+
+/// Runs a batch; outcomes come in the order of the operations.
+///
+/// # Errors
+/// [`StoreError`] if the store fails. Some of the writes may have happened by then.
+pub async fn run(
+    memory: &Memory,
+    tenant: &Tenant,
+    operations: Vec<Operation>,
+) -> Result<Vec<Outcome>, StoreError> {
+    let writes: Vec<_> = operations.iter().map(Write::of).collect();
+    let mut last = HashMap::new();
+    for (index, write) in writes.iter().enumerate() {
+        if let Some(write) = write {
+            last.insert(write.item(), index);
+        }
+    }
+    let (mut reads, mut final_writes) = (Vec::new(), Vec::new());
+    for (index, operation) in operations.into_iter().enumerate() {
+        match &writes[index] {
+            None => reads.push((index, operation)),
+            Some(write) if last.get(write.item()) == Some(&index) => {
+                final_writes.push((index, operation));
+            }
+            Some(_) => {}
+        }
+    }
+    let mut outcomes = perform(memory, tenant, reads).await?;
+    outcomes.extend(perform(memory, tenant, final_writes).await?);
+    let outcome = |(index, write): (usize, &Option<Write>)| match write {
+        None => outcomes.get(&index).cloned(),
+        Some(write) => {
+            let last = last.get(write.item()).and_then(|last| outcomes.get(last));
+            last.map(|last| write.answered(last.clone()))
+        }
+    };
+    Ok(writes.iter().enumerate().filter_map(outcome).collect())
+}
+
+async fn perform(
+    memory: &Memory,
+    tenant: &Tenant,
+    operations: Vec<(usize, Operation)>,
+) -> Result<HashMap<usize, Outcome>, StoreError> {
+    let one = |(index, operation): (usize, Operation)| async move {
+        let outcome = match operation {
+            Operation::Get { id, refresh_ttl } => {
+                Outcome::Got(memory.get(tenant, &id, refresh_ttl).await?)
+            }
+            Operation::Search(search) => Outcome::Found(memory.search(tenant, search).await?),
+            Operation::Namespaces(query) => {
+                Outcome::Listed(memory.namespaces(tenant, query).await?)
+            }
+            Operation::Put(put) => {
+                let id = put.id.clone();
+                Outcome::Put(Some((
+                    id,
+                    memory.put(tenant, put).await.map_err(unconditional)?,
+                )))
+            }
+            Operation::Delete(id) => {
+                memory
+                    .delete(tenant, id, Precondition::None)
+                    .await
+                    .map_err(unconditional)?;
+                Outcome::Deleted
+            }
+        };
+        Ok((index, outcome))
+    };
+    stream::iter(operations)
+        .map(one)
+        .buffer_unordered(CONCURRENCY)
+        .try_collect()
+        .await
+}
+
+fn unconditional(error: WriteError) -> StoreError {
+    match error {
+        WriteError::Store(error) => error,
+        WriteError::Conflict(conflict) => StoreError::Internal(format!(
+            "a write without a precondition was refused: {conflict}"
+        )),
+    }
+}

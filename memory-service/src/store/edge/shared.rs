@@ -1,0 +1,121 @@
+//! The open engine: what readers and the writer have in common.
+
+use std::{
+    path::Path,
+    sync::{
+        PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use qdrant_edge::{EdgeShard, OperationError};
+
+use super::{
+    folder::{Folder, FolderError},
+    query,
+    registry::Registry,
+    schema,
+};
+use crate::store::StoreError;
+
+/// Points of one page while the registry is made.
+const SCAN_PAGE: usize = 1000;
+
+/// Why a store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The data folder cannot be used.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The engine cannot be started on it.
+    #[error("the data in `{folder}` cannot be opened: {cause}")]
+    Engine {
+        /// The folder.
+        folder: String,
+        /// Why.
+        cause: StoreError,
+    },
+}
+
+/// What readers and the writer have in common.
+pub(super) struct Shared {
+    pub(super) shard: EdgeShard,
+    registry: RwLock<Registry>,
+    /// Whether something was written since the last flush.
+    pub(super) dirty: AtomicBool,
+    /// Let go of last, after the engine.
+    _folder: Folder,
+}
+
+impl Shared {
+    /// Opens the engine in a folder. Blocks.
+    pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
+        let folder = Folder::open(path)?;
+        let engine = || -> Result<_, StoreError> {
+            let shard =
+                EdgeShard::load(folder.engine(), Some(schema::config())).map_err(engine_error)?;
+            schema::create_indexes(&shard)?;
+            let registry = scan(&shard)?;
+            Ok((shard, registry))
+        };
+        let (shard, registry) = engine().map_err(|cause| OpenError::Engine {
+            folder: path.display().to_string(),
+            cause,
+        })?;
+        Ok(Self {
+            shard,
+            registry: RwLock::new(registry),
+            dirty: AtomicBool::new(true),
+            _folder: folder,
+        })
+    }
+
+    pub(super) fn registry(&self) -> RwLockReadGuard<'_, Registry> {
+        self.registry.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn registry_mut(&self) -> RwLockWriteGuard<'_, Registry> {
+        self.registry
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn flush(&self) -> Result<(), StoreError> {
+        if self.dirty.swap(false, Ordering::AcqRel) {
+            self.shard.flush().map_err(|error| {
+                self.dirty.store(true, Ordering::Release);
+                engine_error(error)
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn scan(shard: &EdgeShard) -> Result<Registry, StoreError> {
+    let mut registry = Registry::default();
+    let mut from = None;
+    loop {
+        let (heads, next) = query::walk(shard, None, from, SCAN_PAGE)?;
+        for (_, head) in heads {
+            registry.change(&head.tenant, &head.id.namespace, None, Some(&head.version));
+        }
+        match next {
+            Some(next) => from = Some(next),
+            None => return Ok(registry),
+        }
+    }
+}
+
+/// An error of the engine. Whether a later call may succeed depends on whose fault it is.
+pub(super) fn engine_error(error: OperationError) -> StoreError {
+    match error {
+        OperationError::ServiceError { .. }
+        | OperationError::FileNotFound { .. }
+        | OperationError::OutOfMemory { .. }
+        | OperationError::OutOfAppendableCapacity { .. }
+        | OperationError::Cancelled { .. }
+        | OperationError::Timeout { .. } => StoreError::Unavailable(error.to_string()),
+        OperationError::InconsistentStorage { .. } => StoreError::Corrupt(error.to_string()),
+        other => StoreError::Internal(other.to_string()),
+    }
+}
