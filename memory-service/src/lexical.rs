@@ -21,8 +21,7 @@ pub struct WordVector {
 pub struct Bm25(EdgeBm25);
 
 impl Bm25 {
-    /// BM25 with the parameters that scored best on two public collections, which are the engine's
-    /// defaults.
+    /// BM25 with the engine's default parameters.
     ///
     /// # Errors
     /// If the engine refuses its own defaults.

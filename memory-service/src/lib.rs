@@ -69,7 +69,8 @@ impl MemoryService {
 
 impl Service for MemoryService {
     const NAME: &'static str = "memory-service";
-    const SIBLING_KEYS: &'static [&'static str] = &["memory_url", "default_model"];
+    const SIBLING_KEYS: &'static [&'static str] =
+        &["memory_url", "memory_timeout", "default_model", "max_runs"];
     type Args = Args;
     type Config = Config;
 

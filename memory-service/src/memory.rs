@@ -16,8 +16,8 @@ use crate::{
     store::{Put, RankOrder, Store, StoreError, WriteError},
 };
 
-/// Documents longer than this, in bytes, are taken apart on a thread that may block: it takes about a
-/// millisecond for 16 KiB, which is as long as other calls should have to wait.
+/// Documents longer than this, in bytes, are taken apart on a thread that may block: it takes about
+/// a millisecond for 16 KiB, which is as long as other calls should have to wait.
 const LONG_DOCUMENT: usize = 16 << 10;
 
 /// How long an item is to live.

@@ -27,9 +27,9 @@ pub type Answer<'a, T, E = StoreError> = BoxFuture<'a, Result<T, E>>;
 
 /// A place to keep items in.
 ///
-/// A write is acknowledged only after a crash of the process cannot lose it any more, and is seen by every read that
-/// starts after that. Writes to one item happen one after the other, each deciding on the outcome
-/// of the one before.
+/// A write is acknowledged only after a crash of the process cannot lose it any more, and is seen
+/// by every read that starts after that. Writes to one item happen one after the other, each
+/// deciding on the outcome of the one before.
 pub trait Store: Send + Sync + 'static {
     /// The item of this name.
     fn get<'a>(&'a self, tenant: &'a Tenant, id: &'a ItemId, now: Time)

@@ -285,3 +285,62 @@ async fn scores_know_only_the_words_of_the_searched_scope() {
     let after = score(client.hits(query("mine", "apple")).await.unwrap());
     assert_eq!(before.to_bits(), after.to_bits());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deep_pages_of_many_items_are_right() {
+    // More than the engine searches without its inverted index.
+    const ITEMS: usize = 6000;
+    let mut running = Running::start().await;
+    let client = &mut running.client;
+    let mut expected: Vec<(usize, String)> = Vec::new();
+    let mut operations = Vec::new();
+    for item in 0..ITEMS {
+        let repeats = 1 + item % 3;
+        let key = format!("{item:05}");
+        let value = format!(r#"{{"n":{item},"text":"{}"}}"#, "word ".repeat(repeats));
+        let mut request = put("x", &key, &value);
+        request.indexing = Some(pb::Indexing {
+            disabled: false,
+            paths: vec!["text".into()],
+        });
+        let operation = pb::batch_operation::Operation::Put(request);
+        operations.push(pb::BatchOperation {
+            operation: Some(operation),
+        });
+        expected.push((3 - repeats, key));
+    }
+    for chunk in operations.chunks(1000) {
+        client
+            .batch(pb::BatchRequest {
+                operations: chunk.to_vec(),
+            })
+            .await
+            .unwrap();
+    }
+    expected.sort();
+    for offset in [0, 1_995, 3_999, 5_990] {
+        let page = pb::SearchItemsRequest {
+            offset: i32::try_from(offset).unwrap(),
+            limit: 20,
+            ..query("", "words")
+        };
+        let keys = expected
+            .iter()
+            .skip(offset)
+            .take(20)
+            .map(|(_, key)| key.clone());
+        assert_eq!(
+            client.keys(page).await,
+            keys.collect::<Vec<_>>(),
+            "{offset}"
+        );
+    }
+    let few = pb::SearchItemsRequest {
+        query: "word".into(),
+        ..filtered("", r#"{"n":{"$gte":5995}}"#)
+    };
+    assert_eq!(
+        client.keys(few).await,
+        ["05996", "05999", "05995", "05998", "05997"]
+    );
+}

@@ -3,8 +3,8 @@
 //! A term says "the value at this path is this scalar", or "the array there has this scalar as an
 //! element", in 64 bits. A document that fulfils a filter has, for each clause of the filter's
 //! [`Narrowing`], at least one of the clause's terms. The converse does not hold: terms may
-//! collide, and conditions without a clause are not covered. So whatever an engine finds by terms is checked
-//! with [`Filter::matches`].
+//! collide, and conditions without a clause are not covered. So whatever an engine finds by terms
+//! is checked with [`Filter::matches`].
 
 use std::collections::BTreeSet;
 

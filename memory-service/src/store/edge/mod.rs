@@ -53,7 +53,8 @@ const READS_PER_PROCESSOR: usize = 4;
 /// Items in Qdrant Edge.
 pub struct EdgeStore {
     shared: Arc<Shared>,
-    reads: Semaphore,
+    reads: Arc<Semaphore>,
+    most_reads: u32,
     /// Empty once the store is closed.
     running: Mutex<Option<Running>>,
     commands: std::sync::Mutex<Option<mpsc::Sender<Command>>>,
@@ -63,6 +64,8 @@ pub struct EdgeStore {
 struct Running {
     writer: Writer,
     flusher: JoinSet<()>,
+    /// Dropped to let the flusher end after the flush it is in.
+    flushing: oneshot::Sender<()>,
 }
 
 impl EdgeStore {
@@ -84,12 +87,19 @@ impl EdgeStore {
         })?;
         let commands = std::sync::Mutex::new(Some(writer.commands()));
         let mut flusher = JoinSet::new();
-        flusher.spawn(flush_regularly(shared.clone()));
+        let (flushing, stopped) = oneshot::channel();
+        flusher.spawn(flush_regularly(shared.clone(), stopped));
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let most_reads = u32::try_from(processors * READS_PER_PROCESSOR).unwrap_or(u32::MAX);
         Ok(Self {
             shared,
-            reads: Semaphore::new(processors * READS_PER_PROCESSOR),
-            running: Mutex::new(Some(Running { writer, flusher })),
+            reads: Arc::new(Semaphore::new(most_reads as usize)),
+            most_reads,
+            running: Mutex::new(Some(Running {
+                writer,
+                flusher,
+                flushing,
+            })),
             commands,
         })
     }
@@ -99,14 +109,22 @@ impl EdgeStore {
         &self,
         read: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let permit = self.reads.acquire().await.map_err(|_| closed())?;
-        let shared = self.shared.clone();
-        let task: JoinHandle<_> = spawn_blocking(move || read(&shared));
-        let answer = task
+        let permit = self
+            .reads
+            .clone()
+            .acquire_owned()
             .await
-            .map_err(|error| StoreError::Internal(error.to_string()))?;
-        drop(permit);
-        answer
+            .map_err(|_| closed())?;
+        let shared = self.shared.clone();
+        let task: JoinHandle<_> = spawn_blocking(move || {
+            let answer = read(&shared);
+            drop(shared);
+            // Not before: closing waits for permits, also of reads whose callers have gone.
+            drop(permit);
+            answer
+        });
+        task.await
+            .map_err(|error| StoreError::Internal(error.to_string()))?
     }
 
     /// Sends a command to the writer and waits for its answer.
@@ -152,11 +170,14 @@ impl EdgeStore {
     }
 }
 
-async fn flush_regularly(shared: Arc<Shared>) {
+async fn flush_regularly(shared: Arc<Shared>, mut stopped: oneshot::Receiver<()>) {
     let mut ticks = tokio::time::interval(FLUSH_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            _ = &mut stopped => return,
+        }
         if !shared.dirty.load(Ordering::Acquire) {
             continue;
         }
@@ -292,6 +313,7 @@ impl Store for EdgeStore {
             let Some(Running {
                 writer,
                 mut flusher,
+                flushing,
             }) = self.running.lock().await.take()
             else {
                 return Ok(());
@@ -300,13 +322,17 @@ impl Store for EdgeStore {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .take();
-            flusher.shutdown().await;
+            drop(flushing);
+            while flusher.join_next().await.is_some() {}
+            // With all permits no read is under way, so that nothing holds on to the folder.
+            let reads = self.reads.acquire_many(self.most_reads).await;
+            self.reads.close();
+            drop(reads);
             let shared = self.shared.clone();
             let finished = spawn_blocking(move || {
                 writer.finish();
                 shared.flush()
             });
-            self.reads.close();
             finished
                 .await
                 .map_err(|error| StoreError::Internal(error.to_string()))?

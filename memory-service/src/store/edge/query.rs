@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use qdrant_edge::{
     AnyVariants, Condition, Direction, EdgeShard, FieldCondition, Filter, IdfCorpusParams,
     IdfParams, Match, NamedQuery, OrderBy, OrderByInterface, OrderValue, PointId as EngineId,
-    QueryEnum, QueryRequestBuilder, Range, RangeInterface, Record, RetrieveRequestBuilder,
-    ScoredPoint, ScoringQuery, ScrollRequestBuilder, SearchParams, SparseVector, ValueVariants,
-    VectorInternal, WithPayloadInterface, external::ordered_float::OrderedFloat,
+    QueryEnum, QueryRequestBuilder, Range, Record, RetrieveRequestBuilder, ScoredPoint,
+    ScoringQuery, ScrollRequestBuilder, SearchParams, SparseVector, ValueVariants, VectorInternal,
+    WithPayloadInterface, external::ordered_float::OrderedFloat,
 };
 use service_runtime::Tenant;
 
@@ -43,7 +43,7 @@ pub(super) fn stored_under(tenant: &Tenant, prefix: &NamespacePrefix) -> Filter 
     }
 }
 
-/// What has expired. Times are whole numbers far below 2^53, which the engine's floats hold exactly.
+/// What has expired.
 pub(super) fn expired(now: Time) -> Condition {
     #[expect(
         clippy::cast_precision_loss,
@@ -56,9 +56,7 @@ pub(super) fn expired(now: Time) -> Condition {
         gt: None,
         gte: None,
     };
-    let mut condition = FieldCondition::new_range(field(EXPIRE_TIME), range);
-    condition.range = Some(RangeInterface::Float(range));
-    Condition::Field(condition)
+    Condition::Field(FieldCondition::new_range(field(EXPIRE_TIME), range))
 }
 
 fn is(name: &'static str, value: String) -> Condition {

@@ -104,7 +104,8 @@ impl Writer {
             .name("memory-writer".into())
             .spawn(move || {
                 while let Some(first) = queue.blocking_recv() {
-                    run(&shared, first, &mut queue);
+                    // Callers of a run that panicked see a write without an answer; others go on.
+                    let _ = catch_unwind(AssertUnwindSafe(|| run(&shared, first, &mut queue)));
                 }
             })?;
         Ok(Self { commands, thread })
@@ -148,8 +149,11 @@ fn run(shared: &Shared, first: Command, queue: &mut mpsc::Receiver<Command>) {
     write(shared, writes);
 }
 
-/// Decides and does a batch of writes, then answers them. Callers have gone if nobody takes the answer.
+/// Decides and does a batch of writes, then answers them.
 fn write(shared: &Shared, commands: Vec<Command>) {
+    if commands.is_empty() {
+        return;
+    }
     let mut plan = match load(shared, &commands) {
         Ok(plan) => plan,
         Err(error) => {
