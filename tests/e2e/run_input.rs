@@ -1,1 +1,450 @@
-//! x
+//! What `WorkflowService` refuses, and how: code, reason, and each field that is wrong.
+
+use std::collections::HashMap;
+
+use anyhow::Result;
+use e2e::{Cluster, Refusal, chat, payload, refusal::refused, runs::Workflows};
+use prost_types::{Struct, value::Kind};
+use serde_json::{Value, json};
+use tonic::Code;
+use weft_proto::workflow::v1::{
+    CancelRunRequest, Concurrency, GetRunRequest, InvokeRunRequest, ListRunsRequest,
+    ResumeRunRequest, RetryRunRequest, StartRunRequest, StreamMode, StreamRunRequest,
+    WaitRunRequest, stream_run_request::Target,
+};
+
+/// An id that no run has.
+const NOBODY: &str = "0198a2c4-1111-7000-8000-00000000dead";
+
+/// A workflow-service; nothing here comes as far as memory.
+async fn workflows() -> Result<(Cluster, Workflows)> {
+    let mut cluster = Cluster::new()?;
+    cluster.start_workflow().await?;
+    let client = cluster.workflow_client()?;
+    Ok((cluster, client))
+}
+
+fn hello() -> StartRunRequest {
+    chat("t", "1", "hello")
+}
+
+fn input(input: Value) -> StartRunRequest {
+    StartRunRequest {
+        input: Some(payload::json(&input)),
+        ..hello()
+    }
+}
+
+fn config(config: Value) -> StartRunRequest {
+    StartRunRequest {
+        config: Some(payload::json(&config)),
+        ..hello()
+    }
+}
+
+/// Runs that cannot be started, and the fields that are wrong.
+fn bad_runs() -> Vec<(&'static str, StartRunRequest, Vec<&'static str>)> {
+    let say = |message: Value| input(json!([{ "role": "user", "content": "hello" }, message]));
+    let not_a_number = prost_types::Value {
+        kind: Some(Kind::NumberValue(f64::NAN)),
+    };
+    let fields = [("user_id".to_owned(), not_a_number)].into();
+    let nan = payload::native(Kind::StructValue(Struct { fields }));
+    let labels = HashMap::from([("k".repeat(257), String::new())]);
+    vec![
+        ("nothing", StartRunRequest::default(), vec!["entrypoint"]),
+        ("empty list", input(json!([])), vec!["input"]),
+        ("null", input(json!(null)), vec!["input"]),
+        (
+            "no input",
+            StartRunRequest {
+                input: None,
+                ..hello()
+            },
+            vec!["input"],
+        ),
+        (
+            "role",
+            say(json!({ "role": "robot", "content": "" })),
+            vec!["input[1].role"],
+        ),
+        (
+            "content",
+            say(json!({ "role": "user", "content": 1 })),
+            vec!["input[1].content"],
+        ),
+        (
+            "single",
+            input(json!({ "role": "robot", "content": "" })),
+            vec!["input.role"],
+        ),
+        (
+            "no JSON",
+            StartRunRequest {
+                input: Some(payload::text("{")),
+                ..hello()
+            },
+            vec!["input"],
+        ),
+        ("no user", config(json!({})), vec!["config.user_id"]),
+        (
+            "no config",
+            StartRunRequest {
+                config: None,
+                ..hello()
+            },
+            vec!["config.user_id"],
+        ),
+        (
+            "empty user",
+            config(json!({ "user_id": "" })),
+            vec!["config.user_id"],
+        ),
+        (
+            "dotted user",
+            config(json!({ "user_id": "a.b" })),
+            vec!["config.user_id"],
+        ),
+        (
+            "user number",
+            config(json!({ "user_id": 1 })),
+            vec!["config.user_id"],
+        ),
+        ("a list", config(json!([])), vec!["config"]),
+        (
+            "NaN",
+            StartRunRequest {
+                config: Some(nan),
+                ..hello()
+            },
+            vec!["config"],
+        ),
+        (
+            "mode",
+            config(json!({ "user_id": "1", "memory": { "mode": "psychic" } })),
+            vec!["config.memory.mode"],
+        ),
+        (
+            "limit and model",
+            config(json!({ "user_id": "1", "memory": { "limit": -1 }, "model": "nobody:x" })),
+            vec!["config.memory.limit", "config.model"],
+        ),
+        (
+            "control",
+            StartRunRequest {
+                thread_id: "a\nb".into(),
+                ..hello()
+            },
+            vec!["thread_id"],
+        ),
+        (
+            "long",
+            StartRunRequest {
+                thread_id: "t".repeat(257),
+                ..hello()
+            },
+            vec!["thread_id"],
+        ),
+        (
+            "checkpoint",
+            StartRunRequest {
+                checkpoint_id: "x".into(),
+                ..hello()
+            },
+            vec!["checkpoint_id"],
+        ),
+        (
+            "concurrency",
+            StartRunRequest {
+                concurrency: 9,
+                ..hello()
+            },
+            vec!["concurrency"],
+        ),
+        (
+            "durability",
+            StartRunRequest {
+                durability: 9,
+                ..hello()
+            },
+            vec!["durability"],
+        ),
+        (
+            "labels",
+            StartRunRequest { labels, ..hello() },
+            vec!["labels"],
+        ),
+        (
+            "request",
+            StartRunRequest {
+                request_id: "r".repeat(257),
+                ..hello()
+            },
+            vec!["request_id"],
+        ),
+        (
+            "everything",
+            StartRunRequest {
+                input: Some(payload::text("{")),
+                config: Some(payload::text("[]")),
+                thread_id: "a\nb".into(),
+                checkpoint_id: "x".into(),
+                concurrency: 9,
+                durability: 9,
+                request_id: "r".repeat(257),
+                ..StartRunRequest::default()
+            },
+            vec![
+                "entrypoint",
+                "input",
+                "config",
+                "thread_id",
+                "checkpoint_id",
+                "concurrency",
+                "durability",
+                "request_id",
+            ],
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn start_run_names_everything_that_is_wrong_and_records_nothing() -> Result<()> {
+    let (cluster, mut client) = workflows().await?;
+    for (case, run, fields) in bad_runs() {
+        refused(case, client.start_run(run).await, &fields)?;
+    }
+    let runs = client
+        .list_runs(ListRunsRequest::default())
+        .await?
+        .into_inner()
+        .runs;
+    assert_eq!(runs, [], "nothing of this is recorded");
+    cluster.finish().await
+}
+
+#[tokio::test]
+async fn invoke_run_and_stream_run_name_the_fields_of_the_run_within_their_own() -> Result<()> {
+    let (cluster, mut client) = workflows().await?;
+    for (case, run, fields) in bad_runs() {
+        let fields: Vec<String> = fields
+            .iter()
+            .map(|field| format!("start.{field}"))
+            .collect();
+        let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
+        let invoke = InvokeRunRequest {
+            start: Some(run.clone()),
+            ..Default::default()
+        };
+        refused(case, client.invoke_run(invoke).await, &fields)?;
+        let stream = StreamRunRequest {
+            target: Some(Target::Start(run)),
+            ..Default::default()
+        };
+        refused(case, client.stream_run(stream).await, &fields)?;
+    }
+    cluster.finish().await
+}
+
+#[tokio::test]
+async fn invoke_run_and_stream_run_name_everything_that_is_wrong() -> Result<()> {
+    let (cluster, mut client) = workflows().await?;
+    let invoke = InvokeRunRequest {
+        start: None,
+        payload_form: 9,
+    };
+    refused(
+        "invoke",
+        client.invoke_run(invoke).await,
+        &["start", "payload_form"],
+    )?;
+    let stream = StreamRunRequest {
+        target: None,
+        modes: vec![StreamMode::Values.into(), 99],
+        after_sequence: -1,
+        payload_form: 9,
+    };
+    let fields = ["target", "modes[1]", "after_sequence", "payload_form"];
+    refused("stream", client.stream_run(stream).await, &fields)?;
+    let target = Some(Target::RunId("x".into()));
+    let stream = StreamRunRequest {
+        target,
+        after_sequence: -1,
+        ..Default::default()
+    };
+    refused(
+        "join",
+        client.stream_run(stream).await,
+        &["run_id", "after_sequence"],
+    )?;
+    cluster.finish().await
+}
+
+#[tokio::test]
+async fn get_run_and_wait_run_name_everything_that_is_wrong() -> Result<()> {
+    let (cluster, mut client) = workflows().await?;
+    for run_id in ["", "x", "0198a2c4-1111-7000-8000"] {
+        let (run_id, payload_form) = (run_id.to_owned(), 9);
+        let get = GetRunRequest {
+            run_id: run_id.clone(),
+            payload_form,
+        };
+        refused(
+            "get",
+            client.get_run(get).await,
+            &["run_id", "payload_form"],
+        )?;
+        let wait = WaitRunRequest {
+            run_id,
+            payload_form,
+        };
+        refused(
+            "wait",
+            client.wait_run(wait).await,
+            &["run_id", "payload_form"],
+        )?;
+    }
+    cluster.finish().await
+}
+
+#[tokio::test]
+async fn list_runs_names_everything_that_is_wrong() -> Result<()> {
+    let (cluster, mut client) = workflows().await?;
+    let list = ListRunsRequest {
+        thread_id: "a\nb".into(),
+        states: vec![6, 0, 99],
+        page_size: -1,
+        ..ListRunsRequest::default()
+    };
+    let fields = ["thread_id", "states[1]", "states[2]", "page_size"];
+    refused("list", client.list_runs(list).await, &fields)?;
+    cluster.finish().await
+}
+
+#[tokio::test]
+async fn a_page_token_of_another_listing_is_refused() -> Result<()> {
+    let (cluster, mut client) = workflows().await?;
+    for thread in ["1", "2"] {
+        client.start_run(chat(thread, "1", "hello")).await?;
+    }
+    let list = ListRunsRequest {
+        page_size: 1,
+        ..ListRunsRequest::default()
+    };
+    let page = client.list_runs(list).await?.into_inner();
+    for (page_token, thread_id) in [
+        ("x", ""),
+        ("====", ""),
+        (page.next_page_token.as_str(), "1"),
+    ] {
+        let list = ListRunsRequest {
+            page_token: page_token.to_owned(),
+            thread_id: thread_id.to_owned(),
+            ..ListRunsRequest::default()
+        };
+        let refusal = Refusal::of(client.list_runs(list).await)?;
+        let refusal = refusal.is(Code::InvalidArgument, "PAGE_TOKEN_INVALID")?;
+        assert_eq!(refusal.fields(), ["page_token"]);
+    }
+    cluster.finish().await
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_not_found_and_named() -> Result<()> {
+    let (cluster, mut client) = workflows().await?;
+    for run in [
+        StartRunRequest {
+            entrypoint: "nobody".into(),
+            ..hello()
+        },
+        StartRunRequest {
+            version: "2".into(),
+            ..hello()
+        },
+    ] {
+        let refusal = Refusal::of(client.start_run(run).await)?;
+        refusal.is(Code::NotFound, "ENTRYPOINT_NOT_FOUND")?;
+    }
+    let run = StartRunRequest {
+        checkpoint_id: NOBODY.into(),
+        ..hello()
+    };
+    let refusal = Refusal::of(client.start_run(run).await)?;
+    refusal.is(Code::NotFound, "CHECKPOINT_NOT_FOUND")?;
+
+    let not_found = |refusal: Refusal| -> Result<()> {
+        let refusal = refusal.is(Code::NotFound, "RUN_NOT_FOUND")?;
+        assert_eq!(refusal.metadata("run_id"), Some(NOBODY));
+        Ok(())
+    };
+    let get = GetRunRequest {
+        run_id: NOBODY.into(),
+        ..Default::default()
+    };
+    not_found(Refusal::of(client.get_run(get).await)?)?;
+    let wait = WaitRunRequest {
+        run_id: NOBODY.into(),
+        ..Default::default()
+    };
+    not_found(Refusal::of(client.wait_run(wait).await)?)?;
+    let target = Some(Target::RunId(NOBODY.into()));
+    let stream = StreamRunRequest {
+        target,
+        ..Default::default()
+    };
+    not_found(Refusal::of(client.stream_run(stream).await)?)?;
+    cluster.finish().await
+}
+
+#[tokio::test]
+async fn what_is_not_served_yet_says_so() -> Result<()> {
+    let (cluster, mut client) = workflows().await?;
+    let not_served = |refusal: Refusal| refusal.is(Code::Unimplemented, "NOT_SERVED").map(drop);
+    not_served(Refusal::of(
+        client.resume_run(ResumeRunRequest::default()).await,
+    )?)?;
+    not_served(Refusal::of(
+        client.retry_run(RetryRunRequest::default()).await,
+    )?)?;
+    not_served(Refusal::of(
+        client.cancel_run(CancelRunRequest::default()).await,
+    )?)?;
+    for run in [
+        StartRunRequest {
+            timeout: Some(prost_types::Duration::default()),
+            ..hello()
+        },
+        StartRunRequest {
+            start_after: Some(prost_types::Timestamp::default()),
+            ..hello()
+        },
+        StartRunRequest {
+            concurrency: Concurrency::Interrupt.into(),
+            ..hello()
+        },
+        StartRunRequest {
+            concurrency: Concurrency::Rollback.into(),
+            ..hello()
+        },
+    ] {
+        not_served(Refusal::of(client.start_run(run).await)?)?;
+    }
+    let stream = StreamRunRequest {
+        target: Some(Target::Start(hello())),
+        modes: vec![StreamMode::Custom.into()],
+        ..StreamRunRequest::default()
+    };
+    not_served(Refusal::of(client.stream_run(stream).await)?)?;
+    cluster.finish().await
+}
+
+#[tokio::test]
+async fn a_message_over_the_limit_is_refused_as_such() -> Result<()> {
+    let (cluster, mut client) = workflows().await?;
+    let long = chat("t", "1", &"x".repeat(9 << 20));
+    refused("9 MiB", client.start_run(long).await, &["input"])?;
+    let longer = chat("t", "1", &"x".repeat(18 << 20));
+    let refusal = Refusal::of(client.start_run(longer).await)?;
+    refusal.is(Code::ResourceExhausted, "MESSAGE_TOO_LARGE")?;
+    cluster.finish().await
+}

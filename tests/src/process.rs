@@ -220,19 +220,8 @@ impl Process {
     ///
     /// # Errors
     /// If the process has ended.
-    pub async fn signal(&self, signal: Signal) -> Result<()> {
-        let id = self.child.id().context("the service has ended already")?;
-        let name = match signal {
-            Signal::Terminate => "TERM",
-            Signal::Interrupt => "INT",
-            Signal::Stop => "STOP",
-            Signal::Continue => "CONT",
-        };
-        // The shell's own `kill`: minimal systems have no other.
-        let script = format!("kill -s {name} {id}");
-        let status = Command::new("sh").args(["-c", &script]).status().await?;
-        ensure!(status.success(), "cannot signal {}: {status}", self.name());
-        Ok(())
+    pub async fn signal(&self, asked: Signal) -> Result<()> {
+        signal(&self.child, asked).await
     }
 
     /// Waits for it to end by itself.
@@ -280,6 +269,25 @@ impl Process {
         within("the killed service to be gone", self.child.kill()).await??;
         Ok(())
     }
+}
+
+/// Sends a signal to a process.
+///
+/// # Errors
+/// If the process has ended.
+pub async fn signal(child: &Child, signal: Signal) -> Result<()> {
+    let id = child.id().context("the process has ended already")?;
+    let name = match signal {
+        Signal::Terminate => "TERM",
+        Signal::Interrupt => "INT",
+        Signal::Stop => "STOP",
+        Signal::Continue => "CONT",
+    };
+    // The shell's own `kill`: minimal systems have no other.
+    let script = format!("kill -s {name} {id}");
+    let status = Command::new("sh").args(["-c", &script]).status().await?;
+    ensure!(status.success(), "cannot send SIG{name}: {status}");
+    Ok(())
 }
 
 /// The end of a log.

@@ -1,6 +1,6 @@
 //! What a call was refused with: code, reason and fields, which are as much API as its answers.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, error::Error as _};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use tonic::{Code, Response, Status};
@@ -131,4 +131,25 @@ impl Refusal {
         );
         Ok(refusal)
     }
+}
+
+/// Asserts that a request is refused because of these fields, all of them in one answer.
+///
+/// # Errors
+/// If not; the error names the case.
+pub fn refused<T: std::fmt::Debug>(
+    case: &str,
+    answer: Result<Response<T>, Status>,
+    fields: &[&str],
+) -> Result<()> {
+    let named = Refusal::of(answer).and_then(|refusal| refusal.names(fields));
+    named.map(drop).with_context(|| format!("case: {case}"))
+}
+
+/// Whether a call found nobody: the service said so, or nothing listens, or the connection closed
+/// before the call was sent, which tonic's client calls CANCELLED, with itself as the source.
+#[must_use]
+pub fn found_nobody(status: &Status) -> bool {
+    let by_the_client = status.source().is_some();
+    status.code() == Code::Unavailable || status.code() == Code::Cancelled && by_the_client
 }
