@@ -8,12 +8,13 @@ BUF_PACKAGE := buf-bin==1.75.0
 use_toolchain = RUSTUP_TOOLCHAIN=$$(scripts/toolchain) && export RUSTUP_TOOLCHAIN
 build = cargo build --locked --workspace --bins
 
-.PHONY: help run demo test check lint-proto
+.PHONY: help run demo test check lint-proto figures
 
 help:
 	@echo 'make run         start both services on 127.0.0.1:50051 and 50052, data in ./data'
 	@echo 'make demo        start both on free ports, and let a user be remembered across threads'
 	@echo 'make test        build everything and run all tests'
+	@echo 'make figures     what calls cost on this machine (release build)'
 	@echo 'make check       formatting and lints'
 	@echo 'make lint-proto  formatting and lints of the .proto files'
 
@@ -41,3 +42,6 @@ check:
 lint-proto:
 	@buf=$$(scripts/tool buf $(BUF_PACKAGE)) && \
 	"$$buf" lint && "$$buf" format --diff --exit-code
+
+figures:
+	@$(use_toolchain) && $(build) --release && cargo run --locked --release --quiet --bin figures

@@ -345,6 +345,33 @@ async fn what_is_wrong_with_a_configuration_is_told_in_one_sentence() -> Result<
 }
 
 #[tokio::test]
+async fn check_config_refuses_what_a_start_refuses() -> Result<()> {
+    let folder = TempDir::with_prefix("weft-")?;
+    for (binary, flag, value) in [
+        (MEMORY, "--qdrant-url", "http://127.0.0.1:6334"),
+        (MEMORY, "--embedder", "telepathy"),
+        (MEMORY, "--index-paths", "a..b"),
+        (WORKFLOW, "--default-model", "nobody:x"),
+        (WORKFLOW, "--memory-url", "http://a b"),
+    ] {
+        for check in [false, true] {
+            let mut start = launch(binary, folder.path()).flag(flag, value);
+            if check {
+                start = start.argument("--check-config");
+            }
+            let output = run(&start).await?;
+            let said = sentence(&output);
+            assert_eq!(output.status.code(), Some(64), "{flag} {value}: {said}");
+            assert!(
+                said.contains(value) || said.contains(flag),
+                "{flag} {value}: {said}"
+            );
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn both_services_can_share_one_environment() -> Result<()> {
     let folder = TempDir::with_prefix("weft-")?;
     let dumps = [MEMORY, WORKFLOW].map(|binary| {

@@ -20,7 +20,7 @@
 //! - [`runs`]: runs, from their start to their rest
 //! - [`refusal`]: what a call was refused with
 //! - [`grpcurl`]: the command line client
-//! - `bin/run.rs`, `bin/demo.rs`: `make run`, `make demo`
+//! - `bin/run.rs`, `bin/demo.rs`, `bin/figures.rs`: `make run`, `make demo`, `make figures`
 //! - `e2e/`: the tests, a file per topic
 
 pub mod binary;

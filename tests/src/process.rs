@@ -177,6 +177,12 @@ impl Process {
         })
     }
 
+    /// Its process id, until it has ended.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// Name of the service.
     #[must_use]
     pub fn name(&self) -> &str {
