@@ -52,6 +52,12 @@ pub struct Config {
     pub default_model: ModelName,
     /// Most runs under way at once; further ones are queued.
     pub max_runs: usize,
+    /// How long the code of a run has to stop after a cancel, before it is stopped.
+    #[serde(with = "human::duration")]
+    pub cancel_grace: Duration,
+    /// Longest time to execute of runs that name none; zero for no bound.
+    #[serde(with = "human::duration")]
+    pub default_timeout: Duration,
     /// How gRPC is served.
     pub server: ServerSettings,
 }
@@ -70,6 +76,8 @@ impl Default for Config {
                 model: echo::MODEL.into(),
             },
             max_runs: 10_000,
+            cancel_grace: Duration::from_secs(10),
+            default_timeout: Duration::ZERO,
             server: ServerSettings::default(),
         }
     }

@@ -108,6 +108,7 @@ impl MemoryClient {
 
 /// What a refused or failed call means to a task.
 fn failure(status: Status) -> Failure {
+    let status = client::clarify(status);
     let text = format!("memory-service: {}", status.message());
     match status.code() {
         Code::Unavailable

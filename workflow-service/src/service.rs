@@ -57,7 +57,7 @@ impl Service for WorkflowService {
         let memory = MemoryClient::new(&config.memory_url, config.memory_timeout)?;
         let folder = config.data_dir.join("workflow");
         let store = tokio::task::spawn_blocking(move || SqliteStore::open(&folder)).await??;
-        let engine = Engine::new(Arc::new(store), config.max_runs);
+        let engine = Engine::new(Arc::new(store), config.max_runs, config.cancel_grace);
         let chat = Chat {
             memory,
             models,
@@ -86,7 +86,7 @@ impl Service for WorkflowService {
             engine,
         } = self;
         let server = Server::new(Self::NAME, listeners, &config.server);
-        let workflows = Workflows::new(engine.clone(), server.draining());
+        let workflows = Workflows::new(engine.clone(), server.draining(), config.default_timeout);
         let server = server
             .add_service(
                 WorkflowServiceServer::new(workflows).max_decoding_message_size(MAX_REQUEST_BYTES),

@@ -32,23 +32,31 @@ pub struct Checkpoint {
 pub enum CheckpointSource {
     /// A run that succeeded.
     Run,
+    /// Somebody, by hand.
+    Update,
+    /// A copy of a thread.
+    Fork,
 }
 
 impl CheckpointSource {
+    const ALL: [Self; 3] = [Self::Run, Self::Update, Self::Fork];
+
     /// Name in the API and in the store.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Run => "run",
+            Self::Update => "update",
+            Self::Fork => "fork",
         }
     }
 
     /// The source with this name.
     pub fn from_name(name: &str) -> Option<Self> {
-        (name == Self::Run.name()).then_some(Self::Run)
+        Self::ALL.into_iter().find(|source| source.name() == name)
     }
 }
 
-/// The part of a checkpoint that a run hands over when it ends.
+/// What a checkpoint is made of.
 #[derive(Clone, Debug)]
 pub struct CheckpointValues {
     /// What the entrypoint returned.

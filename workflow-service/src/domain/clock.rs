@@ -25,6 +25,11 @@ impl Timestamp {
         self.0
     }
 
+    /// How long before this time `earlier` was; zero if it was not.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or_default())
+    }
+
     /// This time moved by `delay`.
     #[must_use]
     pub fn after(self, delay: Duration) -> Self {

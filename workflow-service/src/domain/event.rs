@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use weft_worker::{CallId, Failure, Json, protocol::MessagePiece};
 
-use super::{Checkpoint, Run, RunId, Timestamp};
+use super::{Checkpoint, Interrupt, Run, RunId, Timestamp};
 
 /// Event is something that happened in a run.
 #[derive(Clone, Debug)]
@@ -24,6 +24,8 @@ pub struct Event {
 pub enum EventKind {
     /// The entrypoint's output.
     Value(Json),
+    /// The run stopped to ask.
+    Interrupted(Vec<Interrupt>),
     /// A result was recorded.
     Update {
         /// Task that returned it; the entrypoint's name for its output.
@@ -43,6 +45,15 @@ pub enum EventKind {
         piece: MessagePiece,
         /// Whether to forget this message's pieces, because the task is tried again.
         reset: bool,
+    },
+    /// User code wrote to the stream.
+    Custom {
+        /// Call that wrote; `None` for the entrypoint.
+        call: Option<CallId>,
+        /// Name of the task; empty for the entrypoint.
+        task: Arc<str>,
+        /// What it wrote.
+        value: Json,
     },
     /// A step in a task's life.
     Task {
@@ -88,12 +99,14 @@ pub enum TaskStep {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(i32)]
 pub enum StreamMode {
-    /// The output of the entrypoint.
+    /// The output of the entrypoint, or its interrupts.
     Values = 1,
     /// Recorded results.
     Updates = 2,
     /// Pieces of messages.
     Messages = 3,
+    /// What user code writes.
+    Custom = 4,
     /// Steps of tasks.
     Tasks = 5,
     /// Checkpoints.
@@ -106,9 +119,10 @@ impl EventKind {
     /// Mode that selects the event; `None` for one that every stream shows.
     pub const fn mode(&self) -> Option<StreamMode> {
         match self {
-            Self::Value(_) => Some(StreamMode::Values),
+            Self::Value(_) | Self::Interrupted(_) => Some(StreamMode::Values),
             Self::Update { .. } => Some(StreamMode::Updates),
             Self::Message { .. } => Some(StreamMode::Messages),
+            Self::Custom { .. } => Some(StreamMode::Custom),
             Self::Task { .. } => Some(StreamMode::Tasks),
             Self::Checkpoint(_) => Some(StreamMode::Checkpoints),
             Self::Run(_) => Some(StreamMode::States),
@@ -116,10 +130,24 @@ impl EventKind {
         }
     }
 
+    /// Whether a stream of these modes shows the event.
+    pub fn is_shown_in(&self, modes: &[StreamMode]) -> bool {
+        // A run that stopped to ask has no output to show: its questions stand for it.
+        let stands_for_update =
+            matches!(self, Self::Interrupted(_)) && modes.contains(&StreamMode::Updates);
+        stands_for_update || self.mode().is_none_or(|mode| modes.contains(&mode))
+    }
+
     /// Roughly the memory it holds, in bytes, so that what is kept of a run can be bounded.
     pub fn weight(&self) -> usize {
         let payload = match self {
-            Self::Value(json) | Self::Update { result: json, .. } => json.get().len(),
+            Self::Value(json)
+            | Self::Update { result: json, .. }
+            | Self::Custom { value: json, .. } => json.get().len(),
+            Self::Interrupted(interrupts) => interrupts
+                .iter()
+                .map(|interrupt| interrupt.value.get().len())
+                .sum(),
             Self::Message { piece, .. } => piece.text.len(),
             Self::Task {
                 step: TaskStep::Started(json) | TaskStep::Succeeded(json),

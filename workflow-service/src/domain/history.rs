@@ -5,7 +5,10 @@
 
 use std::sync::Arc;
 
-use weft_worker::protocol::{JournalEntry, Outcome};
+use weft_worker::{
+    CallKind,
+    protocol::{JournalEntry, Outcome},
+};
 
 use super::{Checkpoint, Event, EventKind, Run, RunState, TaskStep, Timestamp};
 
@@ -13,8 +16,8 @@ use super::{Checkpoint, Event, EventKind, Run, RunState, TaskStep, Timestamp};
 pub const QUEUED_SEQUENCE: i64 = 1;
 /// Number of the event that says that a worker first took it.
 pub const STARTED_SEQUENCE: i64 = 2;
-/// Numbers that a dispatch after the first one leaves out, so that it never gives a number to an
-/// event that an earlier one, whose passing events are forgotten, gave to another.
+/// Numbers that are left out after a dispatch that ended without a word, so that none of its passing
+/// events, which are forgotten, shares its number with a later one.
 pub const SEQUENCES_PER_DISPATCH: i64 = 1_000_000;
 
 /// RecordedCall is a journal entry with what its events show beside it.
@@ -32,18 +35,20 @@ pub struct RecordedCall {
     pub time: Timestamp,
 }
 
-/// How many events the record of an outcome brings.
-pub const fn events_of_outcome(outcome: &Outcome) -> i64 {
-    match outcome {
-        Ok(_) => 2,
-        Err(_) => 1,
+/// How many events the record of a call brings. Answers and side values bring none.
+pub const fn events_of_record(kind: CallKind, outcome: &Outcome) -> i64 {
+    match (kind, outcome) {
+        (CallKind::Task, Ok(_)) => 2,
+        (CallKind::Task, Err(_)) => 1,
+        (CallKind::Interrupt | CallKind::Side, _) => 0,
     }
 }
 
-/// How many events the end of a run brings.
-pub const fn events_of_end(state: RunState) -> i64 {
+/// How many events it brings that a run leaves its worker for this state.
+pub const fn events_of_settling(state: RunState) -> i64 {
     match state {
         RunState::Succeeded => 4,
+        RunState::Interrupted => 2,
         _ => 1,
     }
 }
@@ -55,6 +60,8 @@ pub fn queued(run: &Run) -> Event {
         state_reason: String::new(),
         output: None,
         failure: None,
+        interrupts: Vec::new(),
+        wake_time: None,
         checkpoint_id: None,
         attempt: 0,
         last_sequence: QUEUED_SEQUENCE,
@@ -73,6 +80,8 @@ pub fn started(run: &Run, sequence: i64, attempt: u32, time: Timestamp) -> Event
         state_reason: String::new(),
         output: None,
         failure: None,
+        interrupts: Vec::new(),
+        wake_time: None,
         checkpoint_id: None,
         attempt,
         last_sequence: sequence,
@@ -98,6 +107,9 @@ pub fn recorded(run: &Run, call: &RecordedCall) -> Vec<Event> {
         attempt: call.attempt,
         step,
     };
+    if call.entry.call.kind != CallKind::Task {
+        return Vec::new();
+    }
     match &call.entry.outcome {
         Ok(result) => vec![
             event(call.sequence, task(TaskStep::Succeeded(Arc::clone(result)))),
@@ -117,9 +129,9 @@ pub fn recorded(run: &Run, call: &RecordedCall) -> Vec<Event> {
     }
 }
 
-/// Says how the run came to rest; nothing while it has not.
-pub fn ended(run: &Run, checkpoint: Option<&Checkpoint>) -> Vec<Event> {
-    if !run.state.is_resting() {
+/// Says how the run left its worker, or came to rest without one; nothing while it has not.
+pub fn settled(run: &Run, checkpoint: Option<&Checkpoint>) -> Vec<Event> {
+    if !run.state.is_resting() && run.state != RunState::Waiting {
         return Vec::new();
     }
     let mut kinds = Vec::with_capacity(4);
@@ -131,6 +143,9 @@ pub fn ended(run: &Run, checkpoint: Option<&Checkpoint>) -> Vec<Event> {
             result: Arc::clone(output),
         });
         kinds.push(EventKind::Value(Arc::clone(output)));
+    }
+    if run.state == RunState::Interrupted {
+        kinds.push(EventKind::Interrupted(run.interrupts.clone()));
     }
     kinds.push(EventKind::Run(Box::new(run.clone())));
     let first = run.last_sequence + 1 - i64::try_from(kinds.len()).unwrap_or_default();

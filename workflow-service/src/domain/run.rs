@@ -1,19 +1,21 @@
 //! Runs and the states they go through.
 //!
 //! ```text
-//!              start              succeed
-//!   QUEUED ─────────────► RUNNING ─────────► SUCCEEDED
-//!      ▲                   │ │ │
-//!      └───── requeue ─────┘ │ │     fail
-//!                            │ └───────────► FAILED
-//!                            └─────────────► PAUSED
-//!                                  pause
+//!   QUEUED ── start ──► RUNNING ── succeed ──► SUCCEEDED
+//!    ▲  ▲                │││││
+//!    │  └── requeue ─────┘│││└── fail ───────► FAILED ─────┐
+//!    │                    ││└─── pause ──────► PAUSED ─────┤ retry
+//!    │   answer           │└──── ask ────────► INTERRUPTED │
+//!    ├────────────────────┼────────────────────┘           │
+//!    │   start (timer due)└───── wait ───────► WAITING     │
+//!    └──────────────────────────────────────────────────────┘
+//!   Every state that is not final leads to CANCELLED by cancel; CANCELLED leads back by retry.
+//!   WAITING and INTERRUPTED lead to RUNNING by start when a timer is due.
 //! ```
-//! WAITING, INTERRUPTED and CANCELLED are states of the API that nothing leads to yet.
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use weft_worker::{Failure, Json};
+use weft_worker::{CallId, Failure, Json};
 
 use super::{CheckpointId, RunId, ThreadId, Timestamp};
 
@@ -40,6 +42,10 @@ pub struct Run {
     pub output: Option<Json>,
     /// Why it ended, when FAILED or PAUSED.
     pub failure: Option<Failure>,
+    /// What it waits for, when INTERRUPTED.
+    pub interrupts: Vec<Interrupt>,
+    /// When it goes on by itself, if it does.
+    pub wake_time: Option<Timestamp>,
     /// Checkpoint it wrote last.
     pub checkpoint_id: Option<CheckpointId>,
     /// Times it was handed to a worker.
@@ -56,6 +62,17 @@ pub struct Run {
     pub update_time: Timestamp,
     /// Caller's labels.
     pub labels: BTreeMap<String, String>,
+}
+
+/// Interrupt is a question that a run waits for an answer to.
+#[derive(Clone, Debug)]
+pub struct Interrupt {
+    /// Id of the call that asks: unique within the run, the same after every replay.
+    pub id: CallId,
+    /// Task that asks; `None` for the entrypoint itself.
+    pub task: Option<Arc<str>>,
+    /// The question.
+    pub value: Json,
 }
 
 /// State of a run. The numbers are those of the API and of the store.
@@ -87,12 +104,38 @@ pub enum Transition {
     Start,
     /// Its worker, or the service, is gone: another one takes it.
     Requeue,
+    /// It waits for a timer.
+    Wait,
+    /// It waits for an answer.
+    Ask,
+    /// It is given one.
+    Answer,
     /// Its entrypoint returned.
     Succeed,
     /// Its entrypoint failed.
     Fail,
     /// Its code does not match its journal.
     Pause,
+    /// Someone wants it to stop.
+    Cancel,
+    /// Someone wants it to go on after all.
+    Retry,
+}
+
+impl Transition {
+    /// All transitions.
+    pub const ALL: [Self; 10] = [
+        Self::Start,
+        Self::Requeue,
+        Self::Wait,
+        Self::Ask,
+        Self::Answer,
+        Self::Succeed,
+        Self::Fail,
+        Self::Pause,
+        Self::Cancel,
+        Self::Retry,
+    ];
 }
 
 /// IllegalTransition says that something cannot happen to a run in its state.
@@ -124,11 +167,22 @@ impl RunState {
     /// [`IllegalTransition`] if the table has no entry.
     pub fn apply(self, transition: Transition) -> Result<Self, IllegalTransition> {
         match (self, transition) {
-            (Self::Queued, Transition::Start) => Ok(Self::Running),
-            (Self::Running, Transition::Requeue) => Ok(Self::Queued),
+            (Self::Queued | Self::Waiting | Self::Interrupted, Transition::Start) => {
+                Ok(Self::Running)
+            }
+            (Self::Running, Transition::Requeue) | (Self::Interrupted, Transition::Answer) => {
+                Ok(Self::Queued)
+            }
+            (Self::Running, Transition::Wait) => Ok(Self::Waiting),
+            (Self::Running, Transition::Ask) => Ok(Self::Interrupted),
             (Self::Running, Transition::Succeed) => Ok(Self::Succeeded),
             (Self::Running, Transition::Fail) => Ok(Self::Failed),
             (Self::Running, Transition::Pause) => Ok(Self::Paused),
+            (
+                Self::Queued | Self::Running | Self::Waiting | Self::Interrupted | Self::Paused,
+                Transition::Cancel,
+            ) => Ok(Self::Cancelled),
+            (Self::Paused | Self::Failed | Self::Cancelled, Transition::Retry) => Ok(Self::Queued),
             (from, transition) => Err(IllegalTransition { from, transition }),
         }
     }
@@ -164,6 +218,17 @@ pub enum Concurrency {
     Enqueue,
     /// It is refused.
     Reject,
+    /// The unfinished run is cancelled; what it recorded stays.
+    Interrupt,
+    /// The unfinished run is cancelled and deleted with its checkpoints.
+    Rollback,
+}
+
+impl Concurrency {
+    /// Whether the new run takes the place of the unfinished one.
+    pub const fn replaces(self) -> bool {
+        matches!(self, Self::Interrupt | Self::Rollback)
+    }
 }
 
 #[cfg(test)]
@@ -172,17 +237,32 @@ mod tests {
 
     #[test]
     fn states_change_along_the_table_only() {
-        use RunState::{Failed, Paused, Queued, Running, Succeeded};
-        use Transition::{Fail, Pause, Requeue, Start, Succeed};
+        use RunState::{
+            Cancelled, Failed, Interrupted, Paused, Queued, Running, Succeeded, Waiting,
+        };
+        use Transition::{Answer, Ask, Cancel, Fail, Pause, Requeue, Retry, Start, Succeed, Wait};
         let legal = [
             (Queued, Start, Running),
+            (Waiting, Start, Running),
+            (Interrupted, Start, Running),
             (Running, Requeue, Queued),
+            (Running, Wait, Waiting),
+            (Running, Ask, Interrupted),
+            (Interrupted, Answer, Queued),
             (Running, Succeed, Succeeded),
             (Running, Fail, Failed),
             (Running, Pause, Paused),
+            (Queued, Cancel, Cancelled),
+            (Running, Cancel, Cancelled),
+            (Waiting, Cancel, Cancelled),
+            (Interrupted, Cancel, Cancelled),
+            (Paused, Cancel, Cancelled),
+            (Paused, Retry, Queued),
+            (Failed, Retry, Queued),
+            (Cancelled, Retry, Queued),
         ];
         for from in RunState::ALL {
-            for transition in [Start, Requeue, Succeed, Fail, Pause] {
+            for transition in Transition::ALL {
                 let expected = legal
                     .iter()
                     .find(|(state, event, _)| (*state, *event) == (from, transition))

@@ -1,6 +1,6 @@
 //! Threads: sequences of runs that hand state to one another.
 
-use super::{Checkpoint, ThreadId, Timestamp};
+use super::{Checkpoint, Interrupt, ThreadId, Timestamp};
 
 /// Thread is a sequence of runs that hand state to one another.
 #[derive(Clone, Debug)]
@@ -11,6 +11,8 @@ pub struct Thread {
     pub state: ThreadState,
     /// Newest checkpoint, or the one asked for.
     pub checkpoint: Option<Checkpoint>,
+    /// What it waits for, when INTERRUPTED.
+    pub interrupts: Vec<Interrupt>,
     /// When the thread was first used.
     pub create_time: Timestamp,
     /// When its state last changed.
@@ -29,4 +31,13 @@ pub enum ThreadState {
     Interrupted = 3,
     /// The last run failed or is paused.
     Error = 4,
+}
+
+impl ThreadState {
+    /// The state with this number.
+    pub fn from_number(number: i32) -> Option<Self> {
+        [Self::Idle, Self::Busy, Self::Interrupted, Self::Error]
+            .into_iter()
+            .find(|state| *state as i32 == number)
+    }
 }

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use futures::future::OptionFuture;
-use tokio::select;
+use tokio::{select, sync::mpsc, time::Instant};
 use weft_worker::protocol::{StartRun, ToWorker};
 
 use super::{
@@ -35,8 +35,12 @@ pub(super) enum Driven {
     WorkerLost,
 }
 
-/// Drives a dispatch to its end.
-pub(super) async fn drive(shared: &Shared, dispatch: Dispatch) -> Driven {
+/// Drives a dispatch to its end. `cancels` gives the reason if the run is to stop.
+pub(super) async fn drive(
+    shared: &Shared,
+    dispatch: Dispatch,
+    cancels: mpsc::Receiver<String>,
+) -> Driven {
     let Some(execution) = shared
         .workers
         .open(&dispatch.run.entrypoint, &dispatch.run.version)
@@ -51,7 +55,12 @@ pub(super) async fn drive(shared: &Shared, dispatch: Dispatch) -> Driven {
         shared,
         log,
         machine: RunMachine::new(&dispatch),
+        overdue: dispatch
+            .remaining
+            .map(|remaining| Instant::now() + remaining),
         execution,
+        cancels,
+        is_cancelling: false,
         uncommitted: VecDeque::new(),
         append: None,
         rest: None,
@@ -59,10 +68,8 @@ pub(super) async fn drive(shared: &Shared, dispatch: Dispatch) -> Driven {
     };
     let driven = Box::pin(driver.run()).await;
     shared.workers.close(id);
-    if !matches!(driven, Driven::Rested(_)) {
-        // The worker may be gone already.
-        let _ = outbox.send(ToWorker::Fenced { execution: id }).await;
-    }
+    // To a worker that said the last word itself this is no news. One may be gone already.
+    let _ = outbox.send(ToWorker::Fenced { execution: id }).await;
     driven
 }
 
@@ -72,6 +79,10 @@ struct Driver<'a> {
     execution: Execution,
     log: Arc<EventLog>,
     machine: RunMachine,
+    cancels: mpsc::Receiver<String>,
+    is_cancelling: bool,
+    /// When the run, or its worker's grace after a cancel, has taken too long.
+    overdue: Option<Instant>,
     /// Records that wait for the append before them.
     uncommitted: VecDeque<RecordedCall>,
     /// The append under way; it answers with the number of records in it.
@@ -103,6 +114,22 @@ impl Driver<'_> {
                         let effects = self.machine.appended();
                         self.perform(effects).await;
                     }
+                }
+                Some(()) = OptionFuture::from(self.overdue.map(tokio::time::sleep_until)),
+                    if self.rest.is_none() =>
+                {
+                    let now = Timestamp::now();
+                    let effects = match self.is_cancelling {
+                        true => self.machine.cancel_overdue(now),
+                        false => self.machine.timed_out(now),
+                    };
+                    self.perform(effects).await;
+                }
+                Some(reason) = self.cancels.recv(), if !self.is_cancelling => {
+                    self.is_cancelling = true;
+                    self.overdue = Some(Instant::now() + self.shared.cancel_grace);
+                    let effects = self.machine.cancel(reason);
+                    self.perform(effects).await;
                 }
                 message = self.execution.inbox.recv(), if hears => match message {
                     None => return Driven::WorkerLost,
@@ -166,7 +193,10 @@ impl Driver<'_> {
                     }
                 }
                 let next = rested.next.take();
-                self.shared.logs.close(rested.run.id, &Arc::new(rested.run));
+                match rested.run.state.is_resting() {
+                    true => self.shared.logs.close(rested.run.id, &Arc::new(rested.run)),
+                    false => self.shared.logs.release(rested.run.id),
+                }
                 Driven::Rested(next)
             }
             Err(_) => Driven::Fenced,
@@ -180,6 +210,9 @@ impl Driver<'_> {
                 Effect::Publish(event) => self.log.push(event),
                 Effect::Append(call) => self.uncommitted.push_back(call),
                 Effect::Rest(rest) => self.rest = Some(rest),
+                Effect::Cancel(reason) => {
+                    self.tell(ToWorker::Cancel { execution, reason }).await;
+                }
                 Effect::Ack(call, outcome) => {
                     self.tell(ToWorker::Ack {
                         execution,

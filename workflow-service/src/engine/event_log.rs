@@ -42,6 +42,17 @@ impl EventLogs {
         }
     }
 
+    /// Forgets the log of a run that gave its worker back, unless someone follows it.
+    pub(super) fn release(&self, run: RunId) {
+        let mut logs = self.lock();
+        if logs
+            .get(&run)
+            .is_some_and(|log| log.changed.receiver_count() == 0)
+        {
+            logs.remove(&run);
+        }
+    }
+
     /// Forgets a log that was opened for a run that turned out to rest, unless the run has gone on
     /// meanwhile.
     pub(super) fn forget(&self, run: RunId) {
@@ -109,6 +120,9 @@ impl EventLog {
         let mut kept = self.lock();
         kept.begun = true;
         kept.base = base;
+        // What earlier dispatches left here is behind the floor now.
+        kept.events.clear();
+        kept.weight = 0;
         kept.floor = kept.floor.max(base);
     }
 

@@ -161,7 +161,7 @@ impl Follower {
             }
             _ => None,
         };
-        events.extend(history::ended(&run, checkpoint.as_ref()));
+        events.extend(history::settled(&run, checkpoint.as_ref()));
         let place = self.place;
         events.retain(|event| event.sequence > place && event.sequence <= last);
         if let Some(event) = events.last() {

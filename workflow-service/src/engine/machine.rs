@@ -11,8 +11,8 @@ use std::{
 };
 
 use weft_worker::{
-    CallId,
-    protocol::{self, Finish, JournalEntry, MessagePiece, Outcome, Record, WorkerMessage},
+    CallId, Failure,
+    protocol::{self, Finish, JournalEntry, MessagePiece, Outcome, Record, Suspend, WorkerMessage},
 };
 
 use crate::{
@@ -35,7 +35,9 @@ pub(super) enum Effect {
     Ack(CallId, Outcome),
     /// Tell the worker to try a call again.
     Retry(CallId, Duration),
-    /// Bring the run to rest, after all appends; then call [`RunMachine::rested`].
+    /// Tell the worker that the run is to stop.
+    Cancel(String),
+    /// End the dispatch, after all appends; then call [`RunMachine::rested`].
     Rest(Rest),
 }
 
@@ -52,6 +54,12 @@ pub(super) struct RunMachine {
     held_back: VecDeque<Held>,
     /// Messages that a call's current attempt wrote pieces of.
     messages: HashMap<CallId, BTreeMap<Arc<str>, MessagePiece>>,
+    /// How often the entrypoint was tried again before.
+    retries: u32,
+    start_time: Timestamp,
+    /// Why the run is to stop, if it is.
+    cancelling: Option<Failure>,
+    /// The last word was said: nothing more is heard.
     finishing: bool,
 }
 
@@ -80,6 +88,9 @@ impl RunMachine {
             committing: VecDeque::new(),
             held_back: VecDeque::new(),
             messages: HashMap::new(),
+            retries: dispatch.retries,
+            start_time: dispatch.run.update_time,
+            cancelling: None,
             finishing: false,
         }
     }
@@ -108,8 +119,32 @@ impl RunMachine {
         match message {
             WorkerMessage::Event(event) => self.event(event, now),
             WorkerMessage::Record(record) => self.record(*record, now, jitter),
-            WorkerMessage::Finish(finish) => self.finish(*finish, now),
+            WorkerMessage::Suspend(suspend) => self.suspend(*suspend, now),
+            WorkerMessage::Finish(finish) => self.finish(*finish, now, jitter),
         }
+    }
+
+    /// Somebody wants the run to stop.
+    pub(super) fn cancel(&mut self, reason: String) -> Vec<Effect> {
+        if self.finishing || self.cancelling.is_some() {
+            return Vec::new();
+        }
+        self.cancelling = Some(Failure::new(Failure::CANCELLED, reason.clone()));
+        vec![Effect::Cancel(reason)]
+    }
+
+    /// The worker did not stop in time after a cancel.
+    pub(super) fn cancel_overdue(&mut self, now: Timestamp) -> Vec<Effect> {
+        match self.cancelling.clone() {
+            Some(failure) => self.end(RunEnd::Cancelled(failure), now),
+            None => Vec::new(),
+        }
+    }
+
+    /// The run took longer than it may.
+    pub(super) fn timed_out(&mut self, now: Timestamp) -> Vec<Effect> {
+        let failure = Failure::new("RUN_TIMEOUT", "the run took longer than its timeout");
+        self.end(RunEnd::Failed(failure), now)
     }
 
     /// The store committed the oldest append.
@@ -140,7 +175,7 @@ impl RunMachine {
 
     /// The store brought the run to rest.
     pub(super) fn rested(rested: &RestedRun) -> Vec<Effect> {
-        history::ended(&rested.run, rested.checkpoint.as_ref())
+        history::settled(&rested.run, rested.checkpoint.as_ref())
             .into_iter()
             .map(Effect::Publish)
             .collect()
@@ -174,6 +209,9 @@ impl RunMachine {
                     piece,
                     reset: false,
                 }
+            }
+            protocol::Event::Custom { call, task, value } => {
+                EventKind::Custom { call, task, value }
             }
         };
         self.publish(kind, now).into_iter().collect()
@@ -212,7 +250,8 @@ impl RunMachine {
             return effects;
         }
         let call = RecordedCall {
-            sequence: self.take_sequences(history::events_of_outcome(&record.outcome)),
+            sequence: self
+                .take_sequences(history::events_of_record(record.call.kind, &record.outcome)),
             entry: JournalEntry {
                 call: record.call,
                 outcome: record.outcome,
@@ -227,20 +266,54 @@ impl RunMachine {
         vec![Effect::Append(call)]
     }
 
-    fn finish(&mut self, finish: Finish, now: Timestamp) -> Vec<Effect> {
-        self.finishing = true;
-        let end = match finish {
-            Finish::Returned { value, saved } => {
+    fn suspend(&mut self, suspend: Suspend, now: Timestamp) -> Vec<Effect> {
+        let wake_time = suspend.wake_time.map(Timestamp::from_micros);
+        let questions = suspend.interrupts;
+        let end = match (self.cancelling.clone(), wake_time) {
+            (Some(failure), _) => RunEnd::Cancelled(failure),
+            (None, Some(wake_time)) if questions.is_empty() => RunEnd::Waiting { wake_time },
+            (None, wake_time) => RunEnd::Interrupted {
+                questions,
+                wake_time,
+            },
+        };
+        self.end(end, now)
+    }
+
+    fn finish(&mut self, finish: Finish, now: Timestamp, jitter: f64) -> Vec<Effect> {
+        let end = match (finish, self.cancelling.clone()) {
+            // It was done before it could stop.
+            (Finish::Returned { value, saved }, _) => {
                 RunEnd::Succeeded(CheckpointValues::new(&value, &saved))
             }
-            Finish::Failed(failure) => RunEnd::Failed(failure),
-            Finish::Mismatch(failure) => RunEnd::Paused(failure),
+            (Finish::Failed { .. } | Finish::Mismatch(_), Some(cancelled)) => {
+                RunEnd::Cancelled(cancelled)
+            }
+            (Finish::Failed { failure, retry }, None) => {
+                match retry.delay(self.retries + 1, &failure, jitter) {
+                    Some(delay) => RunEnd::Retrying {
+                        failure,
+                        wake_time: now.after(delay),
+                    },
+                    None => RunEnd::Failed(failure),
+                }
+            }
+            (Finish::Mismatch(failure), None) => RunEnd::Paused(failure),
         };
-        let count = history::events_of_end(end.state());
+        self.end(end, now)
+    }
+
+    fn end(&mut self, end: RunEnd, now: Timestamp) -> Vec<Effect> {
+        if std::mem::replace(&mut self.finishing, true) {
+            return Vec::new();
+        }
+        let count = history::events_of_settling(end.state());
         let last_sequence = self.take_sequences(count) + count - 1;
+        let executed = now.since(self.start_time);
         vec![Effect::Rest(Rest {
             end,
             last_sequence,
+            executed,
             now,
         })]
     }

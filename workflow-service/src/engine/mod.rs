@@ -5,27 +5,34 @@
 //! - `driver`: carries messages between worker, machine and store
 //! - `workers`: the connected workers and what they host
 //! - `event_log`: recent events of runs under way
+//! - `commands`: what callers ask for after a run was started
 //! - `follow`: durable events from the store and recent ones from the log, in one stream
 
+mod commands;
 mod driver;
 mod event_log;
 mod follow;
 mod machine;
 mod workers;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
+use futures::future::OptionFuture;
 use service_runtime::Tenant;
 use tokio::{
     select,
-    sync::{Notify, OwnedSemaphorePermit, Semaphore},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use weft_worker::{EntrypointDescription, InvalidArgument, Worker, protocol::in_memory_link};
 
 use self::{driver::Driven, event_log::EventLogs, workers::Workers};
 use crate::{
-    domain::{Run, RunId, RunState},
+    domain::{Run, RunId, RunState, Timestamp},
     store::{CheckpointStore, Dispatch, NewRun, RunFilter, StartedRun, StoreError},
 };
 
@@ -33,6 +40,11 @@ pub use follow::Follower;
 
 /// Pause before queued runs are claimed again after the store failed.
 const CLAIM_RETRY_DELAY: Duration = Duration::from_secs(1);
+/// Longest wait for a timer: the clock may be set meanwhile.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+/// How often a new run tries to replace the unfinished ones of its thread before it gives up
+/// against others that do the same.
+const MAX_REPLACEMENTS: usize = 10;
 /// Most runs that are claimed in one transaction.
 const CLAIM_BATCH: u32 = 64;
 
@@ -49,6 +61,10 @@ struct Shared {
     logs: EventLogs,
     /// One permit for each run that may be under way.
     slots: Arc<Semaphore>,
+    /// Where to ask the runs under way to stop.
+    under_way: Mutex<HashMap<RunId, mpsc::Sender<String>>>,
+    /// How long a worker has to stop after a cancel.
+    cancel_grace: Duration,
     /// Told when a queued run may have become claimable.
     claimable: Notify,
     tasks: TaskTracker,
@@ -84,13 +100,16 @@ pub enum StartError {
 }
 
 impl Engine {
-    /// An engine with room for `max_runs` runs under way at once.
-    pub fn new(store: Arc<dyn CheckpointStore>, max_runs: usize) -> Self {
+    /// An engine with room for `max_runs` runs under way at once, whose workers have
+    /// `cancel_grace` to stop a run that is cancelled.
+    pub fn new(store: Arc<dyn CheckpointStore>, max_runs: usize, cancel_grace: Duration) -> Self {
         let shared = Arc::new(Shared {
             store,
             workers: Workers::default(),
             logs: EventLogs::default(),
             slots: Arc::new(Semaphore::new(max_runs)),
+            under_way: Mutex::default(),
+            cancel_grace,
             claimable: Notify::new(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -180,15 +199,33 @@ impl Engine {
         if !invalid.is_empty() {
             return Err(StartError::InvalidArguments(invalid));
         }
-        let slot = Arc::clone(&self.shared.slots).try_acquire_owned().ok();
         run.entrypoint = Arc::clone(&description.name);
         run.version = Arc::clone(&description.version);
-        run.claim = slot.is_some();
-        let started = self.shared.store.start_run(tenant, run).await?;
-        Ok(match (started, slot) {
+        for _ in 0..MAX_REPLACEMENTS {
+            let slot = self.free_slot();
+            run.claim = slot.is_some();
+            match self.shared.store.start_run(tenant, run.clone()).await {
+                Err(StoreError::ThreadBusy(_)) if run.concurrency.replaces() => {
+                    drop(slot);
+                    self.clear_thread(tenant, &run.thread_id, run.concurrency)
+                        .await?;
+                }
+                started => return Ok(self.started(started?, slot)),
+            }
+        }
+        Err(StoreError::ThreadBusy(run.thread_id).into())
+    }
+
+    fn free_slot(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.shared.slots).try_acquire_owned().ok()
+    }
+
+    /// Executes a run that was claimed for this slot, or sees to it that it will be.
+    fn started(&self, started: StartedRun, slot: Option<OwnedSemaphorePermit>) -> Run {
+        match (started, slot) {
             (StartedRun::Claimed(dispatch), Some(slot)) => {
                 let run = dispatch.run.clone();
-                self.execute(*dispatch, slot);
+                execute(&self.shared, *dispatch, slot);
                 run
             }
             // Without a slot nothing is claimed.
@@ -198,7 +235,7 @@ impl Engine {
                 self.shared.claimable.notify_one();
                 self.with_reason(run)
             }
-        })
+        }
     }
 
     /// Starts a run and follows it from its first event on, also the passing ones.
@@ -316,24 +353,29 @@ impl Engine {
         }
     }
 
-    fn execute(&self, dispatch: Dispatch, slot: OwnedSemaphorePermit) {
-        execute(&self.shared, dispatch, slot);
-    }
-
     /// Adds what only the engine knows of a run: why it waits, and its passing events.
     fn with_reason(&self, mut run: Run) -> Run {
-        if run.state == RunState::Queued {
-            let hosted = self
-                .shared
+        let hosted = || {
+            self.shared
                 .workers
                 .find(&run.entrypoint, Some(&run.version))
-                .is_some();
-            run.state_reason = match (hosted, self.shared.slots.available_permits()) {
-                (false, _) => format!("no worker hosts {}@{}", run.entrypoint, run.version),
-                (true, 0) => "all slots are in use".to_owned(),
-                (true, _) => "waits for its thread".to_owned(),
-            };
-        }
+                .is_some()
+        };
+        run.state_reason = match run.state {
+            RunState::Queued | RunState::Waiting if !hosted() => {
+                format!("no worker hosts {}@{}", run.entrypoint, run.version)
+            }
+            RunState::Queued if run.wake_time.is_some() => "waits for its start time".to_owned(),
+            RunState::Queued if self.shared.slots.available_permits() == 0 => {
+                "all slots are in use".to_owned()
+            }
+            RunState::Queued => "waits for its thread".to_owned(),
+            RunState::Waiting => match &run.failure {
+                Some(failure) => format!("is tried again after {}", failure.reason),
+                None => "waits for a timer".to_owned(),
+            },
+            _ => String::new(),
+        };
         if !run.state.is_resting()
             && let Some(log) = self.shared.logs.get(run.id)
         {
@@ -350,10 +392,13 @@ fn execute(shared: &Arc<Shared>, dispatch: Dispatch, slot: OwnedSemaphorePermit)
         let mut next = Some(Box::new(dispatch));
         while let Some(dispatch) = next.take() {
             let (fence, id) = (dispatch.fence, dispatch.run.id);
+            let (cancel, cancels) = mpsc::channel(1);
+            owner.under_way().insert(id, cancel);
             let driven = select! {
                 () = owner.stop.cancelled() => return,
-                driven = driver::drive(&owner, *dispatch) => driven,
+                driven = driver::drive(&owner, *dispatch, cancels) => driven,
             };
+            owner.under_way().remove(&id);
             match driven {
                 Driven::Rested(following) => next = following,
                 Driven::Fenced => tracing::warn!(run_id = %id, "a run was fenced"),
@@ -368,33 +413,50 @@ fn execute(shared: &Arc<Shared>, dispatch: Dispatch, slot: OwnedSemaphorePermit)
     });
 }
 
-/// Claims queued runs whenever some may be claimable, as far as there are slots.
+impl Shared {
+    fn under_way(&self) -> MutexGuard<'_, HashMap<RunId, mpsc::Sender<String>>> {
+        self.under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Claims runs whenever some may be claimable, as far as there are slots.
 async fn claim_runs(shared: &Arc<Shared>) {
+    let mut next_wake = None;
     loop {
-        shared.claimable.notified().await;
+        let due = next_wake.map(|time: Timestamp| {
+            tokio::time::sleep(time.since(Timestamp::now()).min(LONGEST_SLEEP))
+        });
+        select! {
+            () = shared.claimable.notified() => {}
+            Some(()) = OptionFuture::from(due) => {}
+        }
         loop {
             let Ok(slot) = Arc::clone(&shared.slots).acquire_owned().await else {
                 return;
             };
             let more = u32::try_from(shared.slots.available_permits()).unwrap_or(u32::MAX);
             let limit = CLAIM_BATCH.min(more.saturating_add(1));
-            let claimed = shared
+            let hosted = shared.workers.hosted_versions();
+            let claimed = match shared
                 .store
-                .claim_runs(shared.workers.hosted_versions(), limit)
-                .await;
-            let dispatches = match claimed {
-                Ok(dispatches) => dispatches,
+                .claim_runs(hosted, limit, Timestamp::now())
+                .await
+            {
+                Ok(claimed) => claimed,
                 Err(error) => {
                     tracing::error!(%error, "cannot claim runs; trying again");
                     tokio::time::sleep(CLAIM_RETRY_DELAY).await;
                     continue;
                 }
             };
-            if dispatches.is_empty() {
+            next_wake = claimed.next_wake;
+            if claimed.dispatches.is_empty() {
                 break;
             }
             let mut slot = Some(slot);
-            for dispatch in dispatches {
+            for dispatch in claimed.dispatches {
                 let slot = match slot.take() {
                     Some(slot) => slot,
                     // Runs started meanwhile may have taken the rest: these wait here for theirs.

@@ -30,10 +30,10 @@ impl Listing {
     }
 
     /// The token of the page after the one that ends with `last`.
-    pub(super) fn token(&self, last: Uuid) -> String {
+    pub(super) fn token(&self, last: &[u8]) -> String {
         let mut bytes = vec![VERSION];
         bytes.extend(self.0);
-        bytes.extend(last.as_bytes());
+        bytes.extend(last);
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
@@ -41,14 +41,24 @@ impl Listing {
     ///
     /// # Errors
     /// If the token is not one of this listing.
-    pub(super) fn position(&self, token: &str) -> Result<Option<Uuid>, ForeignToken> {
+    pub(super) fn position(&self, token: &str) -> Result<Option<Vec<u8>>, ForeignToken> {
         if token.is_empty() {
             return Ok(None);
         }
         let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| ForeignToken)?;
         let rest = bytes.strip_prefix(&[VERSION]).ok_or(ForeignToken)?;
         let last = rest.strip_prefix(&self.0).ok_or(ForeignToken)?;
-        Uuid::from_slice(last).map(Some).map_err(|_| ForeignToken)
+        Ok(Some(last.to_vec()))
+    }
+
+    /// The id that the page before ended with; `None` for the first page.
+    ///
+    /// # Errors
+    /// If the token is not one of this listing.
+    pub(super) fn uuid(&self, token: &str) -> Result<Option<Uuid>, ForeignToken> {
+        let last = self.position(token)?;
+        last.map(|last| Uuid::from_slice(&last).map_err(|_| ForeignToken))
+            .transpose()
     }
 }
 
@@ -66,18 +76,18 @@ mod tests {
     #[test]
     fn a_token_leads_on_in_its_own_listing_only() {
         let (listing, last) = (Listing::of(["a", "b"]), Uuid::now_v7());
-        let token = listing.token(last);
-        assert_eq!(listing.position(&token), Ok(Some(last)));
-        assert_eq!(listing.position(""), Ok(None));
+        let token = listing.token(last.as_bytes());
+        assert_eq!(listing.uuid(&token), Ok(Some(last)));
+        assert_eq!(listing.uuid(""), Ok(None));
         for foreign in [
             Listing::of(["a"]),
             Listing::of(["ab"]),
             Listing::of(["b", "a"]),
         ] {
-            assert_eq!(foreign.position(&token), Err(ForeignToken));
+            assert_eq!(foreign.uuid(&token), Err(ForeignToken));
         }
         for broken in ["x", "====", &token[1..], &token[..token.len() - 1]] {
-            assert_eq!(listing.position(broken), Err(ForeignToken), "{broken}");
+            assert_eq!(listing.uuid(broken), Err(ForeignToken), "{broken}");
         }
     }
 }

@@ -10,13 +10,16 @@ use weft_proto::{
     common::v1::{Payload, PayloadForm},
     workflow::v1::{self as pb, run::State},
 };
-use weft_worker::{Json, json};
+use weft_worker::{CallId, Json, json};
 
 use super::status;
 use crate::{
-    domain::{CheckpointId, Concurrency, RunId, RunState, StreamMode, ThreadId, Timestamp},
+    domain::{
+        CheckpointId, Concurrency, RunId, RunState, StreamMode, ThreadId, ThreadState, Timestamp,
+        checkpoint::CheckpointValues,
+    },
     engine::NewRunRequest,
-    store::{NewRun, RequestKey, RunFilter},
+    store::{Answers, NewRun, RequestKey, RunFilter},
 };
 
 /// Largest input or config, in bytes of JSON, and how deep it may nest: serde's own limit.
@@ -28,18 +31,22 @@ const LIMITS: PayloadLimits = PayloadLimits {
 const REQUEST_ID_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 /// Longest request id, in bytes.
 const MAX_REQUEST_ID_BYTES: usize = 256;
+/// Longest reason of a cancel, in bytes.
+const MAX_REASON_BYTES: usize = 4096;
 /// Most labels of a run, and their longest key or value, in bytes.
 const MAX_LABELS: usize = 64;
 const MAX_LABEL_BYTES: usize = 256;
 
 /// A run to start.
-pub(super) fn new_run(start: Option<pb::StartRunRequest>) -> Result<NewRunRequest, Status> {
+pub(super) fn new_run(
+    start: Option<pb::StartRunRequest>,
+    default_timeout: Option<Duration>,
+) -> Result<NewRunRequest, Status> {
     let mut violations = Violations::default();
     let Some(start) = start else {
         violations.push("start", "is required; say what to run");
         return Err(status::invalid(&violations));
     };
-    refuse_what_is_not_served(&start)?;
     let request = request_key(&start, &mut violations);
     if start.entrypoint.is_empty() {
         violations.push(
@@ -70,7 +77,15 @@ pub(super) fn new_run(start: Option<pb::StartRunRequest>) -> Result<NewRunReques
             "is required with `checkpoint_id`; name its thread",
         );
     }
-    let concurrency = concurrency(start.concurrency, &mut violations)?;
+    let concurrency = concurrency(start.concurrency, &mut violations);
+    let timeout = match &start.timeout {
+        Some(timeout) => duration("timeout", timeout, &mut violations),
+        None => default_timeout,
+    };
+    let start_after = start
+        .start_after
+        .as_ref()
+        .and_then(|time| point_in_time("start_after", time, &mut violations));
     if pb::Durability::try_from(start.durability).is_err() {
         violations.push(
             "durability",
@@ -93,6 +108,8 @@ pub(super) fn new_run(start: Option<pb::StartRunRequest>) -> Result<NewRunReques
             labels: start.labels.into_iter().collect(),
             branch_from,
             concurrency,
+            timeout,
+            start_after,
             request,
             claim: false,
             now: Timestamp::now(),
@@ -105,16 +122,6 @@ pub(super) fn new_run(start: Option<pb::StartRunRequest>) -> Result<NewRunReques
 pub(super) fn missing_target() -> Status {
     let what = "is required; set `start` to start a run, or `run_id` to join one";
     status::invalid(&Violations::of("target", what))
-}
-
-fn refuse_what_is_not_served(start: &pb::StartRunRequest) -> Result<(), Status> {
-    if start.timeout.is_some() {
-        return Err(status::not_served("StartRunRequest.timeout"));
-    }
-    if start.start_after.is_some() {
-        return Err(status::not_served("StartRunRequest.start_after"));
-    }
-    Ok(())
 }
 
 fn request_key(start: &pb::StartRunRequest, violations: &mut Violations) -> Option<RequestKey> {
@@ -144,17 +151,141 @@ fn request_key(start: &pb::StartRunRequest, violations: &mut Violations) -> Opti
     })
 }
 
-fn concurrency(number: i32, violations: &mut Violations) -> Result<Concurrency, Status> {
+fn concurrency(number: i32, violations: &mut Violations) -> Concurrency {
     match pb::Concurrency::try_from(number) {
-        Ok(pb::Concurrency::Unspecified | pb::Concurrency::Enqueue) => Ok(Concurrency::Enqueue),
-        Ok(pb::Concurrency::Reject) => Ok(Concurrency::Reject),
-        Ok(pb::Concurrency::Interrupt) => Err(status::not_served("CONCURRENCY_INTERRUPT")),
-        Ok(pb::Concurrency::Rollback) => Err(status::not_served("CONCURRENCY_ROLLBACK")),
+        Ok(pb::Concurrency::Unspecified | pb::Concurrency::Enqueue) => Concurrency::Enqueue,
+        Ok(pb::Concurrency::Reject) => Concurrency::Reject,
+        Ok(pb::Concurrency::Interrupt) => Concurrency::Interrupt,
+        Ok(pb::Concurrency::Rollback) => Concurrency::Rollback,
         Err(_) => {
             violations.push("concurrency", format!("has the unknown value {number}"));
-            Ok(Concurrency::Enqueue)
+            Concurrency::Enqueue
         }
     }
+}
+
+fn duration(
+    field: &str,
+    duration: &prost_types::Duration,
+    violations: &mut Violations,
+) -> Option<Duration> {
+    match Duration::try_from(*duration) {
+        Ok(positive) if !positive.is_zero() => Some(positive),
+        Ok(_) | Err(_) => {
+            violations.push(
+                field,
+                "must be longer than nothing; leave it out for the default",
+            );
+            None
+        }
+    }
+}
+
+fn point_in_time(
+    field: &str,
+    time: &prost_types::Timestamp,
+    violations: &mut Violations,
+) -> Option<Timestamp> {
+    let micros = time
+        .seconds
+        .checked_mul(1_000_000)
+        .and_then(|micros| micros.checked_add(i64::from(time.nanos / 1_000)));
+    if micros.is_none() || !(0..1_000_000_000).contains(&time.nanos) {
+        violations.push(field, "is no valid timestamp");
+        return None;
+    }
+    micros.map(Timestamp::from_micros)
+}
+
+/// Answers to interrupts.
+pub(super) fn answers(resume: Option<pb::resume_run_request::Resume>) -> Result<Answers, Status> {
+    use pb::resume_run_request::Resume;
+    let mut violations = Violations::default();
+    let answers = match resume {
+        None => {
+            violations.push(
+                "resume",
+                "is required; set `answer`, or `answers` by interrupt id",
+            );
+            None
+        }
+        Some(Resume::Answer(answer)) => {
+            optional_payload("answer", Some(&answer), &mut violations).map(Answers::Only)
+        }
+        Some(Resume::Answers(answers)) => {
+            if answers.by_interrupt_id.is_empty() {
+                violations.push("answers", "must have at least one answer");
+            }
+            let answers = answers
+                .by_interrupt_id
+                .into_iter()
+                .filter_map(|(id, answer)| {
+                    let field = format!("answers.by_interrupt_id[{id}]");
+                    let answer = optional_payload(&field, Some(&answer), &mut violations)?;
+                    Some((CallId::from_recorded(&id), answer))
+                });
+            Some(Answers::ById(answers.collect()))
+        }
+    };
+    match (violations.is_empty(), answers) {
+        (true, Some(answers)) => Ok(answers),
+        _ => Err(status::invalid(&violations)),
+    }
+}
+
+/// Values of a checkpoint that is written by hand.
+pub(super) fn checkpoint_values(
+    request: &pb::UpdateThreadRequest,
+) -> Result<CheckpointValues, Status> {
+    let mut violations = Violations::default();
+    if request.value.is_none() {
+        violations.push("value", "is required; `null` is a value");
+    }
+    let value = optional_payload("value", request.value.as_ref(), &mut violations);
+    let saved = optional_payload("saved", request.saved.as_ref(), &mut violations);
+    match (violations.is_empty(), value) {
+        (true, Some(value)) => Ok(CheckpointValues {
+            saved: saved.unwrap_or(value.clone()),
+            value,
+        }),
+        _ => Err(status::invalid(&violations)),
+    }
+}
+
+/// The id of a copy, or a generated one.
+pub(super) fn new_thread_id(text: &str) -> Result<ThreadId, Status> {
+    if text.is_empty() {
+        return Ok(ThreadId::generate());
+    }
+    let mut violations = Violations::default();
+    let id = thread_id("new_thread_id", text, &mut violations);
+    id.ok_or_else(|| status::invalid(&violations))
+}
+
+/// How many checkpoints to keep.
+pub(super) fn keep_checkpoints(number: i32) -> Result<u32, Status> {
+    match u32::try_from(number) {
+        Ok(keep) if keep > 0 => Ok(keep),
+        Ok(_) | Err(_) => {
+            let what = "must be at least 1; DeleteThread removes a whole thread";
+            Err(status::invalid(&Violations::of("keep_checkpoints", what)))
+        }
+    }
+}
+
+/// States of threads to list.
+pub(super) fn thread_states(numbers: &[i32]) -> Result<Vec<ThreadState>, Status> {
+    let mut violations = Violations::default();
+    let mut states = Vec::with_capacity(numbers.len());
+    for (index, number) in numbers.iter().enumerate() {
+        match ThreadState::from_number(*number) {
+            Some(state) => states.push(state),
+            None => violations.push(format!("states[{index}]"), format!("{number} is no state")),
+        }
+    }
+    violations
+        .into_result(states)
+        .map_err(|violations| status::invalid(&violations))
 }
 
 /// A run's id.
@@ -165,6 +296,19 @@ pub(super) fn run_id(text: &str) -> Result<RunId, Status> {
             text => format!("must be a UUID, not `{text}`"),
         };
         status::invalid(&Violations::of("run_id", what))
+    })
+}
+
+/// Why a run is to stop.
+pub(super) fn cancel_reason(text: &str) -> Result<&str, Status> {
+    if text.len() > MAX_REASON_BYTES {
+        let what = format!("must be at most {MAX_REASON_BYTES} bytes long");
+        return Err(status::invalid(&Violations::of("reason", what)));
+    }
+    Ok(if text.is_empty() {
+        "cancelled on request"
+    } else {
+        text
     })
 }
 
@@ -250,7 +394,7 @@ pub(super) fn stream_modes(numbers: &[i32]) -> Result<Vec<StreamMode>, Status> {
             Ok(Wire::Tasks) => modes.push(StreamMode::Tasks),
             Ok(Wire::Checkpoints) => modes.push(StreamMode::Checkpoints),
             Ok(Wire::States) => modes.push(StreamMode::States),
-            Ok(Wire::Custom) => return Err(status::not_served("STREAM_MODE_CUSTOM")),
+            Ok(Wire::Custom) => modes.push(StreamMode::Custom),
             Err(_) => {
                 violations.push(
                     format!("modes[{index}]"),

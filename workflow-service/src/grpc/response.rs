@@ -9,7 +9,7 @@ use weft_proto::{
 };
 use weft_worker::{EntrypointDescription, Failure};
 
-use crate::domain::{Checkpoint, Event, EventKind, Run, TaskStep, Thread, Timestamp};
+use crate::domain::{Checkpoint, Event, EventKind, Interrupt, Run, TaskStep, Thread, Timestamp};
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
 const NANOS_PER_MICRO: i32 = 1_000;
@@ -57,8 +57,12 @@ pub(super) fn run(run: &Run, payloads: Payloads) -> pb::Run {
         input: payloads.of(&run.input),
         config: payloads.of(&run.config),
         output: run.output.as_ref().and_then(|output| payloads.of(output)),
-        error: run.failure.as_ref().map(error),
-        interrupts: Vec::new(),
+        error: run
+            .failure
+            .as_ref()
+            .filter(|_| run.state.is_resting())
+            .map(error),
+        interrupts: interrupts(&run.interrupts, payloads),
         checkpoint_id: run
             .checkpoint_id
             .map(|id| id.to_string())
@@ -80,7 +84,7 @@ pub(super) fn thread(thread: &Thread, payloads: Payloads) -> pb::Thread {
             .checkpoint
             .as_ref()
             .map(|newest| checkpoint(newest, payloads)),
-        interrupts: Vec::new(),
+        interrupts: interrupts(&thread.interrupts, payloads),
         create_time: Some(time(thread.create_time)),
         update_time: Some(time(thread.update_time)),
     }
@@ -109,6 +113,14 @@ pub(super) fn event(event: &Event, form: PayloadForm) -> pb::Event {
     let payloads = Payloads::In(form);
     let kind = match &event.kind {
         EventKind::Value(value) => Kind::Value(payload::encode(value, form)),
+        EventKind::Interrupted(asked) => Kind::Interrupted(pb::InterruptedEvent {
+            interrupts: interrupts(asked, payloads),
+        }),
+        EventKind::Custom { call, task, value } => Kind::Custom(pb::CustomEvent {
+            task: task.to_string(),
+            task_id: call.as_ref().map(ToString::to_string).unwrap_or_default(),
+            value: payloads.of(value),
+        }),
         EventKind::Update { task, call, result } => Kind::Update(pb::UpdateEvent {
             task: task.to_string(),
             task_id: call.as_ref().map(ToString::to_string).unwrap_or_default(),
@@ -187,11 +199,20 @@ fn task_step(step: &TaskStep, payloads: Payloads) -> pb::TaskEvent {
     }
 }
 
+fn interrupts(interrupts: &[Interrupt], payloads: Payloads) -> Vec<pb::Interrupt> {
+    let interrupt = |interrupt: &Interrupt| pb::Interrupt {
+        id: interrupt.id.to_string(),
+        task: interrupt.task.as_deref().unwrap_or_default().to_owned(),
+        value: payloads.of(&interrupt.value),
+    };
+    interrupts.iter().map(interrupt).collect()
+}
+
 fn error(failure: &Failure) -> pb::RunError {
     pb::RunError {
         reason: failure.reason.clone(),
         message: failure.message.clone(),
-        task: failure.task.clone().unwrap_or_default(),
+        task: failure.task().unwrap_or_default().to_owned(),
         metadata: failure.metadata.clone().into_iter().collect(),
     }
 }

@@ -57,18 +57,6 @@ pub(super) fn no_such_checkpoint(id: CheckpointId) -> Status {
     not_found("CHECKPOINT_NOT_FOUND", "checkpoint", id)
 }
 
-/// Something that this release does not do.
-pub(super) fn not_served(what: &str) -> Status {
-    StatusBuilder::new(
-        Code::Unimplemented,
-        DOMAIN,
-        "NOT_SERVED",
-        format!("{what} is not served by this release"),
-    )
-    .metadata("feature", what)
-    .build()
-}
-
 /// A stream that ends because the service does.
 pub(super) fn shutting_down(last_sequence: i64) -> Status {
     StatusBuilder::new(
@@ -132,6 +120,35 @@ pub(super) fn store(error: StoreError) -> Status {
             let violations = Violations::of("request_id", message.clone());
             StatusBuilder::new(Code::InvalidArgument, DOMAIN, "REQUEST_ID_REUSED", message)
                 .metadata("request_id", id)
+                .violations(&violations)
+                .build()
+        }
+        StoreError::NoSuchRun(id) => no_such_run(id),
+        StoreError::NoSuchThread(id) => no_such_thread(&id),
+        StoreError::ThreadExists(thread) => {
+            StatusBuilder::new(Code::AlreadyExists, DOMAIN, "THREAD_EXISTS", message)
+                .metadata("thread_id", thread.as_str())
+                .resource("thread", thread.as_str())
+                .build()
+        }
+        StoreError::WrongState { id, state, .. } => {
+            StatusBuilder::new(Code::FailedPrecondition, DOMAIN, "RUN_STATE", message)
+                .metadata("run_id", id.to_string())
+                .metadata("state", format!("{state:?}").to_uppercase())
+                .build()
+        }
+        StoreError::NoSuchInterrupt { run, interrupt } => {
+            StatusBuilder::new(Code::NotFound, DOMAIN, "INTERRUPT_NOT_FOUND", message)
+                .metadata("run_id", run.to_string())
+                .metadata("interrupt_id", &interrupt)
+                .resource("interrupt", interrupt)
+                .build()
+        }
+        StoreError::AmbiguousAnswer { run, count } => {
+            let violations = Violations::of("answer", message.clone());
+            StatusBuilder::new(Code::InvalidArgument, DOMAIN, "ANSWER_AMBIGUOUS", message)
+                .metadata("run_id", run.to_string())
+                .metadata("interrupt_count", count.to_string())
                 .violations(&violations)
                 .build()
         }

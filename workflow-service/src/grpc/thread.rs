@@ -2,24 +2,36 @@
 
 use service_runtime::RequestContext;
 use tonic::{Request, Response, Status};
-use weft_proto::workflow::v1::{
-    DeleteThreadRequest, DeleteThreadResponse, ForkThreadRequest, ForkThreadResponse,
-    GetThreadRequest, GetThreadResponse, ListCheckpointsRequest, ListCheckpointsResponse,
-    ListThreadsRequest, ListThreadsResponse, PruneThreadRequest, PruneThreadResponse,
-    UpdateThreadRequest, UpdateThreadResponse, thread_service_server::ThreadService,
+use weft_proto::{
+    common::v1::PayloadForm,
+    workflow::v1::{
+        DeleteThreadRequest, DeleteThreadResponse, ForkThreadRequest, ForkThreadResponse,
+        GetThreadRequest, GetThreadResponse, ListCheckpointsRequest, ListCheckpointsResponse,
+        ListThreadsRequest, ListThreadsResponse, PruneThreadRequest, PruneThreadResponse,
+        UpdateThreadRequest, UpdateThreadResponse, thread_service_server::ThreadService,
+    },
 };
 
 use super::{
-    page::Listing,
+    page::{ForeignToken, Listing},
     request,
     response::{self, Payloads},
     status,
 };
-use crate::{domain::CheckpointId, engine::Engine};
+use crate::{
+    domain::{CheckpointId, Thread, ThreadId, Timestamp},
+    engine::Engine,
+    store::ThreadPosition,
+};
 
 /// Checkpoints of a page, unless the caller asks for fewer or more.
 const DEFAULT_PAGE: u32 = 20;
 const MAX_PAGE: u32 = 100;
+/// Threads of a page, likewise.
+const DEFAULT_THREADS: u32 = 50;
+const MAX_THREADS: u32 = 1000;
+/// Form of payloads where a request cannot ask for one.
+const SERVERS_CHOICE: Payloads = Payloads::In(PayloadForm::Unspecified);
 
 /// Threads serves ThreadService.
 #[derive(Clone)]
@@ -74,8 +86,9 @@ impl ThreadService for Threads {
         let form = request::payload_form(request.payload_form)?;
         let listing = Listing::of(["checkpoints", context.tenant().as_str(), id.as_str()]);
         let before = listing
-            .position(&request.page_token)
-            .map_err(status::foreign_page_token)?;
+            .uuid(&request.page_token)
+            .map_err(status::foreign_page_token)?
+            .map(CheckpointId);
         let store = self.engine.store();
         let thread = store
             .thread(context.tenant(), &id)
@@ -83,14 +96,14 @@ impl ThreadService for Threads {
             .map_err(status::store)?;
         thread.ok_or_else(|| status::no_such_thread(&id))?;
         let mut checkpoints = store
-            .list_checkpoints(context.tenant(), &id, before.map(CheckpointId), size + 1)
+            .list_checkpoints(context.tenant(), &id, before, size + 1)
             .await
             .map_err(status::store)?;
         let is_more = checkpoints.len() > size as usize;
         checkpoints.truncate(size as usize);
         let last = checkpoints.last().filter(|_| is_more);
         let next_page_token = last
-            .map(|last| listing.token(last.id.0))
+            .map(|last| listing.token(last.id.0.as_bytes()))
             .unwrap_or_default();
         let checkpoints = checkpoints
             .iter()
@@ -104,36 +117,128 @@ impl ThreadService for Threads {
 
     async fn list_threads(
         &self,
-        _: Request<ListThreadsRequest>,
+        request: Request<ListThreadsRequest>,
     ) -> Result<Response<ListThreadsResponse>, Status> {
-        Err(status::not_served("ListThreads"))
+        let context = RequestContext::of(&request);
+        let request = request.into_inner();
+        let states = request::thread_states(&request.states)?;
+        let size = request::page_size(request.page_size, DEFAULT_THREADS, MAX_THREADS)?;
+        let described = format!("{states:?}");
+        let listing = Listing::of(["threads", context.tenant().as_str(), &described]);
+        let before = listing.position(&request.page_token).and_then(|position| {
+            position
+                .map(|position| thread_position(&position))
+                .transpose()
+        });
+        let before = before.map_err(status::foreign_page_token)?;
+        let store = self.engine.store();
+        let threads = store
+            .list_threads(context.tenant(), states, before, size + 1)
+            .await;
+        let mut threads = threads.map_err(status::store)?;
+        let is_more = threads.len() > size as usize;
+        threads.truncate(size as usize);
+        let last = threads.last().filter(|_| is_more);
+        let next_page_token = last.map(|last| listing.token(&thread_bytes(last)));
+        let threads = threads
+            .iter()
+            .map(|thread| response::thread(thread, Payloads::Omitted));
+        Ok(Response::new(ListThreadsResponse {
+            threads: threads.collect(),
+            next_page_token: next_page_token.unwrap_or_default(),
+        }))
     }
 
     async fn update_thread(
         &self,
-        _: Request<UpdateThreadRequest>,
+        request: Request<UpdateThreadRequest>,
     ) -> Result<Response<UpdateThreadResponse>, Status> {
-        Err(status::not_served("UpdateThread"))
+        let context = RequestContext::of(&request);
+        let request = request.into_inner();
+        let id = request::required_thread_id(&request.thread_id)?;
+        let parent = request::optional_checkpoint_id(&request.checkpoint_id)?;
+        let values = request::checkpoint_values(&request)?;
+        let store = self.engine.store();
+        let now = Timestamp::now();
+        let checkpoint = store
+            .update_thread(context.tenant(), &id, parent, values, now)
+            .await;
+        let checkpoint = checkpoint.map_err(status::store)?;
+        let checkpoint = response::checkpoint(&checkpoint, SERVERS_CHOICE);
+        Ok(Response::new(UpdateThreadResponse {
+            checkpoint: Some(checkpoint),
+        }))
     }
 
     async fn fork_thread(
         &self,
-        _: Request<ForkThreadRequest>,
+        request: Request<ForkThreadRequest>,
     ) -> Result<Response<ForkThreadResponse>, Status> {
-        Err(status::not_served("ForkThread"))
+        let context = RequestContext::of(&request);
+        let request = request.into_inner();
+        let id = request::required_thread_id(&request.thread_id)?;
+        let last = request::optional_checkpoint_id(&request.checkpoint_id)?;
+        let copy = request::new_thread_id(&request.new_thread_id)?;
+        let store = self.engine.store();
+        let thread = store
+            .fork_thread(context.tenant(), &id, last, &copy, Timestamp::now())
+            .await;
+        let thread = response::thread(&thread.map_err(status::store)?, SERVERS_CHOICE);
+        Ok(Response::new(ForkThreadResponse {
+            thread: Some(thread),
+        }))
     }
 
     async fn prune_thread(
         &self,
-        _: Request<PruneThreadRequest>,
+        request: Request<PruneThreadRequest>,
     ) -> Result<Response<PruneThreadResponse>, Status> {
-        Err(status::not_served("PruneThread"))
+        let context = RequestContext::of(&request);
+        let request = request.into_inner();
+        let id = request::required_thread_id(&request.thread_id)?;
+        let keep = request::keep_checkpoints(request.keep_checkpoints)?;
+        let pruned = self
+            .engine
+            .store()
+            .prune_thread(context.tenant(), &id, keep)
+            .await;
+        let pruned = pruned.map_err(status::store)?;
+        Ok(Response::new(PruneThreadResponse {
+            checkpoint_count: i64::try_from(pruned.checkpoints).unwrap_or(i64::MAX),
+            run_count: i64::try_from(pruned.runs).unwrap_or(i64::MAX),
+        }))
     }
 
     async fn delete_thread(
         &self,
-        _: Request<DeleteThreadRequest>,
+        request: Request<DeleteThreadRequest>,
     ) -> Result<Response<DeleteThreadResponse>, Status> {
-        Err(status::not_served("DeleteThread"))
+        let context = RequestContext::of(&request);
+        let id = request::required_thread_id(&request.get_ref().thread_id)?;
+        let deleted = self
+            .engine
+            .store()
+            .delete_thread(context.tenant(), &id)
+            .await;
+        deleted.map_err(status::store)?;
+        Ok(Response::new(DeleteThreadResponse {}))
     }
+}
+
+/// Place of a thread in a listing, as a page token carries it.
+fn thread_bytes(thread: &Thread) -> Vec<u8> {
+    let mut bytes = thread.update_time.micros().to_le_bytes().to_vec();
+    bytes.extend(thread.id.as_str().as_bytes());
+    bytes
+}
+
+fn thread_position(bytes: &[u8]) -> Result<ThreadPosition, ForeignToken> {
+    let (micros, id) = bytes.split_first_chunk().ok_or(ForeignToken)?;
+    let id = std::str::from_utf8(id)
+        .ok()
+        .and_then(|id| ThreadId::parse(id).ok());
+    Ok(ThreadPosition {
+        update_time: Timestamp::from_micros(i64::from_le_bytes(*micros)),
+        id: id.ok_or(ForeignToken)?,
+    })
 }

@@ -39,17 +39,27 @@ const LONGEST_MARGIN: Duration = Duration::from_millis(250);
 /// bound, so that they are answered.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
 
+/// Form of payloads where a request cannot ask for one.
+const SERVERS_CHOICE: Payloads = Payloads::In(PayloadForm::Unspecified);
+
 /// Workflows serves WorkflowService.
 #[derive(Clone)]
 pub struct Workflows {
     engine: Engine,
     draining: CancellationToken,
+    default_timeout: Option<Duration>,
 }
 
 impl Workflows {
-    /// Serves the runs of this engine. Streams end when `draining` is cancelled.
-    pub fn new(engine: Engine, draining: CancellationToken) -> Self {
-        Self { engine, draining }
+    /// Serves the runs of this engine. Streams end when `draining` is cancelled. Runs that name no
+    /// timeout have `default_timeout`, where zero is none.
+    pub fn new(engine: Engine, draining: CancellationToken, default_timeout: Duration) -> Self {
+        let default_timeout = (!default_timeout.is_zero()).then_some(default_timeout);
+        Self {
+            engine,
+            draining,
+            default_timeout,
+        }
     }
 
     async fn start(
@@ -57,7 +67,7 @@ impl Workflows {
         context: &RequestContext,
         start: Option<StartRunRequest>,
     ) -> Result<Run, Status> {
-        let new = request::new_run(start)?;
+        let new = request::new_run(start, self.default_timeout)?;
         self.engine
             .start_run(context.tenant(), new)
             .await
@@ -113,7 +123,7 @@ impl WorkflowService for Workflows {
     ) -> Result<Response<StartRunResponse>, Status> {
         let context = RequestContext::of(&request);
         let run = self.start(&context, Some(request.into_inner())).await?;
-        let run = response::run(&run, Payloads::In(PayloadForm::Unspecified));
+        let run = response::run(&run, SERVERS_CHOICE);
         Ok(Response::new(StartRunResponse { run: Some(run) }))
     }
 
@@ -142,7 +152,7 @@ impl WorkflowService for Workflows {
         let follower = match request.target {
             Some(Target::RunId(id)) => self.follow(&context, request::run_id(&id)?, after).await?,
             Some(Target::Start(start)) => {
-                let new = request::new_run(Some(start))?;
+                let new = request::new_run(Some(start), self.default_timeout)?;
                 let started = self
                     .engine
                     .start_and_follow(context.tenant(), new, after)
@@ -204,7 +214,7 @@ impl WorkflowService for Workflows {
         let described = format!("{filter:?}");
         let listing = Listing::of(["runs", context.tenant().as_str(), &described]);
         let before = listing
-            .position(&request.page_token)
+            .uuid(&request.page_token)
             .map_err(status::foreign_page_token)?;
         let runs = self
             .engine
@@ -215,7 +225,7 @@ impl WorkflowService for Workflows {
         runs.truncate(size as usize);
         let last = runs.last().filter(|_| is_more);
         let next_page_token = last
-            .map(|last| listing.token(last.id.0))
+            .map(|last| listing.token(last.id.0.as_bytes()))
             .unwrap_or_default();
         let runs = runs
             .iter()
@@ -229,23 +239,41 @@ impl WorkflowService for Workflows {
 
     async fn resume_run(
         &self,
-        _: Request<ResumeRunRequest>,
+        request: Request<ResumeRunRequest>,
     ) -> Result<Response<ResumeRunResponse>, Status> {
-        Err(status::not_served("ResumeRun"))
+        let context = RequestContext::of(&request);
+        let request = request.into_inner();
+        let id = request::run_id(&request.run_id)?;
+        let answers = request::answers(request.resume)?;
+        let run = self.engine.answer_run(context.tenant(), id, answers).await;
+        let run = response::run(&run.map_err(status::store)?, SERVERS_CHOICE);
+        Ok(Response::new(ResumeRunResponse { run: Some(run) }))
     }
 
     async fn retry_run(
         &self,
-        _: Request<RetryRunRequest>,
+        request: Request<RetryRunRequest>,
     ) -> Result<Response<RetryRunResponse>, Status> {
-        Err(status::not_served("RetryRun"))
+        let context = RequestContext::of(&request);
+        let request = request.into_inner();
+        let id = request::run_id(&request.run_id)?;
+        let version = (!request.version.is_empty()).then(|| request.version.into());
+        let run = self.engine.retry_run(context.tenant(), id, version).await;
+        let run = response::run(&run.map_err(status::store)?, SERVERS_CHOICE);
+        Ok(Response::new(RetryRunResponse { run: Some(run) }))
     }
 
     async fn cancel_run(
         &self,
-        _: Request<CancelRunRequest>,
+        request: Request<CancelRunRequest>,
     ) -> Result<Response<CancelRunResponse>, Status> {
-        Err(status::not_served("CancelRun"))
+        let context = RequestContext::of(&request);
+        let request = request.into_inner();
+        let id = request::run_id(&request.run_id)?;
+        let reason = request::cancel_reason(&request.reason)?;
+        let run = self.engine.cancel_run(context.tenant(), id, reason).await;
+        let run = response::run(&run.map_err(status::store)?, SERVERS_CHOICE);
+        Ok(Response::new(CancelRunResponse { run: Some(run) }))
     }
 }
 
@@ -288,11 +316,7 @@ async fn next_event(reading: &mut Reading) -> Result<Option<StreamRunResponse>, 
         };
         let Some(event) = event else { return Ok(None) };
         reading.after = event.sequence;
-        if event
-            .kind
-            .mode()
-            .is_none_or(|mode| reading.modes.contains(&mode))
-        {
+        if event.kind.is_shown_in(&reading.modes) {
             let event = response::event(&event, reading.form);
             return Ok(Some(StreamRunResponse { event: Some(event) }));
         }

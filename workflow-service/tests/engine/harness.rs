@@ -23,6 +23,9 @@ use workflow_service::{
 /// Long enough for any of these on a loaded machine; only a hang takes it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Short, so that tests of what happens after it take little time.
+const CANCEL_GRACE: Duration = Duration::from_millis(200);
+
 /// Counts how often something ran.
 #[derive(Clone, Default)]
 pub(crate) struct Count(Arc<AtomicU32>);
@@ -100,7 +103,7 @@ pub(crate) fn tenant() -> Tenant {
 
 pub(crate) async fn engine_in(folder: &Path, worker: Worker, max_runs: usize) -> Engine {
     let store = SqliteStore::open(folder).unwrap();
-    let engine = Engine::new(Arc::new(store), max_runs);
+    let engine = Engine::new(Arc::new(store), max_runs, CANCEL_GRACE);
     engine.host(worker);
     engine.start();
     engine
@@ -125,6 +128,8 @@ pub(crate) fn request(entrypoint: &str, thread: &str, input: u32) -> NewRunReque
             labels: BTreeMap::new(),
             branch_from: None,
             concurrency: Concurrency::Enqueue,
+            timeout: None,
+            start_after: None,
             request: None,
             claim: false,
             now: Timestamp::now(),

@@ -1,7 +1,11 @@
 //! What the engine promises, on a real store, with entrypoints made for the test.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod cancel;
 mod harness;
+mod interrupts;
 mod recovery;
+mod retry;
 mod runs;
 mod streams;
+mod time;

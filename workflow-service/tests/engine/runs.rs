@@ -89,7 +89,7 @@ async fn a_failure_ends_the_run_with_its_reason_and_task() {
     assert_eq!(run.state, RunState::Failed);
     let failure = run.failure.unwrap();
     assert_eq!(
-        (failure.reason.as_str(), failure.task.as_deref()),
+        (failure.reason.as_str(), failure.task()),
         ("CARD_DECLINED", Some("pay"))
     );
     engine.stop().await;

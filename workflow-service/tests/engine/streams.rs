@@ -29,9 +29,11 @@ fn durable(events: &[Arc<Event>]) -> Vec<(i64, String)> {
             } => format!("failed {task}"),
             EventKind::Checkpoint(checkpoint) => format!("checkpoint {}", checkpoint.id),
             EventKind::Run(run) => format!("state {:?}", run.state),
-            EventKind::Task { .. } | EventKind::Message { .. } | EventKind::Gap { .. } => {
-                return None;
-            }
+            EventKind::Interrupted(_) => "interrupted".to_owned(),
+            EventKind::Task { .. }
+            | EventKind::Message { .. }
+            | EventKind::Custom { .. }
+            | EventKind::Gap { .. } => return None,
         };
         Some((event.sequence, name))
     });

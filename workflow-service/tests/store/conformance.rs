@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use service_runtime::Tenant;
-use weft_worker::{Call, CallId, Failure, json, protocol::JournalEntry};
+use weft_worker::{Call, CallId, CallKind, Failure, json, protocol::JournalEntry};
 use workflow_service::{
     domain::{
         CheckpointId, Concurrency, RunId, RunState, ThreadId, ThreadState, Timestamp,
@@ -11,7 +11,7 @@ use workflow_service::{
     },
     store::{
         CheckpointStore, Dispatch, EntrypointVersion, Fence, NewRun, RequestKey, Rest, RunEnd,
-        RunFilter, StartedRun, StoreError,
+        RunFilter, StartedRun, StoreError, ThreadPosition,
     },
 };
 
@@ -48,6 +48,8 @@ pub(crate) fn new_run(thread_name: &str) -> NewRun {
         labels: BTreeMap::new(),
         branch_from: None,
         concurrency: Concurrency::Enqueue,
+        timeout: None,
+        start_after: None,
         request: None,
         claim: true,
         now: Timestamp::now(),
@@ -71,6 +73,7 @@ async fn queued(store: &Store, run: NewRun) -> RunId {
 pub(crate) fn record(order: u32, result: &str) -> RecordedCall {
     let call = Call {
         id: CallId::new(None, order),
+        kind: CallKind::Task,
         task: "task".into(),
         input_hash: [7; 32],
     };
@@ -91,17 +94,29 @@ fn succeeded(saved: &str) -> Rest {
     Rest {
         end,
         last_sequence: 100,
+        executed: Duration::ZERO,
         now: Timestamp::now(),
     }
 }
 
 fn failed() -> Rest {
-    let end = RunEnd::Failed(Failure::new("BROKEN", "broken").in_task("task"));
+    let end = RunEnd::Failed(
+        Failure::new("BROKEN", "broken").of_call(&CallId::new(None, 0), &"task".into()),
+    );
     Rest {
         end,
         last_sequence: 100,
+        executed: Duration::ZERO,
         now: Timestamp::now(),
     }
+}
+
+async fn claims(store: &Store, limit: u32) -> Vec<Dispatch> {
+    store
+        .claim_runs(hosted(), limit, Timestamp::now())
+        .await
+        .unwrap()
+        .dispatches
 }
 
 fn hosted() -> Vec<EntrypointVersion> {
@@ -170,7 +185,7 @@ pub(crate) async fn one_run_of_a_thread_is_under_way_and_the_others_follow_in_or
     let third = queued(&store, new_run("t")).await;
     let elsewhere = claimed(&store, new_run("u")).await;
     assert_eq!(elsewhere.run.state, RunState::Running);
-    assert!(store.claim_runs(hosted(), 10).await.unwrap().is_empty());
+    assert!(claims(&store, 10).await.is_empty());
 
     let next = store
         .rest_run(first.fence, succeeded("1"), true)
@@ -207,10 +222,10 @@ pub(crate) async fn queued_runs_are_claimed_oldest_first_and_one_of_a_thread(sto
         ..waiting("v")
     };
     queued(&store, unhosted).await;
-    let claimed = store.claim_runs(hosted(), 10).await.unwrap();
+    let claimed = claims(&store, 10).await;
     let ids: Vec<_> = claimed.iter().map(|dispatch| dispatch.run.id).collect();
     assert_eq!(ids, [first, other]);
-    assert!(store.claim_runs(hosted(), 10).await.unwrap().is_empty());
+    assert!(claims(&store, 10).await.is_empty());
 }
 
 pub(crate) async fn a_busy_thread_refuses_a_run_that_is_not_to_wait(store: Store) {
@@ -261,7 +276,7 @@ pub(crate) async fn failures_are_recorded_whole(store: Store) {
     let dispatch = claimed(&store, new_run("t")).await;
     let failure = Failure::transient("AWAY", "it is away")
         .retry_after(Some(Duration::from_millis(1500)))
-        .in_task("task")
+        .of_call(&CallId::new(None, 0), &"task".into())
         .with("host", "h");
     let mut call = record(0, "1");
     call.entry.outcome = Err(failure.clone());
@@ -273,13 +288,13 @@ pub(crate) async fn failures_are_recorded_whole(store: Store) {
         .await
         .unwrap();
     assert_eq!(rested.run.state, RunState::Failed);
-    assert_eq!(rested.run.failure.unwrap().task.as_deref(), Some("task"));
+    assert_eq!(rested.run.failure.unwrap().task(), Some("task"));
 }
 
 pub(crate) async fn a_fenced_dispatch_writes_nothing(store: Store) {
     let dispatch = claimed(&store, new_run("t")).await;
     store.requeue_run(dispatch.fence).await.unwrap();
-    let again = store.claim_runs(hosted(), 1).await.unwrap().remove(0);
+    let again = claims(&store, 1).await.remove(0);
     assert!(again.fence.epoch > dispatch.fence.epoch);
     assert_eq!(again.run.attempt, 2);
     let stale = dispatch.fence;
@@ -331,7 +346,7 @@ pub(crate) async fn a_new_dispatch_has_the_journal_and_higher_sequences(store: S
         .await
         .unwrap();
     store.requeue_run(dispatch.fence).await.unwrap();
-    let again = store.claim_runs(hosted(), 1).await.unwrap().remove(0);
+    let again = claims(&store, 1).await.remove(0);
     assert_eq!(again.journal.len(), 2);
     // The first dispatch may have shown passing events up to a million past its last record.
     assert!(again.run.last_sequence > 6 + 999_999);
@@ -434,12 +449,13 @@ pub(crate) async fn a_paused_run_keeps_its_thread(store: Store) {
     let rest = Rest {
         end,
         last_sequence: 9,
+        executed: Duration::ZERO,
         now: Timestamp::now(),
     };
     let rested = store.rest_run(dispatch.fence, rest, true).await.unwrap();
     assert_eq!(rested.run.state, RunState::Paused);
     assert!(rested.run.end_time.is_none() && rested.next.is_none());
-    assert!(store.claim_runs(hosted(), 10).await.unwrap().is_empty());
+    assert!(claims(&store, 10).await.is_empty());
     let waiting = store.run(&tenant(), waiting).await.unwrap().unwrap();
     assert_eq!(waiting.state, RunState::Queued);
 }
@@ -562,4 +578,199 @@ pub(crate) async fn many_writers_at_once_all_get_their_own_answer(store: Store) 
         }
     });
     futures::future::join_all(runs).await;
+}
+
+pub(crate) async fn a_checkpoint_written_by_hand_is_the_next_runs_previous(store: Store) {
+    let values = |saved: &str| {
+        let value = json::from_text("0").unwrap();
+        CheckpointValues::new(&value, &json::from_text(saved).unwrap())
+    };
+    let now = Timestamp::now();
+    let by_hand = store
+        .update_thread(&tenant(), &thread("t"), None, values("1"), now)
+        .await;
+    let by_hand = by_hand.unwrap();
+    assert_eq!((by_hand.parent_id, by_hand.source.name()), (None, "update"));
+    let dispatch = claimed(&store, new_run("t")).await;
+    assert_eq!(dispatch.previous.as_ref().unwrap().get(), "1");
+    // While the run is under way; it still builds on what it was given, also after a crash.
+    store
+        .update_thread(&tenant(), &thread("t"), None, values("2"), now)
+        .await
+        .unwrap();
+    store.requeue_run(dispatch.fence).await.unwrap();
+    let again = claims(&store, 1).await.remove(0);
+    assert_eq!(again.previous.unwrap().get(), "1");
+    let rested = store
+        .rest_run(again.fence, succeeded("3"), true)
+        .await
+        .unwrap();
+    assert_eq!(rested.checkpoint.unwrap().parent_id, Some(by_hand.id));
+    let nowhere = Some(CheckpointId::new());
+    let error = store
+        .update_thread(&tenant(), &thread("t"), nowhere, values("4"), now)
+        .await;
+    assert!(matches!(
+        error.unwrap_err(),
+        StoreError::NoSuchCheckpoint(_)
+    ));
+}
+
+/// A thread whose runs saved these, oldest first.
+async fn thread_of(store: &Store, name: &str, saved: &[&str]) -> Vec<CheckpointId> {
+    let mut checkpoints = Vec::new();
+    for saved in saved {
+        let dispatch = claimed(store, new_run(name)).await;
+        let rested = store
+            .rest_run(dispatch.fence, succeeded(saved), true)
+            .await
+            .unwrap();
+        checkpoints.push(rested.checkpoint.unwrap().id);
+    }
+    checkpoints
+}
+
+pub(crate) async fn a_fork_copies_the_line_up_to_a_checkpoint_and_goes_its_own_way(store: Store) {
+    let ids = thread_of(&store, "t", &["1", "2", "3"]).await;
+    let now = Timestamp::now();
+    let copy = thread("copy");
+    let forked = store
+        .fork_thread(&tenant(), &thread("t"), Some(ids[1]), &copy, now)
+        .await;
+    let newest = forked.unwrap().checkpoint.unwrap();
+    assert_eq!((newest.saved.get(), newest.source.name()), ("2", "fork"));
+    let copied = store
+        .list_checkpoints(&tenant(), &copy, None, 10)
+        .await
+        .unwrap();
+    assert_eq!(copied.len(), 2);
+    thread_of(&store, "copy", &["4"]).await;
+    let original = store
+        .thread(&tenant(), &thread("t"))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(original.checkpoint.unwrap().saved.get(), "3");
+
+    let error = store
+        .fork_thread(&tenant(), &thread("t"), None, &copy, now)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, StoreError::ThreadExists(_)));
+    let (nobody, other) = (thread("nobody"), thread("other"));
+    let error = store
+        .fork_thread(&tenant(), &nobody, None, &other, now)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, StoreError::NoSuchThread(_)));
+}
+
+pub(crate) async fn pruning_keeps_the_newest_checkpoints_and_their_runs(store: Store) {
+    let ids = thread_of(&store, "t", &["1", "2", "3"]).await;
+    let dispatch = claimed(&store, new_run("t")).await;
+    store
+        .rest_run(dispatch.fence, failed(), true)
+        .await
+        .unwrap();
+    let under_way = claimed(&store, new_run("t")).await;
+    let pruned = store
+        .prune_thread(&tenant(), &thread("t"), 1)
+        .await
+        .unwrap();
+    assert_eq!((pruned.checkpoints, pruned.runs), (2, 3));
+    let left = store
+        .list_checkpoints(&tenant(), &thread("t"), None, 10)
+        .await
+        .unwrap();
+    assert_eq!(
+        (left.len(), left[0].id, left[0].parent_id),
+        (1, ids[2], None)
+    );
+    store
+        .rest_run(under_way.fence, succeeded("4"), true)
+        .await
+        .unwrap();
+    assert!(
+        store
+            .run(&tenant(), dispatch.run.id)
+            .await
+            .unwrap()
+            .is_none()
+    );
+}
+
+pub(crate) async fn a_thread_is_deleted_whole_unless_a_run_is_unfinished(store: Store) {
+    thread_of(&store, "t", &["1"]).await;
+    let dispatch = claimed(&store, new_run("t")).await;
+    let error = store
+        .delete_thread(&tenant(), &thread("t"))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, StoreError::ThreadBusy(_)));
+    store
+        .append(dispatch.fence, vec![record(0, "1")])
+        .await
+        .unwrap();
+    store
+        .rest_run(dispatch.fence, succeeded("2"), true)
+        .await
+        .unwrap();
+    store.delete_thread(&tenant(), &thread("t")).await.unwrap();
+    assert!(
+        store
+            .thread(&tenant(), &thread("t"))
+            .await
+            .unwrap()
+            .is_none()
+    );
+    assert!(
+        store
+            .run(&tenant(), dispatch.run.id)
+            .await
+            .unwrap()
+            .is_none()
+    );
+    let error = store
+        .delete_thread(&tenant(), &thread("t"))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, StoreError::NoSuchThread(_)));
+    assert!(claimed(&store, new_run("t")).await.previous.is_none());
+}
+
+pub(crate) async fn threads_are_listed_by_state_and_page_last_updated_first(store: Store) {
+    for name in ["a", "b", "c"] {
+        thread_of(&store, name, &["1"]).await;
+    }
+    claimed(&store, new_run("b")).await;
+    let list = async |states: Vec<ThreadState>, before, limit| {
+        let threads = store
+            .list_threads(&tenant(), states, before, limit)
+            .await
+            .unwrap();
+        threads
+            .into_iter()
+            .map(|thread| (thread.id.to_string(), thread))
+            .collect::<Vec<_>>()
+    };
+    let names = |threads: &[(String, workflow_service::domain::Thread)]| {
+        threads
+            .iter()
+            .map(|(name, _)| name.clone())
+            .collect::<Vec<_>>()
+    };
+    let all = list(vec![], None, 10).await;
+    assert_eq!(names(&all), ["b", "c", "a"]);
+    let last = &all[0].1;
+    let position = ThreadPosition {
+        update_time: last.update_time,
+        id: last.id.clone(),
+    };
+    assert_eq!(names(&list(vec![], Some(position), 1).await), ["c"]);
+    assert_eq!(names(&list(vec![ThreadState::Busy], None, 10).await), ["b"]);
+    assert_eq!(
+        names(&list(vec![ThreadState::Idle], None, 10).await),
+        ["c", "a"]
+    );
+    assert!(list(vec![ThreadState::Error], None, 10).await.is_empty());
 }

@@ -36,6 +36,11 @@ conformance!(open() =>
     a_paused_run_keeps_its_thread,
     a_repeated_request_returns_the_first_run,
     listings_filter_and_page_newest_first,
+    a_checkpoint_written_by_hand_is_the_next_runs_previous,
+    a_fork_copies_the_line_up_to_a_checkpoint_and_goes_its_own_way,
+    pruning_keeps_the_newest_checkpoints_and_their_runs,
+    a_thread_is_deleted_whole_unless_a_run_is_unfinished,
+    threads_are_listed_by_state_and_page_last_updated_first,
     many_writers_at_once_all_get_their_own_answer,
 );
 

@@ -1,8 +1,11 @@
 //! Statements on `journal`.
 
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{
+    Connection, OptionalExtension as _, Row, params,
+    types::{FromSqlError, FromSqlResult},
+};
 use service_runtime::Tenant;
-use weft_worker::{Call, CallId, protocol::JournalEntry};
+use weft_worker::{Call, CallId, CallKind, Failure, protocol::JournalEntry};
 
 use super::{
     Fence, StoreError,
@@ -11,7 +14,7 @@ use super::{
 use crate::domain::{RunId, RunState, history::RecordedCall};
 
 const COLUMNS: &str =
-    "call_id, commit_sequence, sequence, task, input_hash, succeeded, outcome, attempt, time";
+    "call_id, commit_sequence, sequence, kind, task, input_hash, succeeded, outcome, attempt, time";
 
 pub(super) fn append(
     db: &Connection,
@@ -19,10 +22,19 @@ pub(super) fn append(
     calls: &[RecordedCall],
 ) -> Result<(), StoreError> {
     require_running(db, fence)?;
+    insert(db, fence.run_id, calls)
+}
+
+/// Adds calls to a run's journal. One that is there stays as it is.
+pub(super) fn insert(
+    db: &Connection,
+    run: RunId,
+    calls: &[RecordedCall],
+) -> Result<(), StoreError> {
     let mut insert = db.prepare_cached(
-        "INSERT INTO journal (run_id, call_id, commit_sequence, sequence, task, input_hash, \
+        "INSERT INTO journal (run_id, call_id, commit_sequence, sequence, kind, task, input_hash, \
          succeeded, outcome, attempt, time) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING",
     )?;
     for recorded in calls {
         let call = &recorded.entry.call;
@@ -35,10 +47,11 @@ pub(super) fn append(
             }
         };
         insert.execute(params![
-            fence.run_id,
+            run,
             call.id.as_str(),
             recorded.commit_sequence,
             recorded.sequence,
+            kind_name(call.kind),
             &*call.task,
             call.input_hash,
             succeeded,
@@ -97,21 +110,74 @@ fn select(db: &Connection, run: RunId, after: i64) -> Result<Vec<RecordedCall>, 
 }
 
 fn recorded_call(row: &Row<'_>) -> rusqlite::Result<RecordedCall> {
-    let outcome = if row.get(5)? {
-        Ok(row.get::<_, JsonText>(6)?.0)
+    let outcome = if row.get(6)? {
+        Ok(row.get::<_, JsonText>(7)?.0)
     } else {
-        Err(row.get::<_, Typed<_>>(6)?.0)
+        Err(row.get::<_, Typed<_>>(7)?.0)
     };
     let call = Call {
         id: CallId::from_recorded(row.get_ref(0)?.as_str()?),
-        task: row.get(3)?,
-        input_hash: row.get(4)?,
+        kind: kind_of_name(row.get_ref(3)?.as_str()?)?,
+        task: row.get(4)?,
+        input_hash: row.get(5)?,
     };
     Ok(RecordedCall {
         entry: JournalEntry { call, outcome },
         commit_sequence: row.get(1)?,
         sequence: row.get(2)?,
-        attempt: row.get(7)?,
-        time: row.get(8)?,
+        attempt: row.get(8)?,
+        time: row.get(9)?,
     })
+}
+
+fn kind_name(kind: CallKind) -> &'static str {
+    match kind {
+        CallKind::Task => "task",
+        CallKind::Interrupt => "interrupt",
+        CallKind::Side => "side",
+    }
+}
+
+fn kind_of_name(name: &str) -> FromSqlResult<CallKind> {
+    let kinds = [CallKind::Task, CallKind::Interrupt, CallKind::Side];
+    kinds
+        .into_iter()
+        .find(|kind| kind_name(*kind) == name)
+        .ok_or(FromSqlError::InvalidType)
+}
+
+/// Number above all that the journal of a run has given to events, and the next commit.
+pub(super) fn next_numbers(db: &Connection, run: RunId) -> Result<(i64, u32), StoreError> {
+    Ok(db
+        .prepare_cached(
+            "SELECT coalesce(max(sequence) + 2, 0), coalesce(max(commit_sequence) + 1, 0) \
+             FROM journal WHERE run_id = ?1",
+        )?
+        .query_row([run], |row| Ok((row.get(0)?, row.get(1)?)))?)
+}
+
+/// Forgets the failures that a new attempt is to mend: the one that ended the run, and all that
+/// were recorded after the last success. Nothing that succeeded can have followed from those.
+pub(super) fn forget_failures(
+    db: &Connection,
+    run: RunId,
+    ended_by: &Failure,
+) -> Result<(), StoreError> {
+    let calls = of_run(db, run)?;
+    let last_success = calls
+        .iter()
+        .rposition(|call| call.entry.outcome.is_ok())
+        .map_or(0, |at| at + 1);
+    let origin = ended_by.call.as_ref().map(|call| &call.id);
+    let mut delete = db.prepare_cached("DELETE FROM journal WHERE run_id = ?1 AND call_id = ?2")?;
+    for (at, call) in calls.iter().enumerate() {
+        let Err(failure) = &call.entry.outcome else {
+            continue;
+        };
+        let is_origin = origin.is_some() && failure.call.as_ref().map(|call| &call.id) == origin;
+        if at >= last_success || is_origin {
+            delete.execute(params![run, call.entry.call.id.as_str()])?;
+        }
+    }
+    Ok(())
 }

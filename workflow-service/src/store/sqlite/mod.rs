@@ -11,26 +11,34 @@
 //! - `readers`: connections for reading
 //! - `rows`: rows to domain types
 //! - `runs`, `journal`, `threads`: the statements, by table
+//! - `claim`, `settle`, `resume`: the statements that change the state of runs
 
+mod claim;
 mod journal;
 mod open;
 mod readers;
+mod resume;
 mod rows;
 mod runs;
 mod schema;
+mod settle;
 mod threads;
 mod writer;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use service_runtime::Tenant;
+use weft_worker::Failure;
 
 use self::{readers::Readers, writer::Writer};
 use super::{
-    CheckpointStore, Dispatch, EntrypointVersion, Fence, NewRun, Rest, RestedRun, RunFilter,
-    StartedRun, StoreError,
+    Answers, CheckpointStore, Claimed, Dispatch, EntrypointVersion, Fence, NewRun, Pruned, Rest,
+    RestedRun, RunFilter, StartedRun, StoreError, ThreadPosition,
 };
 use crate::domain::{
-    Checkpoint, CheckpointId, Run, RunId, Thread, ThreadId, history::RecordedCall,
+    Checkpoint, CheckpointId, Run, RunId, Thread, ThreadId, ThreadState, Timestamp,
+    checkpoint::CheckpointValues, history::RecordedCall,
 };
 
 pub use open::OpenError;
@@ -66,21 +74,72 @@ impl CheckpointStore for SqliteStore {
         claim_next: bool,
     ) -> Result<RestedRun, StoreError> {
         self.writer
-            .write(move |db| runs::rest(db, fence, rest, claim_next))
+            .write(move |db| settle::rest(db, fence, rest, claim_next))
             .await
     }
 
     async fn requeue_run(&self, fence: Fence) -> Result<(), StoreError> {
-        self.writer.write(move |db| runs::requeue(db, fence)).await
+        self.writer
+            .write(move |db| settle::requeue(db, fence))
+            .await
     }
 
     async fn claim_runs(
         &self,
         hosted: Vec<EntrypointVersion>,
         limit: u32,
-    ) -> Result<Vec<Dispatch>, StoreError> {
+        now: Timestamp,
+    ) -> Result<Claimed, StoreError> {
         self.writer
-            .write(move |db| runs::claim(db, &hosted, limit))
+            .write(move |db| claim::many(db, &hosted, limit, now))
+            .await
+    }
+
+    async fn answer_run(
+        &self,
+        tenant: &Tenant,
+        id: RunId,
+        answers: Answers,
+        claim: bool,
+        now: Timestamp,
+    ) -> Result<StartedRun, StoreError> {
+        let tenant = tenant.clone();
+        self.writer
+            .write(move |db| resume::answer(db, &tenant, id, answers, claim, now))
+            .await
+    }
+
+    async fn retry_run(
+        &self,
+        tenant: &Tenant,
+        id: RunId,
+        version: Option<Arc<str>>,
+        claim: bool,
+        now: Timestamp,
+    ) -> Result<StartedRun, StoreError> {
+        let tenant = tenant.clone();
+        self.writer
+            .write(move |db| resume::retry(db, &tenant, id, version, claim, now))
+            .await
+    }
+
+    async fn cancel_run(
+        &self,
+        tenant: &Tenant,
+        id: RunId,
+        failure: Failure,
+        now: Timestamp,
+    ) -> Result<Run, StoreError> {
+        let tenant = tenant.clone();
+        self.writer
+            .write(move |db| settle::cancel(db, &tenant, id, &failure, now))
+            .await
+    }
+
+    async fn delete_run(&self, tenant: &Tenant, id: RunId) -> Result<(), StoreError> {
+        let tenant = tenant.clone();
+        self.writer
+            .write(move |db| settle::delete(db, &tenant, id))
             .await
     }
 
@@ -113,6 +172,66 @@ impl CheckpointStore for SqliteStore {
         let tenant = tenant.clone();
         self.readers
             .read(move |db| runs::list(db, &tenant, &filter, before, limit))
+            .await
+    }
+
+    async fn list_threads(
+        &self,
+        tenant: &Tenant,
+        states: Vec<ThreadState>,
+        before: Option<ThreadPosition>,
+        limit: u32,
+    ) -> Result<Vec<Thread>, StoreError> {
+        let tenant = tenant.clone();
+        self.readers
+            .read(move |db| threads::list(db, &tenant, &states, before.as_ref(), limit))
+            .await
+    }
+
+    async fn update_thread(
+        &self,
+        tenant: &Tenant,
+        id: &ThreadId,
+        parent: Option<CheckpointId>,
+        values: CheckpointValues,
+        now: Timestamp,
+    ) -> Result<Checkpoint, StoreError> {
+        let (tenant, id) = (tenant.clone(), id.clone());
+        self.writer
+            .write(move |db| threads::update(db, &tenant, &id, parent, values, now))
+            .await
+    }
+
+    async fn fork_thread(
+        &self,
+        tenant: &Tenant,
+        id: &ThreadId,
+        last: Option<CheckpointId>,
+        copy: &ThreadId,
+        now: Timestamp,
+    ) -> Result<Thread, StoreError> {
+        let (tenant, id, copy) = (tenant.clone(), id.clone(), copy.clone());
+        self.writer
+            .write(move |db| threads::fork(db, &tenant, &id, last, &copy, now))
+            .await
+    }
+
+    async fn prune_thread(
+        &self,
+        tenant: &Tenant,
+        id: &ThreadId,
+        keep_checkpoints: u32,
+    ) -> Result<Pruned, StoreError> {
+        let (tenant, id) = (tenant.clone(), id.clone());
+        self.writer
+            .write(move |db| threads::prune(db, &tenant, &id, keep_checkpoints))
+            .await
+    }
+
+    async fn delete_thread(&self, tenant: &Tenant, id: &ThreadId) -> Result<(), StoreError> {
+        let (tenant, id) = (tenant.clone(), id.clone());
+        self.writer
+            .write(move |db| threads::delete(db, &tenant, &id))
             .await
     }
 

@@ -11,8 +11,8 @@ use rusqlite::Connection;
 use super::{
     SqliteStore,
     readers::Readers,
-    runs,
     schema::{APPLICATION_ID, MIGRATIONS, VERSION},
+    settle,
     writer::Writer,
 };
 
@@ -83,7 +83,7 @@ impl SqliteStore {
         let mut connection = Connection::open(&file).map_err(database)?;
         configure(&connection).map_err(database)?;
         migrate(&mut connection, &file)?;
-        runs::requeue_orphans(&connection).map_err(database)?;
+        settle::requeue_orphans(&connection).map_err(database)?;
         let readers = Readers::open(&file).map_err(database)?;
         let writer = Writer::start(connection).map_err(unusable)?;
         Ok(Self {

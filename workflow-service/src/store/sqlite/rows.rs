@@ -17,13 +17,13 @@ use crate::domain::{
 /// Columns that [`run`] reads, in its order.
 pub(super) const RUN: &str = "run_id, thread_id, entrypoint, version, state, input, config, \
     output, failure, checkpoint_id, attempt, last_sequence, create_time, start_time, end_time, \
-    update_time, labels";
+    update_time, labels, wake_time";
 
 /// Columns that [`checkpoint`] reads, in its order.
 pub(super) const CHECKPOINT: &str =
     "checkpoint_id, thread_id, parent_id, run_id, value, saved, source, create_time";
 
-/// Reads a run from the columns of [`RUN`].
+/// Reads a run, without its interrupts, from the columns of [`RUN`].
 pub(super) fn run(row: &Row<'_>) -> rusqlite::Result<Run> {
     Ok(Run {
         id: row.get(0)?,
@@ -44,6 +44,8 @@ pub(super) fn run(row: &Row<'_>) -> rusqlite::Result<Run> {
         end_time: row.get(14)?,
         update_time: row.get(15)?,
         labels: row.get::<_, Typed<_>>(16)?.0,
+        wake_time: row.get(17)?,
+        interrupts: Vec::new(),
     })
 }
 

@@ -10,8 +10,10 @@ pub(super) const APPLICATION_ID: i32 = 0x5765_6674;
 ///
 /// Times are microseconds since the Unix epoch. Ids are 16 bytes, JSON is text as it was given.
 /// - `runs`: written when a run starts, is claimed and rests, never in between. `epoch` is the
-///   fence: it grows with every claim.
+///   fence: it grows with every claim. `parent_id` is the checkpoint that the run builds on, given
+///   by the caller or set by the first claim. `timeout` and `executed` are microseconds.
 /// - `journal`: one row for each recorded call; rows are never changed.
+/// - `interrupts`: the open questions of INTERRUPTED runs.
 /// - `thread_in_use`: at most one run of a thread is under way, whatever else goes wrong.
 pub(super) const MIGRATIONS: [&str; VERSION as usize] = ["
 CREATE TABLE threads (
@@ -23,6 +25,8 @@ CREATE TABLE threads (
     PRIMARY KEY (tenant, thread_id)
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX threads_by_update_time ON threads (tenant, update_time, thread_id);
+
 CREATE TABLE runs (
     run_id         BLOB    NOT NULL PRIMARY KEY,
     tenant         TEXT    NOT NULL,
@@ -32,7 +36,11 @@ CREATE TABLE runs (
     state          INTEGER NOT NULL,
     epoch          INTEGER NOT NULL,
     attempt        INTEGER NOT NULL,
-    branch_from    BLOB,
+    retries        INTEGER NOT NULL DEFAULT 0,
+    parent_id      BLOB,
+    wake_time      INTEGER,
+    timeout        INTEGER,
+    executed       INTEGER NOT NULL DEFAULT 0,
     input          TEXT    NOT NULL,
     config         TEXT    NOT NULL,
     output         TEXT,
@@ -46,6 +54,7 @@ CREATE TABLE runs (
     update_time    INTEGER NOT NULL
 ) STRICT;
 CREATE UNIQUE INDEX thread_in_use ON runs (tenant, thread_id) WHERE state IN (2, 3, 4, 5);
+CREATE INDEX runs_by_wake_time ON runs (wake_time) WHERE wake_time IS NOT NULL;
 CREATE INDEX runs_queued ON runs (run_id) WHERE state = 1;
 CREATE INDEX runs_queued_of_thread ON runs (tenant, thread_id, run_id) WHERE state = 1;
 CREATE INDEX runs_of_thread ON runs (tenant, thread_id, run_id);
@@ -56,12 +65,23 @@ CREATE TABLE journal (
     call_id          TEXT    NOT NULL,
     commit_sequence  INTEGER NOT NULL,
     sequence         INTEGER NOT NULL,
+    kind             TEXT    NOT NULL,
     task             TEXT    NOT NULL,
     input_hash       BLOB    NOT NULL,
     succeeded        INTEGER NOT NULL,
     outcome          TEXT    NOT NULL,
     attempt          INTEGER NOT NULL,
     time             INTEGER NOT NULL,
+    PRIMARY KEY (run_id, call_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE interrupts (
+    run_id         BLOB    NOT NULL,
+    call_id        TEXT    NOT NULL,
+    task           TEXT    NOT NULL,
+    asked_by       TEXT,
+    input_hash     BLOB    NOT NULL,
+    value          TEXT    NOT NULL,
     PRIMARY KEY (run_id, call_id)
 ) STRICT, WITHOUT ROWID;
 

@@ -1,60 +1,105 @@
 //! Statements on `threads` and `checkpoints`.
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use service_runtime::Tenant;
 
-use super::{StoreError, rows};
-use crate::domain::{Checkpoint, CheckpointId, RunState, Thread, ThreadId, ThreadState, Timestamp};
+use super::{
+    StoreError,
+    rows::{self, typed},
+    runs, settle,
+};
+use crate::{
+    domain::{
+        Checkpoint, CheckpointId, CheckpointSource, RunId, Thread, ThreadId, ThreadState,
+        Timestamp, checkpoint::CheckpointValues,
+    },
+    store::{Pruned, ThreadPosition},
+};
+
+/// State of the thread `t`: that of its run under way or waiting, else that of its last one.
+const STATE: &str = "CASE coalesce( \
+      (SELECT state FROM runs WHERE tenant = t.tenant AND thread_id = t.thread_id \
+       AND state IN (2, 3, 4, 5)), \
+      (SELECT state FROM runs WHERE tenant = t.tenant AND thread_id = t.thread_id \
+       AND state = 1 LIMIT 1), \
+      (SELECT state FROM runs WHERE tenant = t.tenant AND thread_id = t.thread_id \
+       ORDER BY run_id DESC LIMIT 1)) \
+    WHEN 1 THEN 2 WHEN 2 THEN 2 WHEN 3 THEN 2 WHEN 4 THEN 3 WHEN 5 THEN 4 WHEN 7 THEN 4 \
+    ELSE 1 END";
 
 pub(super) fn get(
     db: &Connection,
     tenant: &Tenant,
     id: &ThreadId,
 ) -> Result<Option<Thread>, StoreError> {
-    let row: Option<(Option<CheckpointId>, Timestamp, Timestamp)> = db
-        .prepare_cached(
-            "SELECT checkpoint_id, create_time, update_time FROM threads \
-             WHERE tenant = ?1 AND thread_id = ?2",
-        )?
+    let row = db
+        .prepare_cached(&format!(
+            "SELECT thread_id, {STATE}, create_time, update_time, checkpoint_id FROM threads AS t \
+             WHERE tenant = ?1 AND thread_id = ?2"
+        ))?
         .query_row(params![tenant.as_str(), id], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            Ok((thread(row)?, row.get::<_, Option<CheckpointId>>(4)?))
         })
         .optional()?;
-    let Some((newest, create_time, update_time)) = row else {
+    let Some((mut thread, newest)) = row else {
         return Ok(None);
     };
-    let checkpoint = match newest {
-        Some(newest) => checkpoint(db, tenant, id, newest)?,
-        None => None,
-    };
-    let state = state(db, tenant, id)?;
-    Ok(Some(Thread {
-        id: id.clone(),
-        state,
-        checkpoint,
-        create_time,
-        update_time,
-    }))
+    if let Some(newest) = newest {
+        thread.checkpoint = checkpoint(db, tenant, id, newest)?;
+    }
+    if thread.state == ThreadState::Interrupted {
+        let run: RunId = db
+            .prepare_cached(
+                "SELECT run_id FROM runs WHERE tenant = ?1 AND thread_id = ?2 AND state = 4",
+            )?
+            .query_row(params![tenant.as_str(), id], |row| row.get(0))?;
+        thread.interrupts = runs::interrupts(db, run)?;
+    }
+    Ok(Some(thread))
 }
 
-/// The state of a thread follows from its unfinished runs, else from its last one.
-fn state(db: &Connection, tenant: &Tenant, id: &ThreadId) -> Result<ThreadState, StoreError> {
-    let mut select = db.prepare_cached(
-        "SELECT coalesce( \
-           (SELECT state FROM runs \
-            WHERE tenant = ?1 AND thread_id = ?2 AND state IN (2, 3, 4, 5)), \
-           (SELECT state FROM runs WHERE tenant = ?1 AND thread_id = ?2 AND state = 1 LIMIT 1), \
-           (SELECT state FROM runs WHERE tenant = ?1 AND thread_id = ?2 \
-            ORDER BY run_id DESC LIMIT 1))",
-    )?;
-    let state: Option<RunState> =
-        select.query_row(params![tenant.as_str(), id], |row| row.get(0))?;
-    Ok(match state {
-        Some(RunState::Queued | RunState::Running | RunState::Waiting) => ThreadState::Busy,
-        Some(RunState::Interrupted) => ThreadState::Interrupted,
-        Some(RunState::Failed | RunState::Paused) => ThreadState::Error,
-        Some(RunState::Succeeded | RunState::Cancelled) | None => ThreadState::Idle,
+/// Reads a thread, without payloads, from its id, state and times.
+fn thread(row: &Row<'_>) -> rusqlite::Result<Thread> {
+    let number: i32 = row.get(1)?;
+    let state = ThreadState::from_number(number);
+    Ok(Thread {
+        id: row.get(0)?,
+        state: state.ok_or(rusqlite::Error::IntegralValueOutOfRange(1, number.into()))?,
+        checkpoint: None,
+        interrupts: Vec::new(),
+        create_time: row.get(2)?,
+        update_time: row.get(3)?,
     })
+}
+
+pub(super) fn list(
+    db: &Connection,
+    tenant: &Tenant,
+    states: &[ThreadState],
+    before: Option<&ThreadPosition>,
+    limit: u32,
+) -> Result<Vec<Thread>, StoreError> {
+    let numbers: Vec<i32> = states.iter().map(|state| *state as i32).collect();
+    let threads = db
+        .prepare_cached(&format!(
+            "SELECT thread_id, {STATE} AS thread_state, create_time, update_time \
+             FROM threads AS t WHERE tenant = ?1 \
+             AND (?2 IS NULL OR (update_time, thread_id) < (?2, ?3)) \
+             AND (?4 = '[]' OR thread_state IN (SELECT value FROM json_each(?4))) \
+             ORDER BY update_time DESC, thread_id DESC LIMIT ?5"
+        ))?
+        .query_map(
+            params![
+                tenant.as_str(),
+                before.map(|position| position.update_time),
+                before.map(|position| position.id.as_str()),
+                typed(&numbers)?,
+                limit
+            ],
+            thread,
+        )?
+        .collect::<Result<_, _>>()?;
+    Ok(threads)
 }
 
 pub(super) fn checkpoint(
@@ -138,6 +183,150 @@ pub(super) fn add_checkpoint(
         checkpoint.thread_id,
         checkpoint.id
     ])?;
+    Ok(())
+}
+
+/// Makes the newest checkpoint that is left the newest one of its thread.
+pub(super) fn find_newest(
+    db: &Connection,
+    tenant: &Tenant,
+    id: &ThreadId,
+) -> Result<(), StoreError> {
+    db.prepare_cached(
+        "UPDATE threads SET checkpoint_id = (SELECT max(checkpoint_id) FROM checkpoints \
+         WHERE tenant = ?1 AND thread_id = ?2) WHERE tenant = ?1 AND thread_id = ?2",
+    )?
+    .execute(params![tenant.as_str(), id])?;
+    Ok(())
+}
+
+pub(super) fn update(
+    db: &Connection,
+    tenant: &Tenant,
+    id: &ThreadId,
+    parent: Option<CheckpointId>,
+    values: CheckpointValues,
+    now: Timestamp,
+) -> Result<Checkpoint, StoreError> {
+    let parent_id = match parent {
+        Some(parent) => {
+            let found = checkpoint(db, tenant, id, parent)?;
+            found.ok_or(StoreError::NoSuchCheckpoint(parent))?;
+            Some(parent)
+        }
+        None => get(db, tenant, id)?
+            .and_then(|thread| thread.checkpoint)
+            .map(|newest| newest.id),
+    };
+    ensure(db, tenant, id, now)?;
+    let checkpoint = Checkpoint {
+        id: CheckpointId::new(),
+        thread_id: id.clone(),
+        parent_id,
+        run_id: None,
+        value: values.value,
+        saved: values.saved,
+        source: CheckpointSource::Update,
+        create_time: now,
+    };
+    add_checkpoint(db, tenant, &checkpoint)?;
+    Ok(checkpoint)
+}
+
+pub(super) fn fork(
+    db: &Connection,
+    tenant: &Tenant,
+    id: &ThreadId,
+    last: Option<CheckpointId>,
+    copy: &ThreadId,
+    now: Timestamp,
+) -> Result<Thread, StoreError> {
+    let original = get(db, tenant, id)?.ok_or_else(|| StoreError::NoSuchThread(id.clone()))?;
+    if get(db, tenant, copy)?.is_some() {
+        return Err(StoreError::ThreadExists(copy.clone()));
+    }
+    if let Some(last) = last {
+        let found = checkpoint(db, tenant, id, last)?;
+        found.ok_or(StoreError::NoSuchCheckpoint(last))?;
+    }
+    let last = last.or(original.checkpoint.map(|newest| newest.id));
+    ensure(db, tenant, copy, now)?;
+    db.prepare_cached(
+        "WITH RECURSIVE line (id) AS (VALUES (?3) UNION \
+           SELECT parent_id FROM checkpoints, line \
+           WHERE tenant = ?1 AND thread_id = ?2 AND checkpoint_id = line.id) \
+         INSERT INTO checkpoints (tenant, thread_id, checkpoint_id, parent_id, run_id, value, \
+           saved, source, create_time) \
+         SELECT tenant, ?4, checkpoint_id, parent_id, run_id, value, saved, ?5, create_time \
+         FROM checkpoints WHERE tenant = ?1 AND thread_id = ?2 AND checkpoint_id IN line",
+    )?
+    .execute(params![
+        tenant.as_str(),
+        id,
+        last,
+        copy,
+        CheckpointSource::Fork.name()
+    ])?;
+    find_newest(db, tenant, copy)?;
+    get(db, tenant, copy)?.ok_or_else(|| StoreError::NoSuchThread(copy.clone()))
+}
+
+pub(super) fn prune(
+    db: &Connection,
+    tenant: &Tenant,
+    id: &ThreadId,
+    keep_checkpoints: u32,
+) -> Result<Pruned, StoreError> {
+    get(db, tenant, id)?.ok_or_else(|| StoreError::NoSuchThread(id.clone()))?;
+    let checkpoints = db
+        .prepare_cached(
+            "DELETE FROM checkpoints WHERE tenant = ?1 AND thread_id = ?2 \
+             AND checkpoint_id NOT IN (SELECT checkpoint_id FROM checkpoints \
+               WHERE tenant = ?1 AND thread_id = ?2 ORDER BY checkpoint_id DESC LIMIT ?3)",
+        )?
+        .execute(params![tenant.as_str(), id, keep_checkpoints])?;
+    db.prepare_cached(
+        "UPDATE checkpoints SET parent_id = NULL WHERE tenant = ?1 AND thread_id = ?2 \
+         AND parent_id NOT IN (SELECT checkpoint_id FROM checkpoints \
+           WHERE tenant = ?1 AND thread_id = ?2)",
+    )?
+    .execute(params![tenant.as_str(), id])?;
+    let runs = db
+        .prepare_cached(
+            "SELECT run_id FROM runs WHERE tenant = ?1 AND thread_id = ?2 AND state IN (6, 7, 8) \
+             AND run_id NOT IN (SELECT run_id FROM checkpoints \
+               WHERE tenant = ?1 AND thread_id = ?2 AND run_id IS NOT NULL)",
+        )?
+        .query_map(params![tenant.as_str(), id], |row| row.get(0))?
+        .collect::<Result<Vec<RunId>, _>>()?;
+    runs.iter().try_for_each(|run| settle::remove(db, *run))?;
+    Ok(Pruned {
+        checkpoints,
+        runs: runs.len(),
+    })
+}
+
+pub(super) fn delete(db: &Connection, tenant: &Tenant, id: &ThreadId) -> Result<(), StoreError> {
+    get(db, tenant, id)?.ok_or_else(|| StoreError::NoSuchThread(id.clone()))?;
+    let runs = db
+        .prepare_cached(
+            "SELECT run_id, state IN (6, 7, 8) FROM runs WHERE tenant = ?1 AND thread_id = ?2",
+        )?
+        .query_map(params![tenant.as_str(), id], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?
+        .collect::<Result<Vec<(RunId, bool)>, _>>()?;
+    if runs.iter().any(|(_, is_final)| !is_final) {
+        return Err(StoreError::ThreadBusy(id.clone()));
+    }
+    runs.iter()
+        .try_for_each(|(run, _)| settle::remove(db, *run))?;
+    for table in ["checkpoints", "threads"] {
+        db.prepare_cached(&format!(
+            "DELETE FROM {table} WHERE tenant = ?1 AND thread_id = ?2"
+        ))?
+        .execute(params![tenant.as_str(), id])?;
+    }
     Ok(())
 }
 

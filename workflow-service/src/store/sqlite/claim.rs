@@ -1,0 +1,133 @@
+//! Claiming runs: what makes them RUNNING.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+use service_runtime::Tenant;
+
+use super::{Dispatch, EntrypointVersion, Fence, StoreError, journal, rows::typed, runs, threads};
+use crate::{
+    domain::{CheckpointId, RunId, RunState, ThreadId, Timestamp},
+    store::Claimed,
+};
+
+/// Hands a run to a worker.
+pub(super) fn one(db: &Connection, id: RunId, now: Timestamp) -> Result<Dispatch, StoreError> {
+    let (next_sequence, _) = journal::next_numbers(db, id)?;
+    // The first claim decides what the run builds on: later ones must find it the same.
+    let claimed = db
+        .prepare_cached(
+            "UPDATE runs SET state = ?2, epoch = epoch + 1, attempt = attempt + 1, \
+             start_time = coalesce(start_time, ?3), update_time = ?3, wake_time = NULL, \
+             failure = NULL, last_sequence = max(last_sequence + 1, ?4), \
+             parent_id = iif(attempt = 0 AND parent_id IS NULL, \
+               (SELECT checkpoint_id FROM threads \
+                WHERE tenant = runs.tenant AND thread_id = runs.thread_id), parent_id) \
+             WHERE run_id = ?1 AND state IN (1, 3, 4) \
+             RETURNING epoch, parent_id, timeout, executed, retries",
+        )?
+        .query_row(params![id, RunState::Running, now, next_sequence], |row| {
+            Ok((
+                row.get::<_, i64>(0)?,
+                row.get::<_, Option<CheckpointId>>(1)?,
+                row.get::<_, Option<i64>>(2)?,
+                row.get::<_, i64>(3)?,
+                row.get::<_, u32>(4)?,
+            ))
+        })
+        .optional()?;
+    let (epoch, parent, timeout, executed, retries) = claimed.ok_or(StoreError::Fenced)?;
+    let tenant = runs::tenant_of(db, id)?;
+    let run = runs::get_stored(db, id)?;
+    let previous = match parent {
+        Some(parent) => threads::checkpoint(db, &tenant, &run.thread_id, parent)?,
+        None => None,
+    };
+    let journal = if run.attempt > 1 {
+        journal::of_run(db, id)?
+    } else {
+        Vec::new()
+    };
+    let remaining = timeout.map(|timeout| {
+        Duration::from_micros(u64::try_from(timeout - executed).unwrap_or_default())
+    });
+    Ok(Dispatch {
+        tenant,
+        fence: Fence { run_id: id, epoch },
+        previous: previous.map(|checkpoint| checkpoint.saved),
+        journal,
+        remaining,
+        retries,
+        run,
+    })
+}
+
+pub(super) fn many(
+    db: &Connection,
+    hosted: &[EntrypointVersion],
+    limit: u32,
+    now: Timestamp,
+) -> Result<Claimed, StoreError> {
+    let hosted: Vec<(&str, &str)> = hosted
+        .iter()
+        .map(|entrypoint| (&*entrypoint.name, &*entrypoint.version))
+        .collect();
+    // Runs that wait for a timer hold their threads; queued ones must find theirs free.
+    let ids = db
+        .prepare_cached(
+            "WITH hosted AS (SELECT value ->> 0 AS name, value ->> 1 AS version \
+                             FROM json_each(?1)) \
+             SELECT run_id FROM runs WHERE wake_time <= ?2 AND state IN (3, 4) \
+             AND (entrypoint, version) IN hosted \
+             UNION ALL \
+             SELECT run_id FROM runs AS queued WHERE state = 1 \
+             AND (wake_time IS NULL OR wake_time <= ?2) AND (entrypoint, version) IN hosted \
+             AND NOT EXISTS (SELECT 1 FROM runs WHERE tenant = queued.tenant \
+                             AND thread_id = queued.thread_id AND state IN (2, 3, 4, 5)) \
+             AND NOT EXISTS (SELECT 1 FROM runs WHERE tenant = queued.tenant \
+                             AND thread_id = queued.thread_id AND state = 1 \
+                             AND run_id < queued.run_id) \
+             ORDER BY run_id LIMIT ?3",
+        )?
+        .query_map(params![typed(&hosted)?, now, limit], |row| row.get(0))?
+        .collect::<Result<Vec<RunId>, _>>()?;
+    let dispatches = ids
+        .into_iter()
+        .map(|id| one(db, id, now))
+        .collect::<Result<Vec<_>, _>>()?;
+    let next_wake = db
+        .prepare_cached(
+            "SELECT min(wake_time) FROM runs WHERE wake_time > ?1 AND state IN (1, 3, 4)",
+        )?
+        .query_row([now], |row| row.get(0))?;
+    Ok(Claimed {
+        dispatches,
+        next_wake,
+    })
+}
+
+/// Claims the oldest queued run of a thread, if the thread is free and the run is due.
+pub(super) fn next_of_thread(
+    db: &Connection,
+    tenant: &Tenant,
+    thread: &ThreadId,
+    now: Timestamp,
+) -> Result<Option<Dispatch>, StoreError> {
+    let next: Option<(RunId, Option<Timestamp>)> = db
+        .prepare_cached(
+            "SELECT run_id, wake_time FROM runs WHERE tenant = ?1 AND thread_id = ?2 AND state = 1 \
+             AND NOT EXISTS (SELECT 1 FROM runs WHERE tenant = ?1 AND thread_id = ?2 \
+                             AND state IN (2, 3, 4, 5)) \
+             ORDER BY run_id LIMIT 1",
+        )?
+        .query_row(params![tenant.as_str(), thread], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .optional()?;
+    match next {
+        Some((id, wake_time)) if wake_time.is_none_or(|time| time <= now) => {
+            one(db, id, now).map(Some)
+        }
+        Some(_) | None => Ok(None),
+    }
+}

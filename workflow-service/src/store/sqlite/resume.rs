@@ -1,0 +1,156 @@
+//! What makes a run go on that is at rest: answers, and another try.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use rusqlite::{Connection, params};
+use service_runtime::Tenant;
+use weft_worker::{Call, CallId, CallKind, Failure, Json, protocol::JournalEntry};
+
+use super::{StartedRun, StoreError, claim, journal, runs};
+use crate::{
+    domain::{Run, RunId, RunState, Timestamp, Transition, history::RecordedCall},
+    store::Answers,
+};
+
+pub(super) fn answer(
+    db: &Connection,
+    tenant: &Tenant,
+    id: RunId,
+    answers: Answers,
+    is_room: bool,
+    now: Timestamp,
+) -> Result<StartedRun, StoreError> {
+    let run = runs::get(db, tenant, id)?.ok_or(StoreError::NoSuchRun(id))?;
+    let state = run
+        .state
+        .apply(Transition::Answer)
+        .map_err(|_| StoreError::WrongState {
+            id,
+            state: run.state,
+            required: "interrupted",
+        })?;
+    let answers = by_id(&run, answers)?;
+    let (mut sequence, mut commit_sequence) = journal::next_numbers(db, id)?;
+    sequence = sequence.max(run.last_sequence + 1);
+    for (call, answer) in answers {
+        let entry = JournalEntry {
+            call: question(db, id, &call)?,
+            outcome: Ok(answer),
+        };
+        let recorded = RecordedCall {
+            entry,
+            commit_sequence,
+            sequence,
+            attempt: 1,
+            time: now,
+        };
+        journal::insert(db, id, &[recorded])?;
+        db.prepare_cached("DELETE FROM interrupts WHERE run_id = ?1 AND call_id = ?2")?
+            .execute(params![id, call.as_str()])?;
+        commit_sequence += 1;
+        sequence += 1;
+    }
+    queue(db, id, state, now)?;
+    go_on(db, &run, is_room, now)
+}
+
+/// The answers by id, if all of them answer something.
+fn by_id(run: &Run, answers: Answers) -> Result<BTreeMap<CallId, Json>, StoreError> {
+    match answers {
+        Answers::Only(answer) => match run.interrupts.as_slice() {
+            [only] => Ok(BTreeMap::from([(only.id.clone(), answer)])),
+            several => Err(StoreError::AmbiguousAnswer {
+                run: run.id,
+                count: several.len(),
+            }),
+        },
+        Answers::ById(answers) => {
+            let unknown = answers
+                .keys()
+                .find(|id| !run.interrupts.iter().any(|interrupt| interrupt.id == **id));
+            match unknown {
+                Some(id) => {
+                    let interrupt = id.as_str().to_owned();
+                    Err(StoreError::NoSuchInterrupt {
+                        run: run.id,
+                        interrupt,
+                    })
+                }
+                None => Ok(answers),
+            }
+        }
+    }
+}
+
+/// The call that asked.
+fn question(db: &Connection, run: RunId, id: &CallId) -> Result<Call, StoreError> {
+    Ok(db
+        .prepare_cached(
+            "SELECT task, input_hash FROM interrupts WHERE run_id = ?1 AND call_id = ?2",
+        )?
+        .query_row(params![run, id.as_str()], |row| {
+            Ok(Call {
+                id: id.clone(),
+                kind: CallKind::Interrupt,
+                task: row.get(0)?,
+                input_hash: row.get(1)?,
+            })
+        })?)
+}
+
+pub(super) fn retry(
+    db: &Connection,
+    tenant: &Tenant,
+    id: RunId,
+    version: Option<Arc<str>>,
+    is_room: bool,
+    now: Timestamp,
+) -> Result<StartedRun, StoreError> {
+    let run = runs::get(db, tenant, id)?.ok_or(StoreError::NoSuchRun(id))?;
+    let state = run
+        .state
+        .apply(Transition::Retry)
+        .map_err(|_| StoreError::WrongState {
+            id,
+            state: run.state,
+            required: "failed, cancelled or paused",
+        })?;
+    let ended_by = run.failure.clone().unwrap_or_else(Failure::cancelled);
+    journal::forget_failures(db, id, &ended_by)?;
+    db.prepare_cached(
+        "UPDATE runs SET failure = NULL, end_time = NULL, executed = 0, retries = 0, \
+         version = coalesce(?2, version) WHERE run_id = ?1",
+    )?
+    .execute(params![id, version.as_deref()])?;
+    queue(db, id, state, now)?;
+    go_on(db, &run, is_room, now)
+}
+
+fn queue(db: &Connection, id: RunId, state: RunState, now: Timestamp) -> Result<(), StoreError> {
+    db.prepare_cached(
+        "UPDATE runs SET state = ?2, wake_time = NULL, update_time = ?3 WHERE run_id = ?1",
+    )?
+    .execute(params![id, state, now])?;
+    Ok(())
+}
+
+/// Claims a run that was just queued, if there is room and it is the first of a free thread.
+fn go_on(
+    db: &Connection,
+    run: &Run,
+    is_room: bool,
+    now: Timestamp,
+) -> Result<StartedRun, StoreError> {
+    let is_blocked = db
+        .prepare_cached(
+            "SELECT 1 FROM runs AS other, runs AS this WHERE this.run_id = ?1 \
+             AND other.tenant = this.tenant AND other.thread_id = this.thread_id \
+             AND (other.state IN (2, 3, 4, 5) \
+                  OR (other.state = 1 AND other.run_id < this.run_id)) LIMIT 1",
+        )?
+        .exists([run.id])?;
+    if is_room && !is_blocked {
+        return Ok(StartedRun::Claimed(Box::new(claim::one(db, run.id, now)?)));
+    }
+    Ok(StartedRun::Queued(runs::get_stored(db, run.id)?))
+}

@@ -1,0 +1,165 @@
+//! Cancelling runs, and runs that take the place of others.
+
+use std::time::Duration;
+
+use weft_worker::{Context, Entrypoint, Json, Task, TaskContext, Worker};
+use workflow_service::{
+    domain::{Concurrency, RunId, RunState},
+    engine::Engine,
+    store::StoreError,
+};
+
+use crate::harness::{Count, Gate, engine, request, rest, start, tenant, two_steps};
+
+async fn cancel(engine: &Engine, id: RunId) -> Result<(), StoreError> {
+    engine.cancel_run(&tenant(), id, "enough").await.map(drop)
+}
+
+/// Waits until it is cancelled, then says so and calls another task.
+fn cooperative(gate: &Gate) -> Worker {
+    let gate = gate.clone();
+    Worker::new().entrypoint(Entrypoint::new(
+        "e",
+        "1",
+        move |context: Context, _: u32| {
+            let gate = gate.clone();
+            async move {
+                let wait = Task::new("wait", move |task: TaskContext, ()| {
+                    let gate = gate.clone();
+                    async move {
+                        gate.pass().await;
+                        task.cancelled().await;
+                        Ok(())
+                    }
+                });
+                context.call(&wait, ()).await?;
+                context.call(&wait, ()).await
+            }
+        },
+    ))
+}
+
+#[tokio::test]
+async fn a_running_task_can_stop_early_and_the_next_call_fails() {
+    let gate = Gate::closed();
+    let (engine, _folder) = engine(cooperative(&gate)).await;
+    let run = start(&engine, "e", "t", 0).await;
+    gate.let_through(1);
+    gate.arrival().await;
+    cancel(&engine, run.id).await.unwrap();
+    let run = rest(&engine, run.id).await;
+    assert_eq!(run.state, RunState::Cancelled);
+    let failure = run.failure.unwrap();
+    assert_eq!(
+        (failure.reason.as_str(), failure.message.as_str()),
+        ("CANCELLED", "enough")
+    );
+    let journal = engine.store().journal(&tenant(), run.id, 0).await.unwrap();
+    assert_eq!(journal.len(), 1, "what was done is recorded");
+    cancel(&engine, run.id).await.unwrap();
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn code_that_does_not_stop_is_stopped_after_the_grace() {
+    let gate = Gate::closed();
+    let worker = Worker::new().entrypoint(two_steps("e", &Count::default(), &gate));
+    let (engine, _folder) = engine(worker).await;
+    let run = start(&engine, "e", "t", 0).await;
+    gate.arrival().await;
+    cancel(&engine, run.id).await.unwrap();
+    assert_eq!(rest(&engine, run.id).await.state, RunState::Cancelled);
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn runs_without_a_worker_are_cancelled_at_once_and_free_their_thread() {
+    let gate = Gate::closed();
+    let waiting = Entrypoint::new("waiting", "1", |context: Context, _: u32| async move {
+        context.sleep(Duration::from_secs(3600)).await
+    });
+    let asking = Entrypoint::new("asking", "1", |context: Context, _: u32| async move {
+        context.interrupt::<_, Json>("well?").await
+    });
+    let worker = Worker::new()
+        .entrypoint(two_steps("e", &Count::default(), &gate))
+        .entrypoint(waiting)
+        .entrypoint(asking);
+    let (engine, _folder) = engine(worker).await;
+
+    let asked = rest(&engine, start(&engine, "asking", "t", 0).await.id).await;
+    let queued = start(&engine, "waiting", "t", 0).await;
+    assert_eq!(queued.state, RunState::Queued);
+    let behind = start(&engine, "e", "t", 7).await;
+    for id in [queued.id, asked.id] {
+        cancel(&engine, id).await.unwrap();
+        assert_eq!(rest(&engine, id).await.state, RunState::Cancelled);
+    }
+    gate.let_through(1);
+    assert_eq!(rest(&engine, behind.id).await.state, RunState::Succeeded);
+
+    let sleeping = start(&engine, "waiting", "u", 0).await;
+    let until_waiting = async {
+        while engine
+            .run(&tenant(), sleeping.id)
+            .await
+            .unwrap()
+            .unwrap()
+            .state
+            != RunState::Waiting
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(crate::harness::PATIENCE, until_waiting)
+        .await
+        .unwrap();
+    cancel(&engine, sleeping.id).await.unwrap();
+    assert_eq!(rest(&engine, sleeping.id).await.state, RunState::Cancelled);
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_finished_or_unknown_run_cannot_be_cancelled() {
+    let gate = Gate::closed();
+    gate.let_through(1);
+    let worker = Worker::new().entrypoint(two_steps("e", &Count::default(), &gate));
+    let (engine, _folder) = engine(worker).await;
+    let run = rest(&engine, start(&engine, "e", "t", 0).await.id).await;
+    let error = cancel(&engine, run.id).await.unwrap_err();
+    assert!(matches!(
+        error,
+        StoreError::WrongState {
+            state: RunState::Succeeded,
+            ..
+        }
+    ));
+    let error = cancel(&engine, RunId::new()).await.unwrap_err();
+    assert!(matches!(error, StoreError::NoSuchRun(_)));
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_new_run_can_interrupt_or_roll_back_the_unfinished_ones_of_its_thread() {
+    for concurrency in [Concurrency::Interrupt, Concurrency::Rollback] {
+        let gate = Gate::closed();
+        let worker = Worker::new().entrypoint(two_steps("e", &Count::default(), &gate));
+        let (engine, _folder) = engine(worker).await;
+        let first = start(&engine, "e", "t", 1).await;
+        let second = start(&engine, "e", "t", 2).await;
+        gate.arrival().await;
+        let mut replacing = request("e", "t", 3);
+        replacing.run.concurrency = concurrency;
+        let third = engine.start_run(&tenant(), replacing).await.unwrap();
+        gate.let_through(1);
+        assert_eq!(rest(&engine, third.id).await.output.unwrap().get(), "3");
+        for id in [first.id, second.id] {
+            let old = engine.run(&tenant(), id).await.unwrap();
+            match concurrency {
+                Concurrency::Rollback => assert!(old.is_none()),
+                _ => assert_eq!(old.unwrap().state, RunState::Cancelled),
+            }
+        }
+        engine.stop().await;
+    }
+}

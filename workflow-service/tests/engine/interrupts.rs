@@ -1,0 +1,198 @@
+//! Questions that runs ask, and their answers.
+
+use std::collections::BTreeMap;
+
+use futures::future::join;
+use weft_worker::{CallId, Context, Entrypoint, Json, Task, TaskContext, Worker, json};
+use workflow_service::{
+    domain::{EventKind, RunState, ThreadState},
+    store::{Answers, StoreError},
+};
+
+use crate::harness::{Count, all, engine, engine_in, follow, rest, start, tenant};
+
+fn json(text: &str) -> Json {
+    json::from_text(text).unwrap()
+}
+
+/// Runs a counted task, asks two questions at once, and returns both answers.
+fn asking(runs: &Count) -> Worker {
+    let runs = runs.clone();
+    Worker::new().entrypoint(Entrypoint::new(
+        "ask",
+        "1",
+        move |context: Context, _: u32| {
+            let runs = runs.clone();
+            async move {
+                let count = Task::new("count", move |_: TaskContext, ()| {
+                    let run = runs.up();
+                    async move { Ok(run) }
+                });
+                context.call(&count, ()).await?;
+                let (a, b) = join(
+                    context.interrupt::<_, Json>("first?"),
+                    context.interrupt::<_, Json>("second?"),
+                )
+                .await;
+                Ok((a?, b?))
+            }
+        },
+    ))
+}
+
+#[tokio::test]
+async fn all_questions_of_a_run_are_visible_and_each_answer_is_kept() {
+    let runs = Count::default();
+    let (engine, _folder) = engine(asking(&runs)).await;
+    let run = rest(&engine, start(&engine, "ask", "t", 0).await.id).await;
+    assert_eq!(run.state, RunState::Interrupted);
+    let values: Vec<_> = run
+        .interrupts
+        .iter()
+        .map(|interrupt| interrupt.value.get())
+        .collect();
+    assert_eq!(values, [r#""first?""#, r#""second?""#]);
+    let thread = engine
+        .store()
+        .thread(&tenant(), &run.thread_id)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(thread.state, ThreadState::Interrupted);
+    assert_eq!(thread.interrupts.len(), 2);
+
+    let second = run.interrupts[1].id.clone();
+    let answer = Answers::ById(BTreeMap::from([(second.clone(), json("2"))]));
+    engine.answer_run(&tenant(), run.id, answer).await.unwrap();
+    let run = rest(&engine, run.id).await;
+    assert_eq!(
+        run.state,
+        RunState::Interrupted,
+        "the other question is still open"
+    );
+    assert_eq!(run.interrupts.len(), 1);
+
+    // Now there is only one, and null is an answer.
+    engine
+        .answer_run(&tenant(), run.id, Answers::Only(json("null")))
+        .await
+        .unwrap();
+    let run = rest(&engine, run.id).await;
+    assert_eq!(run.output.unwrap().get(), "[null,2]");
+    assert_eq!(
+        runs.get(),
+        1,
+        "what was recorded before a question does not run again"
+    );
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn answers_to_nothing_are_errors() {
+    let (engine, _folder) = engine(asking(&Count::default())).await;
+    let run = rest(&engine, start(&engine, "ask", "t", 0).await.id).await;
+    let answer = |id: &CallId| Answers::ById(BTreeMap::from([(id.clone(), json("1"))]));
+    let error = engine
+        .answer_run(&tenant(), run.id, Answers::Only(json("1")))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, StoreError::AmbiguousAnswer { count: 2, .. }),
+        "{error}"
+    );
+    let unknown = CallId::from_recorded("99");
+    let error = engine
+        .answer_run(&tenant(), run.id, answer(&unknown))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, StoreError::NoSuchInterrupt { .. }),
+        "{error}"
+    );
+
+    let first = run.interrupts[0].id.clone();
+    engine
+        .answer_run(&tenant(), run.id, answer(&first))
+        .await
+        .unwrap();
+    rest(&engine, run.id).await;
+    let error = engine
+        .answer_run(&tenant(), run.id, answer(&first))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, StoreError::NoSuchInterrupt { .. }),
+        "answered: {error}"
+    );
+    engine
+        .answer_run(&tenant(), run.id, Answers::Only(json("2")))
+        .await
+        .unwrap();
+    rest(&engine, run.id).await;
+    let error = engine
+        .answer_run(&tenant(), run.id, Answers::Only(json("3")))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, StoreError::WrongState { .. }),
+        "finished: {error}"
+    );
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_question_holds_no_slot_and_waits_across_restarts() {
+    let folder = tempfile::tempdir().unwrap();
+    let runs = Count::default();
+    let engine = engine_in(folder.path(), asking(&runs), 1).await;
+    let mut ids = Vec::new();
+    for number in 0..5 {
+        let run = start(&engine, "ask", &format!("t{number}"), 0).await;
+        assert_eq!(rest(&engine, run.id).await.state, RunState::Interrupted);
+        ids.push(run.id);
+    }
+    engine.stop().await;
+    drop(engine);
+
+    let engine = engine_in(folder.path(), asking(&runs), 1).await;
+    for id in ids {
+        let run = rest(&engine, id).await;
+        let answers = run
+            .interrupts
+            .iter()
+            .map(|question| (question.id.clone(), json("1")));
+        let answers = Answers::ById(answers.collect());
+        engine.answer_run(&tenant(), id, answers).await.unwrap();
+        assert_eq!(rest(&engine, id).await.state, RunState::Succeeded);
+    }
+    assert_eq!(runs.get(), 5);
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_the_questions_and_goes_on_after_the_answers() {
+    let (engine, _folder) = engine(asking(&Count::default())).await;
+    let run = start(&engine, "ask", "t", 0).await;
+    rest(&engine, run.id).await;
+    let events = all(follow(&engine, run.id, 0).await).await;
+    let [.., questions, state] = events.as_slice() else {
+        panic!("{events:?}")
+    };
+    assert!(matches!(&questions.kind, EventKind::Interrupted(open) if open.len() == 2));
+    assert!(matches!(&state.kind, EventKind::Run(run) if run.state == RunState::Interrupted));
+
+    let rested = rest(&engine, run.id).await;
+    let answers = rested
+        .interrupts
+        .iter()
+        .map(|question| (question.id.clone(), json("1")));
+    engine
+        .answer_run(&tenant(), run.id, Answers::ById(answers.collect()))
+        .await
+        .unwrap();
+    let more = all(follow(&engine, run.id, state.sequence).await).await;
+    assert!(more.iter().all(|event| event.sequence > state.sequence));
+    assert!(matches!(&more.last().unwrap().kind,
+        EventKind::Run(run) if run.state == RunState::Succeeded));
+    engine.stop().await;
+}
