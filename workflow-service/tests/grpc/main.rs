@@ -1,0 +1,11 @@
+//! The API over a real socket, with entrypoints made for the test.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod interrupts;
+mod server;
+mod threads;
+mod unfinished;
