@@ -12,9 +12,12 @@
 //! - [`drain`]: ending in good order, under load
 //! - [`streams`]: following runs
 //! - [`runs`]: starting, waiting for, listing runs
+//! - [`control`]: stopping, replacing, retrying, putting off runs
+//! - [`threads`]: threads written by hand, copied, cut short, deleted, listed
 //! - [`memory_input`], [`run_input`], [`thread_input`]: what is refused, and how
 //! - [`operation`]: health, reflection, metrics, configuration, `make run`
 
+mod control;
 mod conversation;
 mod crash;
 mod drain;
@@ -28,3 +31,4 @@ mod run_input;
 mod runs;
 mod streams;
 mod thread_input;
+mod threads;

@@ -8,9 +8,10 @@ use tonic::Code;
 use weft_proto::{
     common::v1::Payload,
     memory::v1::{
-        BatchRequest, CountItemsRequest, DeleteItemRequest, DeleteNamespaceRequest, GetItemRequest,
-        Indexing, ListItemsRequest, ListNamespacesRequest, Precondition, PutItemRequest, Ranking,
-        SearchItemsRequest, precondition::Condition,
+        BatchOperation, BatchRequest, CountItemsRequest, DeleteItemRequest, DeleteNamespaceRequest,
+        GetItemRequest, Indexing, ListItemsRequest, ListNamespacesRequest, Precondition,
+        PutItemRequest, Ranking, SearchItemsRequest, batch_operation::Operation,
+        precondition::Condition,
     },
 };
 
@@ -425,15 +426,58 @@ async fn namespace_calls_name_everything_that_is_wrong() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_message_over_the_limit_and_a_method_that_is_not_served_are_told_apart() -> Result<()> {
+async fn batch_names_the_operation_that_is_wrong_and_runs_none() -> Result<()> {
+    let (cluster, mut client) = memory().await?;
+    let operation = |operation| BatchOperation {
+        operation: Some(operation),
+    };
+    let batch = BatchRequest {
+        operations: vec![
+            operation(Operation::Put(item(payload::text("{}")))),
+            operation(Operation::Put(PutItemRequest::default())),
+            BatchOperation::default(),
+            operation(Operation::Get(GetItemRequest {
+                payload_form: 9,
+                ..GetItemRequest::default()
+            })),
+        ],
+    };
+    let fields = [
+        "operations[1].put.namespace",
+        "operations[1].put.key",
+        "operations[1].put.value",
+        "operations[2]",
+        "operations[3].get.namespace",
+        "operations[3].get.key",
+        "operations[3].get.payload_form",
+    ];
+    refused("batch", client.batch(batch).await, &fields)?;
+    let many = BatchRequest {
+        operations: vec![BatchOperation::default(); 1001],
+    };
+    refused("many", client.batch(many).await, &["operations"])?;
+    let count = client
+        .count_items(CountItemsRequest::default())
+        .await?
+        .into_inner()
+        .count;
+    assert_eq!(count, 0, "nothing of this is stored");
+    cluster.finish().await
+}
+
+#[tokio::test]
+async fn a_message_over_the_limit_is_refused_as_such() -> Result<()> {
     let (cluster, mut client) = memory().await?;
     let huge = payload::json(&json!({ "text": "x".repeat(17 << 20) }));
     let refusal = Refusal::of(client.put_item(item(huge)).await)?;
     refusal.is(Code::ResourceExhausted, "MESSAGE_TOO_LARGE")?;
+    cluster.finish().await
+}
 
+#[tokio::test]
+async fn what_is_not_served_yet_says_so() -> Result<()> {
+    let (cluster, mut client) = memory().await?;
     let list = client.list_items(ListItemsRequest::default()).await;
-    Refusal::of(list)?.is(Code::Unimplemented, "NOT_SERVED")?;
-    let batch = client.batch(BatchRequest::default()).await;
-    Refusal::of(batch)?.is(Code::Unimplemented, "NOT_SERVED")?;
+    Refusal::of(list)?.is(Code::Unimplemented, "UNIMPLEMENTED")?;
     cluster.finish().await
 }

@@ -8,9 +8,9 @@ use prost_types::{Struct, value::Kind};
 use serde_json::{Value, json};
 use tonic::Code;
 use weft_proto::workflow::v1::{
-    CancelRunRequest, Concurrency, GetRunRequest, InvokeRunRequest, ListRunsRequest,
-    ResumeRunRequest, RetryRunRequest, StartRunRequest, StreamMode, StreamRunRequest,
-    WaitRunRequest, stream_run_request::Target,
+    Answers, CancelRunRequest, GetRunRequest, InvokeRunRequest, ListRunsRequest, ResumeRunRequest,
+    RetryRunRequest, StartRunRequest, StreamMode, StreamRunRequest, WaitRunRequest,
+    resume_run_request::Resume, stream_run_request::Target,
 };
 
 /// An id that no run has.
@@ -192,6 +192,14 @@ fn bad_runs() -> Vec<(&'static str, StartRunRequest, Vec<&'static str>)> {
                 concurrency: 9,
                 durability: 9,
                 request_id: "r".repeat(257),
+                timeout: Some(prost_types::Duration {
+                    seconds: -1,
+                    nanos: 0,
+                }),
+                start_after: Some(prost_types::Timestamp {
+                    seconds: 0,
+                    nanos: -1,
+                }),
                 ..StartRunRequest::default()
             },
             vec![
@@ -203,6 +211,8 @@ fn bad_runs() -> Vec<(&'static str, StartRunRequest, Vec<&'static str>)> {
                 "concurrency",
                 "durability",
                 "request_id",
+                "timeout",
+                "start_after",
             ],
         ),
     ]
@@ -397,44 +407,66 @@ async fn what_is_not_there_is_not_found_and_named() -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_is_not_served_yet_says_so() -> Result<()> {
+async fn commands_name_everything_that_is_wrong() -> Result<()> {
     let (cluster, mut client) = workflows().await?;
-    let not_served = |refusal: Refusal| refusal.is(Code::Unimplemented, "NOT_SERVED").map(drop);
-    not_served(Refusal::of(
-        client.resume_run(ResumeRunRequest::default()).await,
-    )?)?;
-    not_served(Refusal::of(
-        client.retry_run(RetryRunRequest::default()).await,
-    )?)?;
-    not_served(Refusal::of(
-        client.cancel_run(CancelRunRequest::default()).await,
-    )?)?;
-    for run in [
-        StartRunRequest {
-            timeout: Some(prost_types::Duration::default()),
-            ..hello()
-        },
-        StartRunRequest {
-            start_after: Some(prost_types::Timestamp::default()),
-            ..hello()
-        },
-        StartRunRequest {
-            concurrency: Concurrency::Interrupt.into(),
-            ..hello()
-        },
-        StartRunRequest {
-            concurrency: Concurrency::Rollback.into(),
-            ..hello()
-        },
-    ] {
-        not_served(Refusal::of(client.start_run(run).await)?)?;
+    for run_id in ["", "x"] {
+        let run_id = run_id.to_owned();
+        let resume = ResumeRunRequest {
+            run_id: run_id.clone(),
+            resume: None,
+        };
+        refused(
+            "resume",
+            client.resume_run(resume).await,
+            &["run_id", "resume"],
+        )?;
+        let reason = "r".repeat(4097);
+        let cancel = CancelRunRequest {
+            run_id: run_id.clone(),
+            reason,
+        };
+        refused(
+            "cancel",
+            client.cancel_run(cancel).await,
+            &["run_id", "reason"],
+        )?;
+        let retry = RetryRunRequest {
+            run_id,
+            ..RetryRunRequest::default()
+        };
+        refused("retry", client.retry_run(retry).await, &["run_id"])?;
     }
-    let stream = StreamRunRequest {
-        target: Some(Target::Start(hello())),
-        modes: vec![StreamMode::Custom.into()],
-        ..StreamRunRequest::default()
+    let run_id = NOBODY.to_owned();
+    let answers = Resume::Answers(Answers::default());
+    for (field, answer) in [
+        ("answer", Resume::Answer(payload::text("{"))),
+        ("answers", answers),
+    ] {
+        let resume = ResumeRunRequest {
+            run_id: run_id.clone(),
+            resume: Some(answer),
+        };
+        refused(field, client.resume_run(resume).await, &[field])?;
+    }
+
+    let resume = Some(Resume::Answer(payload::text("1")));
+    let resume = client
+        .resume_run(ResumeRunRequest {
+            run_id: run_id.clone(),
+            resume,
+        })
+        .await;
+    Refusal::of(resume)?.is(Code::NotFound, "RUN_NOT_FOUND")?;
+    let cancel = CancelRunRequest {
+        run_id: run_id.clone(),
+        ..Default::default()
     };
-    not_served(Refusal::of(client.stream_run(stream).await)?)?;
+    Refusal::of(client.cancel_run(cancel).await)?.is(Code::NotFound, "RUN_NOT_FOUND")?;
+    let retry = RetryRunRequest {
+        run_id,
+        ..Default::default()
+    };
+    Refusal::of(client.retry_run(retry).await)?.is(Code::NotFound, "RUN_NOT_FOUND")?;
     cluster.finish().await
 }
 

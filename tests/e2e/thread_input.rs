@@ -1,7 +1,7 @@
 //! What `ThreadService` refuses, and how: code, reason, and each field that is wrong.
 
 use anyhow::Result;
-use e2e::{Cluster, Refusal, chat, refusal::refused, runs::invoke};
+use e2e::{Cluster, Refusal, chat, payload, refusal::refused, runs::invoke};
 use tonic::{Code, transport::Channel};
 use weft_proto::workflow::v1::{
     DeleteThreadRequest, ForkThreadRequest, GetThreadRequest, ListCheckpointsRequest,
@@ -84,23 +84,58 @@ async fn what_is_not_there_is_not_found_and_named() -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_is_not_served_yet_says_so() -> Result<()> {
+async fn calls_that_write_name_everything_that_is_wrong() -> Result<()> {
     let (cluster, mut client) = threads().await?;
-    let not_served = |refusal: Refusal| refusal.is(Code::Unimplemented, "NOT_SERVED").map(drop);
-    not_served(Refusal::of(
-        client.list_threads(ListThreadsRequest::default()).await,
-    )?)?;
-    not_served(Refusal::of(
-        client.update_thread(UpdateThreadRequest::default()).await,
-    )?)?;
-    not_served(Refusal::of(
-        client.fork_thread(ForkThreadRequest::default()).await,
-    )?)?;
-    not_served(Refusal::of(
-        client.prune_thread(PruneThreadRequest::default()).await,
-    )?)?;
-    not_served(Refusal::of(
-        client.delete_thread(DeleteThreadRequest::default()).await,
-    )?)?;
+    for thread_id in [String::new(), "a\nb".to_owned(), "t".repeat(257)] {
+        let update = UpdateThreadRequest {
+            thread_id: thread_id.clone(),
+            checkpoint_id: "x".into(),
+            value: None,
+            saved: Some(payload::text("{")),
+        };
+        let fields = ["thread_id", "checkpoint_id", "value", "saved"];
+        refused("update", client.update_thread(update).await, &fields)?;
+        let fork = ForkThreadRequest {
+            thread_id: thread_id.clone(),
+            checkpoint_id: "x".into(),
+            new_thread_id: "a\nb".into(),
+        };
+        let fields = ["thread_id", "checkpoint_id", "new_thread_id"];
+        refused("fork", client.fork_thread(fork).await, &fields)?;
+        for keep_checkpoints in [0, -1] {
+            let prune = PruneThreadRequest {
+                thread_id: thread_id.clone(),
+                keep_checkpoints,
+            };
+            let fields = ["thread_id", "keep_checkpoints"];
+            refused("prune", client.prune_thread(prune).await, &fields)?;
+        }
+        let delete = DeleteThreadRequest { thread_id };
+        refused("delete", client.delete_thread(delete).await, &["thread_id"])?;
+    }
+    cluster.finish().await
+}
+
+#[tokio::test]
+async fn list_threads_names_everything_that_is_wrong() -> Result<()> {
+    let (cluster, mut client) = threads().await?;
+    let list = ListThreadsRequest {
+        states: vec![1, 0, 99],
+        page_size: -1,
+        ..Default::default()
+    };
+    let fields = ["states[1]", "states[2]", "page_size"];
+    refused("list", client.list_threads(list).await, &fields)?;
+    let list = ListThreadsRequest {
+        page_token: "x".into(),
+        ..Default::default()
+    };
+    let refusal = Refusal::of(client.list_threads(list).await)?;
+    assert_eq!(
+        refusal
+            .is(Code::InvalidArgument, "PAGE_TOKEN_INVALID")?
+            .fields(),
+        ["page_token"]
+    );
     cluster.finish().await
 }

@@ -1,6 +1,6 @@
 //! Runs, from their start to their rest.
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, ensure};
 use tokio::time::Instant;
 use tonic::{Status, transport::Channel};
 use weft_proto::{
@@ -38,11 +38,11 @@ pub async fn invoke(client: &mut Workflows, run: StartRunRequest) -> Result<Run,
     Ok(response.run.unwrap_or_default())
 }
 
-/// Waits until a run succeeds.
+/// Waits until a run rests, whatever its end.
 ///
 /// # Errors
-/// If it comes to another end, or to none in time.
-pub async fn succeeded(client: &mut Workflows, run_id: &str) -> Result<Run> {
+/// If it does not in time.
+pub async fn rested(client: &mut Workflows, run_id: &str) -> Result<Run> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let request = WaitRunRequest {
@@ -53,9 +53,23 @@ pub async fn succeeded(client: &mut Workflows, run_id: &str) -> Result<Run> {
         let response = client.wait_run(request).await?.into_inner();
         let run = response.run.context("a response without a run")?;
         match run.state() {
-            State::Succeeded => return Ok(run),
-            State::Queued | State::Running | State::Waiting if Instant::now() < deadline => {}
-            _ => bail!("the run did not succeed: {run:?}"),
+            State::Queued | State::Running | State::Waiting => {
+                ensure!(Instant::now() < deadline, "the run does not rest: {run:?}");
+            }
+            _ => return Ok(run),
         }
     }
+}
+
+/// Waits until a run succeeds.
+///
+/// # Errors
+/// If it comes to another end, or to none in time.
+pub async fn succeeded(client: &mut Workflows, run_id: &str) -> Result<Run> {
+    let run = rested(client, run_id).await?;
+    ensure!(
+        run.state() == State::Succeeded,
+        "the run did not succeed: {run:?}"
+    );
+    Ok(run)
 }
