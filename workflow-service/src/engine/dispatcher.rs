@@ -1,0 +1,103 @@
+//! Claims runs as far as there are slots, and sees each of them to its end.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::future::OptionFuture;
+use tokio::{
+    select,
+    sync::{OwnedSemaphorePermit, mpsc},
+};
+
+use super::{
+    Shared,
+    driver::{self, Driven},
+};
+use crate::{
+    domain::Timestamp,
+    store::{Dispatch, StoreError},
+};
+
+/// Pause before queued runs are claimed again after the store failed.
+const CLAIM_RETRY_DELAY: Duration = Duration::from_secs(1);
+/// Longest wait for a timer: the clock may be set meanwhile.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+/// Most runs that are claimed in one transaction.
+const CLAIM_BATCH: u32 = 64;
+
+/// Executes a run, and after it the runs of its thread that waited for it.
+pub(super) fn execute(shared: &Arc<Shared>, dispatch: Dispatch, slot: OwnedSemaphorePermit) {
+    let owner = Arc::clone(shared);
+    shared.tasks.spawn(async move {
+        let mut next = Some(Box::new(dispatch));
+        while let Some(dispatch) = next.take() {
+            let (fence, id) = (dispatch.fence, dispatch.run.id);
+            let (cancel, cancels) = mpsc::channel(1);
+            owner.under_way().insert(id, cancel);
+            let driven = select! {
+                () = owner.stop.cancelled() => return,
+                driven = driver::drive(&owner, *dispatch, cancels) => driven,
+            };
+            owner.under_way().remove(&id);
+            match driven {
+                Driven::Rested(following) => next = following,
+                Driven::Fenced => tracing::warn!(run_id = %id, "a run was fenced"),
+                Driven::WorkerLost => match owner.store.requeue_run(fence).await {
+                    Ok(()) | Err(StoreError::Fenced) => {}
+                    Err(error) => tracing::error!(run_id = %id, %error, "cannot requeue a run"),
+                },
+            }
+        }
+        drop(slot);
+        owner.claimable.notify_one();
+    });
+}
+
+/// Claims runs whenever some may be claimable, as far as there are slots.
+pub(super) async fn claim_runs(shared: &Arc<Shared>) {
+    let mut next_wake = None;
+    loop {
+        let due = next_wake.map(|time: Timestamp| {
+            tokio::time::sleep(time.since(Timestamp::now()).min(LONGEST_SLEEP))
+        });
+        select! {
+            () = shared.claimable.notified() => {}
+            Some(()) = OptionFuture::from(due) => {}
+        }
+        loop {
+            let Ok(slot) = Arc::clone(&shared.slots).acquire_owned().await else {
+                return;
+            };
+            let more = u32::try_from(shared.slots.available_permits()).unwrap_or(u32::MAX);
+            let limit = CLAIM_BATCH.min(more.saturating_add(1));
+            let hosted = shared.workers.hosted_versions();
+            let claimed = match shared
+                .store
+                .claim_runs(hosted, limit, Timestamp::now())
+                .await
+            {
+                Ok(claimed) => claimed,
+                Err(error) => {
+                    tracing::error!(%error, "cannot claim runs; trying again");
+                    tokio::time::sleep(CLAIM_RETRY_DELAY).await;
+                    continue;
+                }
+            };
+            next_wake = claimed.next_wake;
+            if claimed.dispatches.is_empty() {
+                break;
+            }
+            let mut slot = Some(slot);
+            for dispatch in claimed.dispatches {
+                let slot = match slot.take() {
+                    Some(slot) => slot,
+                    // Runs started meanwhile may have taken the rest: these wait here for theirs.
+                    None => match Arc::clone(&shared.slots).acquire_owned().await {
+                        Ok(slot) => slot,
+                        Err(_) => return,
+                    },
+                };
+                execute(shared, dispatch, slot);
+            }
+        }
+    }
+}

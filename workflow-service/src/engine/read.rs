@@ -1,0 +1,127 @@
+//! Reading, following and waiting for runs.
+
+use std::{sync::Arc, time::Duration};
+
+use service_runtime::Tenant;
+use tokio::select;
+
+use super::{Engine, Follower};
+use crate::{
+    domain::{Run, RunId, RunState},
+    store::{RunFilter, StoreError},
+};
+
+impl Engine {
+    /// One run as it is now.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn run(&self, tenant: &Tenant, id: RunId) -> Result<Option<Run>, StoreError> {
+        let run = self.shared.store.run(tenant, id).await?;
+        Ok(run.map(|run| self.with_reason(run)))
+    }
+
+    /// Runs that pass a filter, newest first, those older than `before` if given.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn runs(
+        &self,
+        tenant: &Tenant,
+        filter: RunFilter,
+        before: Option<RunId>,
+        limit: u32,
+    ) -> Result<Vec<Run>, StoreError> {
+        let runs = self
+            .shared
+            .store
+            .list_runs(tenant, filter, before, limit)
+            .await?;
+        Ok(runs.into_iter().map(|run| self.with_reason(run)).collect())
+    }
+
+    /// Follows a run from the event after `after_sequence` until it rests. `None` if there is no
+    /// such run.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn follow(
+        &self,
+        tenant: &Tenant,
+        id: RunId,
+        after_sequence: i64,
+    ) -> Result<Option<Follower>, StoreError> {
+        Follower::new(Arc::clone(&self.shared), tenant, id, after_sequence).await
+    }
+
+    /// Waits until a run rests, or for `patience`. `None` if there is no such run.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn wait(
+        &self,
+        tenant: &Tenant,
+        id: RunId,
+        patience: Duration,
+    ) -> Result<Option<Run>, StoreError> {
+        let Some(run) = self.run(tenant, id).await? else {
+            return Ok(None);
+        };
+        if run.state.is_resting() {
+            return Ok(Some(run));
+        }
+        let log = self.shared.logs.open(id);
+        let mut changes = log.changes();
+        // It may have come to rest before its log was opened; then nobody closes that log.
+        let Some(run) = self.run(tenant, id).await? else {
+            return Ok(None);
+        };
+        if run.state.is_resting() {
+            self.shared.logs.forget(id);
+            return Ok(Some(run));
+        }
+        let rested = async {
+            loop {
+                if let Some(run) = log.rested() {
+                    return Some(run);
+                }
+                changes.changed().await.ok()?;
+            }
+        };
+        select! {
+            Some(run) = rested => Ok(Some(Run::clone(&run))),
+            () = tokio::time::sleep(patience) => self.run(tenant, id).await,
+        }
+    }
+
+    /// Adds what only the engine knows of a run: why it waits, and its passing events.
+    pub(super) fn with_reason(&self, mut run: Run) -> Run {
+        let hosted = || {
+            self.shared
+                .workers
+                .find(&run.entrypoint, Some(&run.version))
+                .is_some()
+        };
+        run.state_reason = match run.state {
+            RunState::Queued | RunState::Waiting if !hosted() => {
+                format!("no worker hosts {}@{}", run.entrypoint, run.version)
+            }
+            RunState::Queued if run.wake_time.is_some() => "waits for its start time".to_owned(),
+            RunState::Queued if self.shared.slots.available_permits() == 0 => {
+                "all slots are in use".to_owned()
+            }
+            RunState::Queued => "waits for its thread".to_owned(),
+            RunState::Waiting => match &run.failure {
+                Some(failure) => format!("is tried again after {}", failure.reason),
+                None => "waits for a timer".to_owned(),
+            },
+            _ => String::new(),
+        };
+        if !run.state.is_resting()
+            && let Some(log) = self.shared.logs.get(run.id)
+        {
+            run.last_sequence = run.last_sequence.max(log.last_sequence());
+        }
+        run
+    }
+}

@@ -1,0 +1,147 @@
+//! Starting runs.
+
+use std::sync::Arc;
+
+use service_runtime::Tenant;
+use tokio::sync::OwnedSemaphorePermit;
+use weft_worker::InvalidArgument;
+
+use super::{Engine, Follower, dispatcher::execute};
+use crate::{
+    domain::Run,
+    store::{NewRun, StartedRun, StoreError},
+};
+
+/// How often a new run tries to replace the unfinished ones of its thread before it gives up
+/// against others that do the same.
+const MAX_REPLACEMENTS: usize = 10;
+
+/// NewRunRequest is what a caller says of a run.
+#[derive(Debug)]
+pub struct NewRunRequest {
+    /// Name of an entrypoint.
+    pub entrypoint: String,
+    /// Version of it; `None` for the default one.
+    pub version: Option<String>,
+    /// All else. `entrypoint`, `version` and `claim` are filled in by the engine.
+    pub run: NewRun,
+}
+
+/// StartError says why a run was not started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Nobody hosts the entrypoint.
+    #[error("no entrypoint `{name}` can be run; ListEntrypoints names those that can")]
+    NoSuchEntrypoint {
+        /// Name, with the version if one was asked for.
+        name: String,
+    },
+    /// The entrypoint refuses its arguments.
+    #[error("the arguments are invalid")]
+    InvalidArguments(Vec<InvalidArgument>),
+    /// The store refuses.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Engine {
+    /// Records a run, and executes it as soon as its thread is free.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start_run(
+        &self,
+        tenant: &Tenant,
+        request: NewRunRequest,
+    ) -> Result<Run, StartError> {
+        let NewRunRequest {
+            entrypoint,
+            version,
+            mut run,
+        } = request;
+        let description = self
+            .shared
+            .workers
+            .find(&entrypoint, version.as_deref())
+            .ok_or_else(|| StartError::NoSuchEntrypoint {
+                name: match version {
+                    Some(version) => format!("{entrypoint}@{version}"),
+                    None => entrypoint,
+                },
+            })?;
+        let invalid = description.check(&run.input, &run.config);
+        if !invalid.is_empty() {
+            return Err(StartError::InvalidArguments(invalid));
+        }
+        run.entrypoint = Arc::clone(&description.name);
+        run.version = Arc::clone(&description.version);
+        for _ in 0..MAX_REPLACEMENTS {
+            let slot = self.free_slot();
+            run.claim = slot.is_some();
+            match self.shared.store.start_run(tenant, run.clone()).await {
+                Err(StoreError::ThreadBusy(_)) if run.concurrency.replaces() => {
+                    drop(slot);
+                    self.clear_thread(tenant, &run.thread_id, run.concurrency)
+                        .await?;
+                }
+                started => return Ok(self.started(started?, slot)),
+            }
+        }
+        Err(StoreError::ThreadBusy(run.thread_id).into())
+    }
+
+    pub(super) fn free_slot(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.shared.slots).try_acquire_owned().ok()
+    }
+
+    /// Executes a run that was claimed for this slot, or sees to it that it will be.
+    pub(super) fn started(&self, started: StartedRun, slot: Option<OwnedSemaphorePermit>) -> Run {
+        match (started, slot) {
+            (StartedRun::Claimed(dispatch), Some(slot)) => {
+                let run = dispatch.run.clone();
+                execute(&self.shared, *dispatch, slot);
+                run
+            }
+            // Without a slot nothing is claimed.
+            (StartedRun::Claimed(dispatch), None) => dispatch.run,
+            (StartedRun::Queued(run) | StartedRun::Repeated(run), _) => {
+                // Its thread may have become free, or a slot, since it was looked at.
+                self.shared.claimable.notify_one();
+                self.with_reason(run)
+            }
+        }
+    }
+
+    /// Starts a run and follows it from its first event on, also the passing ones.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start_and_follow(
+        &self,
+        tenant: &Tenant,
+        request: NewRunRequest,
+        after_sequence: i64,
+    ) -> Result<Follower, StartError> {
+        let id = request.run.id;
+        // Opened before the run begins, so that it keeps all that happens.
+        let log = self.shared.logs.open(id);
+        let shared = Arc::clone(&self.shared);
+        let follower = Follower::of_log(shared, tenant, id, after_sequence, log);
+        match self.start_run(tenant, request).await {
+            Ok(run) if run.id == id => {
+                follower.cover(run.last_sequence);
+                Ok(follower)
+            }
+            Ok(earlier) => {
+                self.shared.logs.forget(id);
+                let followed = self.follow(tenant, earlier.id, after_sequence).await?;
+                // The store has just returned it.
+                followed.ok_or(StartError::Store(StoreError::Fenced))
+            }
+            Err(error) => {
+                self.shared.logs.forget(id);
+                Err(error)
+            }
+        }
+    }
+}

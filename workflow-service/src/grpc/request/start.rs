@@ -1,0 +1,207 @@
+//! What StartRun, InvokeRun and StreamRun are asked for.
+
+use std::{collections::HashMap, time::Duration};
+
+use prost::Message as _;
+use service_runtime::Violations;
+use sha2::{Digest as _, Sha256};
+use tonic::Status;
+use weft_proto::workflow::v1 as pb;
+use weft_worker::{Json, json};
+
+use super::{checkpoint_id, optional_payload, thread_id};
+use crate::{
+    domain::{Concurrency, RunId, ThreadId, Timestamp},
+    engine::NewRunRequest,
+    grpc::status,
+    store::{NewRun, RequestKey},
+};
+
+/// How long a request id is remembered.
+const REQUEST_ID_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Longest request id, in bytes.
+const MAX_REQUEST_ID_BYTES: usize = 256;
+
+/// Most labels of a run, and their longest key or value, in bytes.
+const MAX_LABELS: usize = 64;
+
+const MAX_LABEL_BYTES: usize = 256;
+
+/// A run to start.
+pub(in crate::grpc) fn new_run(
+    start: Option<pb::StartRunRequest>,
+    default_timeout: Option<Duration>,
+) -> Result<NewRunRequest, Status> {
+    let mut violations = Violations::default();
+    let Some(start) = start else {
+        violations.push("start", "is required; say what to run");
+        return Err(status::invalid(&violations));
+    };
+    let request = request_key(&start, &mut violations);
+    if start.entrypoint.is_empty() {
+        violations.push(
+            "entrypoint",
+            "is required; ListEntrypoints names those that can be run",
+        );
+    }
+    let input = optional_payload("input", start.input.as_ref(), &mut violations);
+    let config = optional_payload("config", start.config.as_ref(), &mut violations);
+    let config = match config {
+        Some(config) if !config.get().starts_with('{') => {
+            violations.push("config", "must be a JSON object");
+            None
+        }
+        config => config,
+    };
+    let thread_id = match start.thread_id.as_str() {
+        "" => Some(ThreadId::generate()),
+        id => thread_id("thread_id", id, &mut violations),
+    };
+    let branch_from = match start.checkpoint_id.as_str() {
+        "" => None,
+        id => checkpoint_id(id, &mut violations),
+    };
+    if branch_from.is_some() && start.thread_id.is_empty() {
+        violations.push(
+            "thread_id",
+            "is required with `checkpoint_id`; name its thread",
+        );
+    }
+    let concurrency = concurrency(start.concurrency, &mut violations);
+    let timeout = match &start.timeout {
+        Some(timeout) => duration("timeout", timeout, &mut violations),
+        None => default_timeout,
+    };
+    let start_after = start
+        .start_after
+        .as_ref()
+        .and_then(|time| point_in_time("start_after", time, &mut violations));
+    if pb::Durability::try_from(start.durability).is_err() {
+        violations.push(
+            "durability",
+            format!("has the unknown value {}", start.durability),
+        );
+    }
+    labels("labels", &start.labels, &mut violations);
+    let (true, Some(thread_id)) = (violations.is_empty(), thread_id) else {
+        return Err(status::invalid(&violations));
+    };
+    Ok(NewRunRequest {
+        version: (!start.version.is_empty()).then_some(start.version),
+        run: NewRun {
+            id: RunId::new(),
+            thread_id,
+            entrypoint: start.entrypoint.as_str().into(),
+            version: "".into(),
+            input: input.unwrap_or_else(json::null),
+            config: config.unwrap_or_else(empty_object),
+            labels: start.labels.into_iter().collect(),
+            branch_from,
+            concurrency,
+            timeout,
+            start_after,
+            request,
+            claim: false,
+            now: Timestamp::now(),
+        },
+        entrypoint: start.entrypoint,
+    })
+}
+
+/// A stream of nothing.
+pub(in crate::grpc) fn missing_target() -> Status {
+    let what = "is required; set `start` to start a run, or `run_id` to join one";
+    status::invalid(&Violations::of("target", what))
+}
+
+fn request_key(start: &pb::StartRunRequest, violations: &mut Violations) -> Option<RequestKey> {
+    if start.request_id.is_empty() {
+        return None;
+    }
+    if start.request_id.len() > MAX_REQUEST_ID_BYTES {
+        let limit = format!("must be at most {MAX_REQUEST_ID_BYTES} bytes long");
+        violations.push("request_id", limit);
+        return None;
+    }
+    // Maps have no order on the wire: the labels are hashed apart, sorted.
+    let mut labels: Vec<_> = start.labels.iter().collect();
+    labels.sort();
+    let unlabelled = pb::StartRunRequest {
+        labels: HashMap::new(),
+        ..start.clone()
+    };
+    let hash = Sha256::new()
+        .chain_update(unlabelled.encode_to_vec())
+        .chain_update(format!("{labels:?}"))
+        .finalize();
+    Some(RequestKey {
+        id: start.request_id.clone(),
+        hash: hash.into(),
+        expire_time: Timestamp::now().after(REQUEST_ID_LIFETIME),
+    })
+}
+
+fn concurrency(number: i32, violations: &mut Violations) -> Concurrency {
+    match pb::Concurrency::try_from(number) {
+        Ok(pb::Concurrency::Unspecified | pb::Concurrency::Enqueue) => Concurrency::Enqueue,
+        Ok(pb::Concurrency::Reject) => Concurrency::Reject,
+        Ok(pb::Concurrency::Interrupt) => Concurrency::Interrupt,
+        Ok(pb::Concurrency::Rollback) => Concurrency::Rollback,
+        Err(_) => {
+            violations.push("concurrency", format!("has the unknown value {number}"));
+            Concurrency::Enqueue
+        }
+    }
+}
+
+fn duration(
+    field: &str,
+    duration: &prost_types::Duration,
+    violations: &mut Violations,
+) -> Option<Duration> {
+    match Duration::try_from(*duration) {
+        Ok(positive) if !positive.is_zero() => Some(positive),
+        Ok(_) | Err(_) => {
+            violations.push(
+                field,
+                "must be longer than nothing; leave it out for the default",
+            );
+            None
+        }
+    }
+}
+
+fn point_in_time(
+    field: &str,
+    time: &prost_types::Timestamp,
+    violations: &mut Violations,
+) -> Option<Timestamp> {
+    let micros = time
+        .seconds
+        .checked_mul(1_000_000)
+        .and_then(|micros| micros.checked_add(i64::from(time.nanos / 1_000)));
+    if micros.is_none() || !(0..1_000_000_000).contains(&time.nanos) {
+        violations.push(field, "is no valid timestamp");
+        return None;
+    }
+    micros.map(Timestamp::from_micros)
+}
+
+fn labels(field: &str, labels: &HashMap<String, String>, violations: &mut Violations) {
+    if labels.len() > MAX_LABELS {
+        violations.push(field, format!("must be at most {MAX_LABELS}"));
+    }
+    for (key, value) in labels {
+        if key.is_empty() || key.len() > MAX_LABEL_BYTES || value.len() > MAX_LABEL_BYTES {
+            let limit =
+                format!("keys must have 1 to {MAX_LABEL_BYTES} bytes, values at most as many");
+            violations.push(field, limit);
+            return;
+        }
+    }
+}
+
+fn empty_object() -> Json {
+    json::from_text("{}").unwrap_or_else(|_| json::null())
+}

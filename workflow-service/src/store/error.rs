@@ -1,0 +1,63 @@
+//! Why the store did not do something.
+
+use std::sync::Arc;
+
+use crate::domain::{CheckpointId, RunId, RunState, ThreadId};
+
+/// StoreError says why the store did not do something.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The thread has an unfinished run and the new one was not to wait.
+    #[error("thread `{0}` has an unfinished run")]
+    ThreadBusy(ThreadId),
+    /// The thread has no such checkpoint.
+    #[error("the thread has no checkpoint `{0}`")]
+    NoSuchCheckpoint(CheckpointId),
+    /// The request id was used for another request.
+    #[error("request id `{0}` was used for another request")]
+    RequestIdReused(String),
+    /// There is no such run.
+    #[error("there is no run `{0}`")]
+    NoSuchRun(RunId),
+    /// There is no such thread.
+    #[error("there is no thread `{0}`")]
+    NoSuchThread(ThreadId),
+    /// There is such a thread already.
+    #[error("there is a thread `{0}` already")]
+    ThreadExists(ThreadId),
+    /// The run is in another state.
+    #[error("run `{id}` is {state:?}, and must be {required}")]
+    WrongState {
+        /// The run.
+        id: RunId,
+        /// Its state.
+        state: RunState,
+        /// The states it must be in.
+        required: &'static str,
+    },
+    /// The run does not ask that, or not any longer.
+    #[error("run `{run}` waits for no answer to the interrupt `{interrupt}`")]
+    NoSuchInterrupt {
+        /// The run.
+        run: RunId,
+        /// The id of the interrupt.
+        interrupt: String,
+    },
+    /// One answer was given to several interrupts.
+    #[error("run `{run}` waits for {count} answers; give them by interrupt id")]
+    AmbiguousAnswer {
+        /// The run.
+        run: RunId,
+        /// Open interrupts.
+        count: usize,
+    },
+    /// The run belongs to another dispatch now, or rests.
+    #[error("the run no longer belongs to this dispatch")]
+    Fenced,
+    /// The store cannot be used now; trying again may help.
+    #[error("the checkpoint store is not available: {0}")]
+    Unavailable(Arc<str>),
+    /// Something stored cannot be read.
+    #[error("stored data cannot be read: {0}")]
+    Corrupt(Arc<str>),
+}
