@@ -31,7 +31,7 @@ pub struct Launch {
 
 impl Launch {
     /// `binary`, configured by this program's environment, logging to this program's standard
-    /// error.
+    /// error, and out of reach of the terminal's Ctrl-C.
     #[must_use]
     pub fn inheriting(binary: &'static str) -> Self {
         Self {
@@ -80,7 +80,11 @@ impl Launch {
     /// If the binary is not built, or the log cannot be written.
     pub fn command(&self) -> Result<Command> {
         let mut command = Command::new(binary::find(self.binary)?);
-        if !self.inherits_configuration {
+        if self.inherits_configuration {
+            // Ctrl-C reaches every process of the terminal's group: services that a person runs
+            // are ended by whoever started them, in order.
+            command.process_group(0);
+        } else {
             for (name, _) in std::env::vars_os() {
                 if name.to_string_lossy().starts_with("WEFT_") {
                     command.env_remove(name);
@@ -96,9 +100,6 @@ impl Launch {
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            // Ctrl-C reaches every process of the terminal's group: services are ended by whoever
-            // started them, in order.
-            .process_group(0)
             .kill_on_drop(true);
         Ok(command)
     }
