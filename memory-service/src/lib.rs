@@ -8,6 +8,7 @@
 //! - [`lexical`]: texts as BM25 word vectors
 //! - [`store`]: where items are kept: one trait, one engine so far
 //! - [`search`]: exact pages from an engine's candidates
+//! - [`list`]: pages in order of names
 //! - [`memory`]: what calls mean: clock, lifetimes, what is configured
 //! - [`batch`]: many operations in one call
 //! - [`sweeper`]: removes what has expired
@@ -19,6 +20,7 @@ pub mod config;
 pub mod domain;
 pub mod grpc;
 pub mod lexical;
+pub mod list;
 pub mod memory;
 pub mod search;
 pub mod store;

@@ -12,6 +12,7 @@ use crate::{
         NamespacePrefix, NamespaceQuery, Precondition, Time, Ttl, Version, filter::terms,
     },
     lexical::Bm25,
+    list::{ListQuery, Listed, list},
     search::{Hit, Search, count, search},
     store::{Put, RankOrder, Store, StoreError, WriteError},
 };
@@ -75,6 +76,19 @@ pub struct SearchRequest {
     pub limit: usize,
     /// Whether to restart the lifetimes of what is found; `None` as configured.
     pub refresh_ttl: Option<bool>,
+}
+
+/// A page of items as it was asked for.
+#[derive(Clone, Debug)]
+pub struct ListRequest {
+    /// Where.
+    pub prefix: NamespacePrefix,
+    /// What documents must fulfil.
+    pub filter: Option<Filter>,
+    /// The last item of the page before.
+    pub after: Option<ItemId>,
+    /// At most this many.
+    pub limit: usize,
 }
 
 /// Memory of all tenants.
@@ -195,6 +209,33 @@ impl Memory {
             self.refresh(tenant, items.collect::<Vec<_>>()).await?;
         }
         Ok(hits)
+    }
+
+    /// Lists one page of items in order of (namespace, key).
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store fails.
+    pub async fn list(&self, tenant: &Tenant, request: ListRequest) -> Result<Listed, StoreError> {
+        let ListRequest {
+            prefix,
+            filter,
+            after,
+            limit,
+        } = request;
+        let query = ListQuery {
+            prefix,
+            filter,
+            after,
+            limit,
+            now: self.clock.now(),
+        };
+        list(&*self.store, tenant, query).await
+    }
+
+    /// Random bytes that belong to what is stored, for what only this service may have made.
+    #[must_use]
+    pub fn secret(&self) -> &[u8] {
+        self.store.secret()
     }
 
     /// Counts the items under a prefix that fulfil a filter.

@@ -22,7 +22,7 @@ const GROWTH: usize = 4;
 
 /// Items that are loaded at once. It bounds the documents in memory (1 MiB each at most) that are
 /// not part of the answer to some 100 MiB.
-const LOAD_AT_ONCE: usize = 128;
+pub(crate) const LOAD_AT_ONCE: usize = 128;
 
 /// What to search for.
 #[derive(Clone, Debug)]
@@ -125,7 +125,7 @@ pub async fn count(
 /// takes about a millisecond for 64 KiB.
 const LONG_DOCUMENT: usize = 64 << 10;
 
-async fn fulfils(filter: &Filter, item: &Item) -> Result<bool, StoreError> {
+pub(crate) async fn fulfils(filter: &Filter, item: &Item) -> Result<bool, StoreError> {
     let document = item
         .value
         .parse()

@@ -4,9 +4,11 @@ use prost_types::Timestamp;
 use service_runtime::payload;
 use weft_proto::{common::v1::PayloadForm, memory::v1 as pb};
 
+use super::page_token::Listing;
 use crate::{
     batch::Outcome,
     domain::{Item, ItemId, NamespaceCount, Time, Version},
+    list::Listed,
     search::Hit,
 };
 
@@ -47,6 +49,20 @@ pub(super) fn hits(hits: Vec<Hit>, scored: bool, form: PayloadForm) -> pb::Searc
     };
     pb::SearchItemsResponse {
         hits: hits.into_iter().map(hit).collect(),
+    }
+}
+
+/// One page of items, and the token of the next.
+pub(super) fn listed(
+    listed: Listed,
+    listing: &Listing,
+    form: PayloadForm,
+) -> pb::ListItemsResponse {
+    let Listed { items, more } = listed;
+    let last = items.last().filter(|_| more);
+    pb::ListItemsResponse {
+        next_page_token: last.map_or_else(String::new, |last| listing.token(&last.id)),
+        items: items.into_iter().map(|one| item(one, form)).collect(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Requests as domain values: the one place that looks at what callers sent. Everything that is
 //! wrong with a request is gathered before it is refused.
 
-use service_runtime::Violations;
+use service_runtime::{Tenant, Violations};
 use weft_proto::{
     common::v1::PayloadForm,
     memory::v1::{self as pb, batch_operation},
@@ -9,13 +9,14 @@ use weft_proto::{
 
 use super::{
     answer::Form,
+    page_token::Listing,
     reader::{Limit, Reader, duration},
     status::CallError,
 };
 use crate::{
     batch::Operation,
     domain::{Filter, ItemId, LabelPattern, NamespacePrefix, NamespaceQuery, Precondition},
-    memory::{PutRequest, SearchRequest},
+    memory::{ListRequest, PutRequest, SearchRequest},
 };
 
 /// Items of a search that asks for no number, and at most.
@@ -28,6 +29,12 @@ const SEARCH_LIMIT: Limit = Limit {
 const NAMESPACES_LIMIT: Limit = Limit {
     default: 100,
     max: 10_000,
+};
+
+/// Items of a page that asks for no number, and at most.
+const PAGE_SIZE: Limit = Limit {
+    default: 100,
+    max: 1000,
 };
 
 /// How deep a query can be paged: every page costs the pages before it.
@@ -210,7 +217,7 @@ pub(super) fn search(
         namespace_prefix,
     ));
     let filter = reader.filter(filter.as_ref());
-    let limit = reader.limit(limit, SEARCH_LIMIT);
+    let limit = reader.limit("limit", limit, SEARCH_LIMIT);
     let offset = reader.offset(offset);
     let form = reader.payload_form(payload_form);
     let ranking = pb::Ranking::try_from(ranking).unwrap_or_else(|_| {
@@ -274,6 +281,52 @@ pub(super) fn search(
     Ok((request, form))
 }
 
+/// A `ListItemsRequest` as domain values.
+pub(super) struct List {
+    pub(super) request: ListRequest,
+    pub(super) listing: Listing,
+    pub(super) form: PayloadForm,
+}
+
+/// Reads a `ListItemsRequest`.
+pub(super) fn list(
+    secret: &[u8],
+    tenant: &Tenant,
+    request: pb::ListItemsRequest,
+) -> Result<List, CallError> {
+    let pb::ListItemsRequest {
+        namespace_prefix,
+        filter,
+        page_size,
+        page_token,
+        payload_form,
+    } = request;
+    let mut reader = Reader::default();
+    let prefix = reader.take(NamespacePrefix::try_new(
+        "namespace_prefix",
+        namespace_prefix,
+    ));
+    let (json, filter) = reader.filter_with_json(filter.as_ref()).unzip();
+    let limit = reader.limit("page_size", page_size, PAGE_SIZE);
+    let form = reader.payload_form(payload_form);
+    let prefix = reader.finish(prefix)?;
+    // Only a request that is right otherwise can tell whether a token is its own.
+    let listing = Listing::new(secret, tenant, &prefix, json.as_ref());
+    let after = listing
+        .position(&page_token)
+        .map_err(CallError::PageToken)?;
+    Ok(List {
+        request: ListRequest {
+            prefix,
+            filter,
+            after,
+            limit,
+        },
+        listing,
+        form,
+    })
+}
+
 /// Reads a `CountItemsRequest`.
 pub(super) fn count(
     request: pb::CountItemsRequest,
@@ -312,7 +365,7 @@ pub(super) fn list_namespaces(
             "must be at least 1; leave it out for whole namespaces",
         );
     }
-    let limit = reader.limit(limit, NAMESPACES_LIMIT);
+    let limit = reader.limit("limit", limit, NAMESPACES_LIMIT);
     let offset = reader.offset(offset);
     let query = prefix.zip(suffix).map(|(prefix, suffix)| NamespaceQuery {
         prefix,

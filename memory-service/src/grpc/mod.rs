@@ -3,11 +3,13 @@
 //! # Layout
 //! - `convert`: requests as domain values
 //! - `reader`: their fields, and what is wrong with them
+//! - `page_token`: where a listing goes on
 //! - `answer`: domain values as responses
 //! - [`status`]: errors as statuses
 
 mod answer;
 mod convert;
+mod page_token;
 mod reader;
 pub mod status;
 
@@ -108,9 +110,17 @@ impl MemoryService for Handlers {
 
     async fn list_items(
         &self,
-        _: Request<pb::ListItemsRequest>,
+        request: Request<pb::ListItemsRequest>,
     ) -> Result<Response<pb::ListItemsResponse>, Status> {
-        Err(CallError::Unimplemented("`ListItems`").into())
+        let context = RequestContext::of(&request);
+        let convert::List {
+            request,
+            listing,
+            form,
+        } = convert::list(self.0.secret(), context.tenant(), request.into_inner())?;
+        let listed = self.0.list(context.tenant(), request).await;
+        let listed = listed.map_err(CallError::Store)?;
+        Ok(Response::new(answer::listed(listed, &listing, form)))
     }
 
     async fn count_items(

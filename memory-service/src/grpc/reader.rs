@@ -86,11 +86,17 @@ impl Reader {
 
     /// A filter, if there is one.
     pub(super) fn filter(&mut self, filter: Option<&Payload>) -> Option<Filter> {
-        let read = |filter| -> Result<Filter, String> {
+        self.filter_with_json(filter).map(|(_, filter)| filter)
+    }
+
+    /// A filter as it was sent and as it is understood, if there is one.
+    pub(super) fn filter_with_json(&mut self, filter: Option<&Payload>) -> Option<(Json, Filter)> {
+        let read = |filter| -> Result<(Json, Filter), String> {
             let json =
                 payload::decode(filter, &DOCUMENT_LIMITS).map_err(|error| error.to_string())?;
             let json = Json::parse(json.get()).map_err(|error| error.to_string())?;
-            Filter::parse(&json).map_err(|fault| fault.to_string())
+            let filter = Filter::parse(&json).map_err(|fault| fault.to_string())?;
+            Ok((json, filter))
         };
         read(filter?)
             .map_err(|fault| self.fault("filter", fault))
@@ -195,17 +201,17 @@ impl Reader {
     }
 
     /// How many.
-    pub(super) fn limit(&mut self, value: i32, limit: Limit) -> usize {
+    pub(super) fn limit(&mut self, field: &str, value: i32, limit: Limit) -> usize {
         let Limit { default, max } = limit;
         match usize::try_from(value) {
             Ok(0) => default,
             Ok(value) if value <= max => value,
             Ok(_) => {
-                self.fault("limit", format!("must be at most {max}, not {value}"));
+                self.fault(field, format!("must be at most {max}, not {value}"));
                 default
             }
             Err(_) => {
-                self.fault("limit", format!("must not be negative; 0 is for {default}"));
+                self.fault(field, format!("must not be negative; 0 is for {default}"));
                 default
             }
         }

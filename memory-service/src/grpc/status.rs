@@ -22,6 +22,9 @@ pub enum CallError {
     /// The request is wrong.
     #[error("{0}")]
     Invalid(#[from] Violations),
+    /// The page token belongs to another request, or to none.
+    #[error("{0}")]
+    PageToken(Violations),
     /// There is no such item.
     #[error("there is no item {0}")]
     NotFound(ItemId),
@@ -51,6 +54,9 @@ impl From<CallError> for Status {
         let status = |code, reason| StatusBuilder::new(code, DOMAIN, reason, error.to_string());
         match &error {
             CallError::Invalid(violations) => status(Code::InvalidArgument, "INVALID_REQUEST")
+                .violations(violations)
+                .build(),
+            CallError::PageToken(violations) => status(Code::InvalidArgument, "PAGE_TOKEN_INVALID")
                 .violations(violations)
                 .build(),
             CallError::NotFound(id) => not_found(id),

@@ -68,6 +68,11 @@ pub trait Store: Send + Sync + 'static {
         now: Time,
     ) -> Answer<'a, Vec<Option<Item>>>;
 
+    /// The first items of a walk in order of (namespace, key). Fewer than asked for only if there
+    /// are no more. Walks that each go on after the last item of the one before see every item
+    /// that is there throughout.
+    fn walk<'a>(&'a self, tenant: &'a Tenant, query: WalkQuery) -> Answer<'a, Vec<Item>>;
+
     /// How many items there are under a prefix, exactly.
     fn count<'a>(
         &'a self,
@@ -91,6 +96,10 @@ pub trait Store: Send + Sync + 'static {
         prefix: NamespacePrefix,
         now: Time,
     ) -> Answer<'a, u64>;
+
+    /// Random bytes that belong to the data: the same after a restart, and for every process that
+    /// serves it.
+    fn secret(&self) -> &[u8];
 
     /// Maintenance: removes what has expired, of all tenants; answers with how many items.
     fn sweep(&self, now: Time) -> Answer<'_, u64>;
@@ -140,6 +149,21 @@ pub struct RankQuery {
     pub limit: usize,
     /// Of how many of the best to answer with the items as well.
     pub load: usize,
+    /// The present time.
+    pub now: Time,
+}
+
+/// Which items a walk goes through.
+#[derive(Clone, Debug)]
+pub struct WalkQuery {
+    /// Where.
+    pub prefix: NamespacePrefix,
+    /// What the items have in common; the caller checks the rest.
+    pub narrowing: Narrowing,
+    /// Only items after this one, which need not exist.
+    pub after: Option<ItemId>,
+    /// How many.
+    pub limit: usize,
     /// The present time.
     pub now: Time,
 }

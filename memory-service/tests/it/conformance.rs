@@ -7,7 +7,7 @@ use memory_service::{
     },
     lexical::Bm25,
     search::{Search, search},
-    store::{Put, RankOrder, Store, StoreError, WriteError, edge::EdgeStore},
+    store::{Put, RankOrder, Store, StoreError, WalkQuery, WriteError, edge::EdgeStore},
 };
 use service_runtime::Tenant;
 
@@ -18,10 +18,12 @@ async fn the_embedded_engine_conforms() {
     let folder = tempfile::tempdir().unwrap();
     let store = EdgeStore::open(folder.path()).await.unwrap();
     conforms(&store).await;
+    let secret = store.secret().to_vec();
     store.close().await.unwrap();
     a_closed_store_says_so(&store).await;
     drop(store);
     let reopened = EdgeStore::open(folder.path()).await.unwrap();
+    assert_eq!(reopened.secret(), secret);
     keeps_what_it_was_given(&reopened).await;
     reopened.close().await.unwrap();
 }
@@ -33,6 +35,7 @@ async fn conforms(store: &dyn Store) {
     sweeping_removes_only_what_has_expired(store).await;
     words_of_other_tenants_do_not_show_in_scores(store).await;
     filters_agree_with_the_domain(store).await;
+    walks_go_in_order_and_on_from_anywhere(store).await;
 }
 
 fn tenant(name: &str) -> Tenant {
@@ -364,6 +367,56 @@ async fn filters_agree_with_the_domain(store: &dyn Store) {
             "{text}"
         );
     }
+}
+
+async fn walks_go_in_order_and_on_from_anywhere(store: &dyn Store) {
+    let tenant = tenant("walks");
+    for (namespace, key) in [
+        ("b", "1"),
+        ("a.b", "1"),
+        ("a", "2"),
+        ("a", "10"),
+        ("ab", "1"),
+    ] {
+        let document = format!(r#"{{"in":"{namespace}"}}"#);
+        let item = put(namespace, key, &document, 0);
+        store.put(&tenant, item).await.unwrap();
+    }
+    store.put(&tenant, mortal("15", 0, 1_000)).await.unwrap();
+    let walk = async |prefix: &str, filter: Option<&str>, after: Option<ItemId>, limit, now| {
+        let filter = filter.map(|filter| Filter::parse(&Json::parse(filter).unwrap()).unwrap());
+        let labels = prefix.split_terminator('.').map(str::to_owned).collect();
+        let query = WalkQuery {
+            prefix: NamespacePrefix::try_new("prefix", labels).unwrap(),
+            narrowing: filter
+                .as_ref()
+                .map(terms::Narrowing::of)
+                .unwrap_or_default(),
+            after,
+            limit,
+            now: at(now),
+        };
+        let items = store.walk(&tenant, query).await.unwrap();
+        let names = items.iter().map(|item| item.id.to_string());
+        names.collect::<Vec<_>>()
+    };
+    let all = ["a/10", "a/15", "a/2", "a.b/1", "ab/1", "b/1"];
+    assert_eq!(walk("", None, None, 9, 0).await, all);
+    assert_eq!(walk("", None, None, 2, 0).await, all[..2]);
+    assert_eq!(
+        walk("a", None, None, 9, 1_000).await,
+        ["a/10", "a/2", "a.b/1"]
+    );
+    assert_eq!(walk("", None, None, 2, 1_000).await, ["a/10", "a/2"]);
+    assert_eq!(
+        walk("a", None, Some(id("a", "11")), 9, 1_000).await,
+        ["a/2", "a.b/1"]
+    );
+    assert_eq!(walk("", Some(r#"{"in":"b"}"#), None, 9, 0).await, ["b/1"]);
+    assert_eq!(
+        walk("", Some(r#"{"in":"a"}"#), Some(id("a", "10")), 9, 0).await,
+        ["a/2"]
+    );
 }
 
 async fn a_closed_store_says_so(store: &dyn Store) {

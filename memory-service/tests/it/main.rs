@@ -13,6 +13,7 @@ mod batches;
 mod concurrency;
 mod conformance;
 mod crash;
+mod items;
 mod lifetimes;
 mod listing;
 mod process;

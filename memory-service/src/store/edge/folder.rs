@@ -1,4 +1,4 @@
-//! The data folder of the engine: who owns it, and in which format it is.
+//! The data folder of the engine: who owns it, in which format it is, and its secret.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -6,8 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use ring::rand::{SecureRandom as _, SystemRandom};
+
 /// Version of what is stored: raised when older data needs to be converted.
 const FORMAT: &str = "weft-memory-edge 1";
+
+/// Bytes of the folder's secret: as many as HMAC-SHA256 makes use of.
+const SECRET_BYTES: usize = 32;
 
 /// Why a data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +46,7 @@ pub enum FolderError {
 #[derive(Debug)]
 pub(super) struct Folder {
     engine: PathBuf,
+    secret: [u8; SECRET_BYTES],
     _lock: File,
 }
 
@@ -79,9 +85,14 @@ impl Folder {
             }
             None => return Err(FolderError::Foreign(folder.to_owned())),
         }
+        let secret = match read_secret(folder).map_err(io_error)? {
+            Some(secret) => secret,
+            None => write_secret(folder).map_err(io_error)?,
+        };
         fs::create_dir_all(&engine).map_err(io_error)?;
         Ok(Self {
             engine,
+            secret,
             _lock: lock,
         })
     }
@@ -90,6 +101,12 @@ impl Folder {
     #[must_use]
     pub(super) fn engine(&self) -> &Path {
         &self.engine
+    }
+
+    /// Random bytes that are the same for as long as the folder exists, and are in no answer.
+    #[must_use]
+    pub(super) fn secret(&self) -> &[u8] {
+        &self.secret
     }
 }
 
@@ -101,13 +118,44 @@ fn read_format(folder: &Path) -> io::Result<Option<String>> {
     }
 }
 
-/// Written before the engine's first file, and by renaming: a crash leaves a whole one or none.
+/// Written before the engine's first file.
 fn write_format(folder: &Path) -> io::Result<()> {
-    let draft = folder.join("FORMAT.new");
-    let mut file = File::create(&draft)?;
-    writeln!(file, "{FORMAT}")?;
+    write_whole(folder, "FORMAT", format!("{FORMAT}\n").as_bytes())
+}
+
+fn read_secret(folder: &Path) -> io::Result<Option<[u8; SECRET_BYTES]>> {
+    let bytes = match fs::read(folder.join("SECRET")) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let damaged = |_| {
+        let cause = format!("`SECRET` is not of {SECRET_BYTES} bytes; remove it to have it anew");
+        io::Error::new(io::ErrorKind::InvalidData, cause)
+    };
+    bytes.try_into().map(Some).map_err(damaged)
+}
+
+fn write_secret(folder: &Path) -> io::Result<[u8; SECRET_BYTES]> {
+    let mut secret = [0; SECRET_BYTES];
+    SystemRandom::new()
+        .fill(&mut secret)
+        .map_err(|_| io::Error::other("the operating system has no random numbers"))?;
+    write_whole(folder, "SECRET", &secret)?;
+    Ok(secret)
+}
+
+/// Writes a file that only this user may read, by renaming: a crash leaves a whole one or none.
+fn write_whole(folder: &Path, name: &str, content: &[u8]) -> io::Result<()> {
+    let draft = folder.join(format!("{name}.new"));
+    let mut options = File::options();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&draft)?;
+    file.write_all(content)?;
     file.sync_all()?;
-    fs::rename(draft, folder.join("FORMAT"))?;
+    fs::rename(draft, folder.join(name))?;
     File::open(folder)?.sync_all()
 }
 
@@ -154,6 +202,18 @@ mod tests {
             Err(FolderError::Foreign(_))
         ));
         assert!(!folder.path().join("FORMAT").exists());
+    }
+
+    #[test]
+    fn a_folder_keeps_its_secret_and_shares_it_with_no_other() {
+        let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let secret = |folder: &Path| Folder::open(folder).unwrap().secret().to_vec();
+        let first = secret(one.path());
+        assert_eq!(secret(one.path()), first);
+        assert_ne!(secret(other.path()), first);
+        fs::write(one.path().join("SECRET"), "short").unwrap();
+        let error = Folder::open(one.path()).unwrap_err().to_string();
+        assert!(error.contains("`SECRET`"), "{error}");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! - `schema`: fields, indexes and vectors
 //! - `point`: items as points
 //! - `query`: reads
+//! - `walk`: reads in order of names
 //! - `plan`: many writes as few operations
 //! - `writer`: the one thread that writes
 //! - `registry`: namespaces and their counts
@@ -17,6 +18,7 @@ mod query;
 mod registry;
 mod schema;
 mod shared;
+mod walk;
 mod writer;
 
 use std::{
@@ -38,7 +40,7 @@ use self::{
     shared::Shared,
     writer::{Command, Delete, Selection, Writer},
 };
-use super::{Answer, PointId, Put, RankQuery, Ranked, Store, StoreError};
+use super::{Answer, PointId, Put, RankQuery, Ranked, Store, StoreError, WalkQuery};
 use crate::domain::{
     Item, ItemId, NamespaceCount, NamespacePrefix, NamespaceQuery, Precondition, Time, Version,
 };
@@ -269,6 +271,16 @@ impl Store for EdgeStore {
         let tenant = tenant.clone();
         self.read(move |shared| query::items(&shared.shard, &tenant, &points, now))
             .boxed()
+    }
+
+    fn walk<'a>(&'a self, tenant: &'a Tenant, query: WalkQuery) -> Answer<'a, Vec<Item>> {
+        let tenant = tenant.clone();
+        self.read(move |shared| walk::walk(shared, &tenant, query))
+            .boxed()
+    }
+
+    fn secret(&self) -> &[u8] {
+        self.shared.secret()
     }
 
     fn count<'a>(

@@ -1,13 +1,13 @@
 //! Reads of the engine: candidates, items, and what writes need to know.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use qdrant_edge::{
-    AnyVariants, Condition, Direction, EdgeShard, FieldCondition, Filter, IdfCorpusParams,
-    IdfParams, Match, NamedQuery, OrderBy, OrderByInterface, OrderValue, PointId as EngineId,
-    QueryEnum, QueryRequestBuilder, Range, Record, RetrieveRequestBuilder, ScoredPoint,
-    ScoringQuery, ScrollRequestBuilder, SearchParams, SparseVector, ValueVariants, VectorInternal,
-    WithPayloadInterface, external::ordered_float::OrderedFloat,
+    AnyVariants, Condition, Direction, EdgeShard, FieldCondition, Filter, HasIdCondition,
+    IdfCorpusParams, IdfParams, Match, NamedQuery, OrderBy, OrderByInterface, OrderValue,
+    PointId as EngineId, QueryEnum, QueryRequestBuilder, Range, Record, RetrieveRequestBuilder,
+    ScoredPoint, ScoringQuery, ScrollRequestBuilder, SearchParams, SparseVector, ValueVariants,
+    VectorInternal, WithPayloadInterface, external::ordered_float::OrderedFloat,
 };
 use service_runtime::Tenant;
 
@@ -17,7 +17,10 @@ use super::{
     shared::engine_error,
 };
 use crate::{
-    domain::{Item, NamespacePrefix, Time, filter::terms::Term},
+    domain::{
+        Item, NamespacePrefix, Time,
+        filter::terms::{Narrowing, Term},
+    },
     lexical::WordVector,
     store::{PointId, RankOrder, RankQuery, Ranked, StoreError},
 };
@@ -69,6 +72,35 @@ fn has_one_of(terms: &[Term]) -> Condition {
     Condition::Field(FieldCondition::new_match(field(TERMS), Match::new_any(any)))
 }
 
+fn has_id(points: &[PointId]) -> Condition {
+    let ids = points.iter().map(|point| EngineId::Uuid(point.0));
+    Condition::HasId(ids.collect::<HasIdCondition>())
+}
+
+fn narrow(filter: &mut Filter, narrowing: &Narrowing) {
+    let clauses = narrowing.clauses.iter().map(|clause| has_one_of(clause));
+    filter.must.get_or_insert_default().extend(clauses);
+}
+
+/// Those of these points that have the terms of `narrowing`.
+pub(super) fn narrowed(
+    shard: &EdgeShard,
+    narrowing: &Narrowing,
+    points: &[PointId],
+) -> Result<HashSet<PointId>, StoreError> {
+    let mut filter = Filter::new_must(has_id(points));
+    narrow(&mut filter, narrowing);
+    let request = ScrollRequestBuilder::new()
+        .limit(points.len().max(1))
+        .filter(filter)
+        .with_payload(WithPayloadInterface::Bool(false));
+    let (records, _) = shard.scroll(request.build()).map_err(engine_error)?;
+    records
+        .into_iter()
+        .map(|record| own_id(record.id))
+        .collect()
+}
+
 /// The best candidates, best first.
 pub(super) fn rank(
     shard: &EdgeShard,
@@ -77,12 +109,7 @@ pub(super) fn rank(
 ) -> Result<Vec<Ranked>, StoreError> {
     let scope = live_under(tenant, &query.prefix, query.now);
     let mut filter = scope.clone();
-    let clauses = query
-        .narrowing
-        .clauses
-        .iter()
-        .map(|clause| has_one_of(clause));
-    filter.must.get_or_insert_default().extend(clauses);
+    narrow(&mut filter, &query.narrowing);
     let mut candidates = match &query.order {
         RankOrder::Newest => newest(shard, filter, query.limit),
         RankOrder::Words(words) => by_words(shard, words, scope, filter, query.limit),

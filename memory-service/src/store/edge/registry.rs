@@ -1,18 +1,21 @@
-//! The namespaces and how many items each holds, at any moment.
+//! The names of all items in order, and how many each namespace holds at any moment.
 //!
-//! The engine's own counts of values are neither exact nor cheap enough. This registry is kept in
-//! memory, made by a scan when the store opens, and changed with every write.
+//! The engine's own counts of values are neither exact nor cheap enough, and it keeps no order of
+//! names. This registry is kept in memory, made by a scan when the store opens, and changed with
+//! every write.
 
 use std::{
-    collections::{BTreeMap, HashMap, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, HashMap, btree_map::Entry},
     ops::Bound,
 };
 
 use service_runtime::Tenant;
 
-use crate::domain::{Namespace, NamespaceCount, NamespacePrefix, NamespaceQuery, Time, Version};
+use crate::domain::{
+    ItemId, Key, Namespace, NamespaceCount, NamespacePrefix, NamespaceQuery, Time, Version,
+};
 
-/// Counts of all namespaces of all tenants.
+/// The names of all items of all tenants.
 #[derive(Debug, Default)]
 pub(super) struct Registry(HashMap<Tenant, Namespaces>);
 
@@ -26,14 +29,14 @@ struct Namespaces {
 /// The items of one namespace, expired ones that were not swept yet included.
 #[derive(Debug, Default)]
 struct Items {
-    total: u64,
+    keys: BTreeSet<Key>,
     /// How many of them expire when.
     expiries: BTreeMap<Time, u64>,
 }
 
 impl Items {
     fn live(&self, now: Time) -> u64 {
-        self.total
+        self.keys.len() as u64
             - self
                 .expiries
                 .range(..=now)
@@ -47,7 +50,7 @@ impl Registry {
     pub(super) fn change(
         &mut self,
         tenant: &Tenant,
-        namespace: &Namespace,
+        id: &ItemId,
         before: Option<&Version>,
         after: Option<&Version>,
     ) {
@@ -55,29 +58,28 @@ impl Registry {
             return;
         }
         let namespaces = self.0.entry(tenant.clone()).or_default();
-        let items = namespaces.items.entry(namespace.clone()).or_default();
+        let items = namespaces.items.entry(id.namespace.clone()).or_default();
         if let Some(version) = after {
-            items.total += 1;
-            namespaces.total += 1;
+            if items.keys.insert(id.key.clone()) {
+                namespaces.total += 1;
+            }
             if let Some(expiry) = version.expire_time {
                 *items.expiries.entry(expiry).or_default() += 1;
             }
         }
-        if let Some(version) = before {
-            items.total = items.total.saturating_sub(1);
-            namespaces.total = namespaces.total.saturating_sub(1);
-            if let Some(Entry::Occupied(mut expiry)) = version
-                .expire_time
-                .map(|expiry| items.expiries.entry(expiry))
-            {
-                *expiry.get_mut() -= 1;
-                if *expiry.get() == 0 {
-                    expiry.remove();
-                }
+        if after.is_none() && items.keys.remove(&id.key) {
+            namespaces.total -= 1;
+        }
+        let expiry = before.and_then(|version| version.expire_time);
+        if let Some(Entry::Occupied(mut expiry)) = expiry.map(|expiry| items.expiries.entry(expiry))
+        {
+            *expiry.get_mut() -= 1;
+            if *expiry.get() == 0 {
+                expiry.remove();
             }
         }
-        if items.total == 0 {
-            namespaces.items.remove(namespace);
+        if items.keys.is_empty() {
+            namespaces.items.remove(&id.namespace);
             if namespaces.total == 0 {
                 self.0.remove(tenant);
             }
@@ -108,14 +110,47 @@ impl Registry {
         query.answer(all.map(|(namespace, items)| (namespace, items.live(now))))
     }
 
+    /// The first names under `prefix`, in order, of those after `after`; of items that have
+    /// expired, too, until they are swept.
+    pub(super) fn names(
+        &self,
+        tenant: &Tenant,
+        prefix: &NamespacePrefix,
+        after: Option<&ItemId>,
+        limit: usize,
+    ) -> Vec<ItemId> {
+        let from = after.map_or(prefix.labels(), |id| id.namespace.labels());
+        let names = self.under_from(tenant, prefix, from);
+        let names = names.flat_map(|(namespace, items)| {
+            let after = after.filter(|id| id.namespace == *namespace);
+            let from = after.map_or(Bound::Unbounded, |id| Bound::Excluded(&id.key));
+            let keys = items.keys.range((from, Bound::Unbounded));
+            keys.map(|key| ItemId {
+                namespace: namespace.clone(),
+                key: key.clone(),
+            })
+        });
+        names.take(limit).collect()
+    }
+
     fn under<'a>(
         &'a self,
         tenant: &Tenant,
         prefix: &'a NamespacePrefix,
     ) -> impl Iterator<Item = (&'a Namespace, &'a Items)> {
+        self.under_from(tenant, prefix, prefix.labels())
+    }
+
+    /// The namespaces under `prefix` from the one of these labels on.
+    fn under_from<'a>(
+        &'a self,
+        tenant: &Tenant,
+        prefix: &'a NamespacePrefix,
+        from: &'a [String],
+    ) -> impl Iterator<Item = (&'a Namespace, &'a Items)> {
         let all = self.0.get(tenant).map(|namespaces| &namespaces.items);
         // In label order, a namespace is followed by those below it.
-        let from = (Bound::Included(prefix.labels()), Bound::Unbounded);
+        let from = (Bound::Included(from), Bound::Unbounded);
         all.into_iter()
             .flat_map(move |all| all.range::<[String], _>(from))
             .take_while(|(namespace, _)| prefix.contains(namespace))
@@ -126,6 +161,13 @@ impl Registry {
 mod tests {
     use super::*;
     use crate::domain::Etag;
+
+    fn id(namespace: &str, key: &str) -> ItemId {
+        ItemId {
+            namespace: Namespace::from_dotted(namespace),
+            key: Key::stored(key.to_owned()),
+        }
+    }
 
     fn version(expire_time: Option<i64>) -> Version {
         Version {
@@ -147,31 +189,57 @@ mod tests {
 
     #[test]
     fn expired_items_are_not_counted_from_that_moment_on() {
-        let (tenant, namespace) = (Tenant::default(), Namespace::from_dotted("a"));
+        let (tenant, one, other) = (Tenant::default(), id("a", "1"), id("a", "2"));
         let mut registry = Registry::default();
-        registry.change(&tenant, &namespace, None, Some(&version(Some(10))));
-        registry.change(&tenant, &namespace, None, Some(&version(None)));
+        registry.change(&tenant, &one, None, Some(&version(Some(10))));
+        registry.change(&tenant, &other, None, Some(&version(None)));
         assert_eq!([9, 10].map(|now| count(&registry, now)), [2, 1]);
 
         registry.change(
             &tenant,
-            &namespace,
+            &one,
             Some(&version(Some(10))),
             Some(&version(Some(20))),
         );
         assert_eq!([10, 20].map(|now| count(&registry, now)), [2, 1]);
 
-        registry.change(&tenant, &namespace, Some(&version(Some(20))), None);
+        registry.change(&tenant, &one, Some(&version(Some(20))), None);
         assert_eq!(count(&registry, 0), 1);
     }
 
     #[test]
     fn nothing_is_left_of_a_namespace_whose_last_item_went() {
-        let (tenant, namespace) = (Tenant::default(), Namespace::from_dotted("a.b"));
+        let (tenant, item) = (Tenant::default(), id("a.b", "k"));
         let mut registry = Registry::default();
-        registry.change(&tenant, &namespace, None, Some(&version(None)));
-        registry.change(&tenant, &namespace, Some(&version(None)), None);
-        registry.change(&tenant, &namespace, None, None);
+        registry.change(&tenant, &item, None, Some(&version(None)));
+        registry.change(&tenant, &item, Some(&version(None)), None);
+        registry.change(&tenant, &item, None, None);
         assert!(registry.0.is_empty());
+    }
+
+    #[test]
+    fn names_come_in_order_and_go_on_after_one_that_has_gone() {
+        let tenant = Tenant::default();
+        let mut registry = Registry::default();
+        for (namespace, key) in [
+            ("b", "1"),
+            ("a.b", "2"),
+            ("a", "2"),
+            ("a", "10"),
+            ("ab", "1"),
+        ] {
+            registry.change(&tenant, &id(namespace, key), None, Some(&version(None)));
+        }
+        let names = |labels: &[&str], after: Option<ItemId>, limit| {
+            let labels = labels.iter().map(|label| (*label).to_owned()).collect();
+            let prefix = NamespacePrefix::try_new("prefix", labels).unwrap();
+            let names = registry.names(&tenant, &prefix, after.as_ref(), limit);
+            names.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&[], None, 9), ["a/10", "a/2", "a.b/2", "ab/1", "b/1"]);
+        assert_eq!(names(&["a"], None, 2), ["a/10", "a/2"]);
+        assert_eq!(names(&["a"], Some(id("a", "15")), 9), ["a/2", "a.b/2"]);
+        assert_eq!(names(&[], Some(id("aa", "1")), 1), ["ab/1"]);
+        assert!(names(&["a"], Some(id("a.b", "2")), 9).is_empty());
     }
 }

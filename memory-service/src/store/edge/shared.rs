@@ -44,7 +44,7 @@ pub(super) struct Shared {
     /// Whether something was written since the last flush.
     pub(super) dirty: AtomicBool,
     /// Let go of last, after the engine.
-    _folder: Folder,
+    folder: Folder,
 }
 
 impl Shared {
@@ -66,8 +66,13 @@ impl Shared {
             shard,
             registry: RwLock::new(registry),
             dirty: AtomicBool::new(true),
-            _folder: folder,
+            folder,
         })
+    }
+
+    /// What page tokens are sealed with.
+    pub(super) fn secret(&self) -> &[u8] {
+        self.folder.secret()
     }
 
     pub(super) fn registry(&self) -> RwLockReadGuard<'_, Registry> {
@@ -97,7 +102,7 @@ fn scan(shard: &EdgeShard) -> Result<Registry, StoreError> {
     loop {
         let (heads, next) = query::walk(shard, None, from, SCAN_PAGE)?;
         for (_, head) in heads {
-            registry.change(&head.tenant, &head.id.namespace, None, Some(&head.version));
+            registry.change(&head.tenant, &head.id, None, Some(&head.version));
         }
         match next {
             Some(next) => from = Some(next),

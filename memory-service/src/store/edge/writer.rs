@@ -175,8 +175,7 @@ fn write(shared: &Shared, commands: Vec<Command>) {
         Ok(()) => {
             let mut registry = shared.registry_mut();
             for change in plan.changes() {
-                let namespace = &change.id.namespace;
-                registry.change(change.tenant, namespace, change.before, change.after);
+                registry.change(change.tenant, change.id, change.before, change.after);
             }
         }
         Err(error) => {
@@ -300,7 +299,7 @@ fn reconcile(shared: &Shared, plan: &Plan) -> Result<(), StoreError> {
             Some(head) => Some(&head.as_ref().map_err(Clone::clone)?.version),
             None => None,
         };
-        registry.change(change.tenant, &change.id.namespace, change.before, found);
+        registry.change(change.tenant, change.id, change.before, found);
     }
     Ok(())
 }
@@ -331,7 +330,7 @@ fn purge(shared: &Shared, selection: &Selection, now: Time) -> Result<Purged, St
         .map_err(engine_error)?;
     let mut registry = shared.registry_mut();
     for (_, head) in &found {
-        registry.change(&head.tenant, &head.id.namespace, Some(&head.version), None);
+        registry.change(&head.tenant, &head.id, Some(&head.version), None);
     }
     Ok(purged)
 }
