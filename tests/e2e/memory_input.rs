@@ -475,9 +475,72 @@ async fn a_message_over_the_limit_is_refused_as_such() -> Result<()> {
 }
 
 #[tokio::test]
+async fn list_items_names_everything_that_is_wrong() -> Result<()> {
+    let (cluster, mut client) = memory().await?;
+    let list = ListItemsRequest {
+        namespace_prefix: labels(&["a", ""]),
+        filter: Some(payload::text("[]")),
+        page_size: -1,
+        payload_form: 9,
+        ..ListItemsRequest::default()
+    };
+    let fields = ["namespace_prefix[1]", "filter", "page_size", "payload_form"];
+    refused("list", client.list_items(list).await, &fields)?;
+
+    for key in ["1", "2"] {
+        let put = PutItemRequest {
+            key: key.into(),
+            ..item(payload::text("{}"))
+        };
+        client.put_item(put).await?;
+    }
+    let list = ListItemsRequest {
+        page_size: 1,
+        ..ListItemsRequest::default()
+    };
+    let page = client.list_items(list).await?.into_inner();
+    assert!(!page.next_page_token.is_empty(), "{page:?}");
+    for (page_token, namespace_prefix) in [
+        ("x", vec![]),
+        ("====", vec![]),
+        (page.next_page_token.as_str(), labels(&["a"])),
+    ] {
+        let page_token = page_token.to_owned();
+        let list = ListItemsRequest {
+            page_token,
+            namespace_prefix,
+            ..Default::default()
+        };
+        let refusal = Refusal::of(client.list_items(list).await)?;
+        let refusal = refusal.is(Code::InvalidArgument, "PAGE_TOKEN_INVALID")?;
+        assert_eq!(refusal.fields(), ["page_token"]);
+    }
+    cluster.finish().await
+}
+
+#[tokio::test]
 async fn what_is_not_served_yet_says_so() -> Result<()> {
     let (cluster, mut client) = memory().await?;
-    let list = client.list_items(ListItemsRequest::default()).await;
-    Refusal::of(list)?.is(Code::Unimplemented, "UNIMPLEMENTED")?;
+    let ranked = || SearchItemsRequest {
+        query: "x".into(),
+        ..SearchItemsRequest::default()
+    };
+    let half_life = Some(prost_types::Duration {
+        seconds: 1,
+        nanos: 0,
+    });
+    for request in [
+        SearchItemsRequest {
+            recency_half_life: half_life,
+            ..ranked()
+        },
+        SearchItemsRequest {
+            diversity: 0.5,
+            ..ranked()
+        },
+    ] {
+        let refusal = Refusal::of(client.search_items(request).await)?;
+        refusal.is(Code::Unimplemented, "UNIMPLEMENTED")?;
+    }
     cluster.finish().await
 }
