@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::{
-    Call, CallKind, Failure, Json, Task,
+    Call, CallId, CallKind, Failure, Json, Task,
     call::hash_input,
     json,
     pending::{PendingQuestion, PendingSide, PendingTask},
@@ -24,8 +24,9 @@ use crate::{
 
 /// Context is what the code of an entrypoint can ask and do. Cheap to clone.
 ///
-/// Calls get their place in the journal when they are made, in program order. Code that makes calls
-/// from several threads or spawned tasks at once makes them in no fixed order, and must not.
+/// Calls get their place in the journal when they are made, in program order. Futures that are joined
+/// or raced make theirs in the same order in every replay; spawned tasks and threads do not, and
+/// must not make any.
 #[derive(Clone)]
 pub struct Context {
     pub(crate) execution: Arc<ExecutionState>,
@@ -125,36 +126,40 @@ impl Context {
     }
 
     /// Waits for a time that goes on while the run has no worker and while the service is down.
-    /// Nothing is held meanwhile, unless it is a few seconds.
-    ///
-    /// # Errors
-    /// `CANCELLED` if the run is cancelled.
-    pub async fn sleep(&self, duration: Duration) -> Result<(), Failure> {
+    /// Nothing is held meanwhile, unless it is a few seconds. Fails with `CANCELLED` if the run is
+    /// cancelled.
+    pub fn sleep(
+        &self,
+        duration: Duration,
+    ) -> impl Future<Output = Result<(), Failure>> + Send + 'static {
         let micros = i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
-        let timer = self.scope.next_call();
-        let due = self.side_as(timer.clone(), "sleep", || {
-            now_micros().saturating_add(micros)
-        });
-        let due: i64 = due.await?;
-        if !until(due).is_zero() {
-            let _waiting = self.scope.wait();
-            let _timer = self.execution.set_timer(timer, due);
-            tokio::select! {
-                () = tokio::time::sleep(until(due)) => {}
-                () = self.execution.cancelled.cancelled() => {}
+        // Both places are taken now: when the time has come is not the same in every replay.
+        let (timer, wake) = (self.scope.next_call(), self.scope.next_call());
+        let context = self.clone();
+        async move {
+            let due = || now_micros().saturating_add(micros);
+            let due: i64 = context.side(timer.clone(), "sleep", due).await?;
+            if !until(due).is_zero() {
+                let _waiting = context.scope.wait();
+                let _timer = context.execution.set_timer(timer, due);
+                tokio::select! {
+                    () = tokio::time::sleep(until(due)) => {}
+                    () = context.execution.cancelled.cancelled() => {}
+                }
             }
+            // Recorded too, so that a race against a timer has the same winner in every replay.
+            context.side(wake, "wake", || ()).await
         }
-        // Recorded too, so that a race against a timer has the same winner in every replay.
-        self.side("wake", || ()).await
     }
 
-    /// The current time, as it was when this was first asked for.
-    ///
-    /// # Errors
-    /// `CANCELLED` if the run is cancelled.
-    pub async fn now(&self) -> Result<SystemTime, Failure> {
-        let micros: i64 = self.side("now", now_micros).await?;
-        Ok(UNIX_EPOCH + Duration::from_micros(u64::try_from(micros).unwrap_or_default()))
+    /// The current time, as it was when this was first asked for. Fails with `CANCELLED` if the run
+    /// is cancelled.
+    pub fn now(&self) -> impl Future<Output = Result<SystemTime, Failure>> + Send + 'static {
+        let (context, call) = (self.clone(), self.scope.next_call());
+        async move {
+            let micros: i64 = context.side(call, "now", now_micros).await?;
+            Ok(UNIX_EPOCH + Duration::from_micros(u64::try_from(micros).unwrap_or_default()))
+        }
     }
 
     /// A UUID that is the same in every replay, and no other call's. Derived from the run's id:
@@ -205,16 +210,9 @@ impl Context {
     }
 
     /// A value that is recorded as it was first made.
-    async fn side<T>(&self, name: &'static str, value: impl FnOnce() -> T) -> Result<T, Failure>
-    where
-        T: Serialize + DeserializeOwned,
-    {
-        self.side_as(self.scope.next_call(), name, value).await
-    }
-
-    async fn side_as<T>(
+    async fn side<T>(
         &self,
-        id: crate::CallId,
+        id: CallId,
         name: &'static str,
         value: impl FnOnce() -> T,
     ) -> Result<T, Failure>

@@ -4,6 +4,7 @@
 mod cancel;
 mod harness;
 mod interrupts;
+mod programs;
 mod recovery;
 mod retry;
 mod runs;
