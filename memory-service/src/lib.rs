@@ -7,6 +7,7 @@
 //! - [`domain`]: names, documents, filters, index paths and versions, without transport or engine
 //! - [`lexical`]: texts as BM25 word vectors
 //! - [`store`]: where items are kept: one trait, one engine so far
+//! - `rank`: candidates whose rank is settled
 //! - [`search`]: exact pages from an engine's candidates
 //! - [`list`]: pages in order of names
 //! - [`memory`]: what calls mean: clock, lifetimes, what is configured
@@ -22,6 +23,7 @@ pub mod grpc;
 pub mod lexical;
 pub mod list;
 pub mod memory;
+mod rank;
 pub mod search;
 pub mod store;
 pub mod sweeper;

@@ -2,7 +2,7 @@
 //!
 //! It owns the clock, the rules of lifetimes, and what is configured; stores decide nothing.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use service_runtime::Tenant;
 
@@ -68,6 +68,8 @@ pub struct SearchRequest {
     pub words: Option<String>,
     /// What documents must fulfil.
     pub filter: Option<Filter>,
+    /// Halve scores for every such span since the last update.
+    pub half_life: Option<Duration>,
     /// Leave out what scores less.
     pub min_score: Option<f64>,
     /// Skip this many of the best.
@@ -186,18 +188,22 @@ impl Memory {
             prefix,
             words: _,
             filter,
+            half_life,
             min_score,
             offset,
             limit,
             refresh_ttl,
         } = request;
         let now = self.clock.now();
-        // Without a query nothing has a score that could be too low.
-        let min_score = min_score.filter(|_| matches!(order, RankOrder::Words(_)));
+        // Without a query nothing has a score that could be too low, or age.
+        let scored = matches!(order, RankOrder::Words(_));
+        let half_life = half_life.filter(|_| scored);
+        let min_score = min_score.filter(|_| scored);
         let query = Search {
             prefix,
             filter,
             order,
+            half_life,
             min_score,
             offset,
             limit,

@@ -5,12 +5,13 @@
 //! (namespace, key), filters are checked on the documents, and if a page is not full by then, more
 //! candidates are asked for.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use service_runtime::Tenant;
 
 use crate::{
     domain::{Filter, Item, NamespacePrefix, Time, filter::terms::Narrowing},
+    rank::{Settled, settle},
     store::{RankOrder, RankQuery, Ranked, Store, StoreError},
 };
 
@@ -33,6 +34,8 @@ pub struct Search {
     pub filter: Option<Filter>,
     /// Which are best.
     pub order: RankOrder,
+    /// Halve ranks for every such span since the last update.
+    pub half_life: Option<Duration>,
     /// Leave out what ranks lower.
     pub min_score: Option<f64>,
     /// Skip this many of the best.
@@ -65,23 +68,8 @@ pub async fn search(
     let wanted = search.offset.saturating_add(search.limit);
     let mut window = wanted.saturating_add(MARGIN);
     loop {
-        let query = RankQuery {
-            prefix: search.prefix.clone(),
-            narrowing: search
-                .filter
-                .as_ref()
-                .map(Narrowing::of)
-                .unwrap_or_default(),
-            order: search.order.clone(),
-            limit: window,
-            load: if wanted <= LOAD_AT_ONCE { wanted } else { 0 },
-            now: search.now,
-        };
-        let mut candidates = store.rank(tenant, query).await?;
-        let all = candidates.len() < window;
-        if !all {
-            drop_incomplete_group(&mut candidates);
-        }
+        let load = if wanted <= LOAD_AT_ONCE { wanted } else { 0 };
+        let Settled { candidates, all } = settle(store, tenant, search, window, load).await?;
         let mut page = Page::new(store, tenant, search);
         let complete = page.fill(candidates.into()).await?;
         if complete || all {
@@ -108,6 +96,7 @@ pub async fn count(
         order: RankOrder::Newest,
         limit: usize::MAX,
         load: 0,
+        times: false,
         now,
     };
     let candidates = store.rank(tenant, query).await?;
@@ -135,14 +124,6 @@ pub(crate) async fn fulfils(filter: &Filter, item: &Item) -> Result<bool, StoreE
         tokio::task::yield_now().await;
     }
     Ok(fulfils)
-}
-
-/// Of the last group there may be members that were not asked for.
-fn drop_incomplete_group(candidates: &mut Vec<Ranked>) {
-    if let Some(last) = candidates.last().map(|candidate| candidate.rank) {
-        let whole = candidates.partition_point(|candidate| candidate.rank > last);
-        candidates.truncate(whole);
-    }
 }
 
 /// A page on its way.

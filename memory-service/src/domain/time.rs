@@ -29,6 +29,13 @@ impl Time {
         Self(self.0.saturating_add(1))
     }
 
+    /// How long ago `earlier` was; nothing if it is yet to come.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        let micros = self.0.saturating_sub(earlier.0);
+        Duration::from_micros(if micros > 0 { micros.unsigned_abs() } else { 0 })
+    }
+
     /// The moment at which a lifetime that starts now ends.
     #[must_use]
     pub const fn plus(self, ttl: Ttl) -> Self {

@@ -245,10 +245,8 @@ pub(super) fn search(
     if min_score.is_some_and(f64::is_nan) {
         reader.fault("min_score", "must be a number, not NaN");
     }
-    if recency_half_life
-        .as_ref()
-        .is_some_and(|half| duration(half).is_none_or(|half| half.is_zero()))
-    {
+    let half_life = recency_half_life.as_ref().map(duration);
+    if half_life.is_some_and(|half| half.is_none_or(|half| half.is_zero())) {
         reader.fault("recency_half_life", "must be more than zero");
     }
     if !(0.0..=1.0).contains(&diversity) {
@@ -258,6 +256,7 @@ pub(super) fn search(
         prefix,
         words: words.clone(),
         filter,
+        half_life: half_life.flatten(),
         min_score,
         offset,
         limit,
@@ -270,9 +269,6 @@ pub(super) fn search(
             pb::Ranking::Semantic | pb::Ranking::Hybrid => {
                 return Err(CallError::EmbedderMissing(ranking.as_str_name()));
             }
-        }
-        if recency_half_life.is_some() {
-            return Err(CallError::Unimplemented("`recency_half_life`"));
         }
         if diversity > 0.0 {
             return Err(CallError::Unimplemented("`diversity`"));

@@ -149,6 +149,8 @@ pub struct RankQuery {
     pub limit: usize,
     /// Of how many of the best to answer with the items as well.
     pub load: usize,
+    /// Whether to say when they were updated.
+    pub times: bool,
     /// The present time.
     pub now: Time,
 }
@@ -184,6 +186,8 @@ pub struct Ranked {
     pub point: PointId,
     /// Higher is better.
     pub rank: f64,
+    /// When it was updated last, if that was asked for.
+    pub update_time: Option<Time>,
     /// The item, if it was asked for and is still there.
     pub item: Option<Item>,
 }

@@ -86,6 +86,7 @@ async fn found(
         prefix: NamespacePrefix::default(),
         filter,
         order,
+        half_life: None,
         min_score: None,
         offset: 0,
         limit: 1000,
@@ -165,6 +166,7 @@ async fn tenants_see_only_their_own(store: &dyn Store) {
         order: RankOrder::Newest,
         limit: 10,
         load: 0,
+        times: false,
         now: at(0),
     };
     let points: Vec<_> = store

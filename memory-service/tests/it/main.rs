@@ -17,6 +17,7 @@ mod items;
 mod lifetimes;
 mod listing;
 mod process;
+mod recency;
 mod searching;
 mod support;
 mod values;

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use qdrant_edge::{
-    Payload, PayloadSelector, PayloadSelectorExclude, PointId as EngineId, PointStructPersisted,
-    SparseVector, VectorPersisted, VectorStructPersisted, WithPayloadInterface,
+    Payload, PayloadSelector, PayloadSelectorExclude, PayloadSelectorInclude, PointId as EngineId,
+    PointStructPersisted, SparseVector, VectorPersisted, VectorStructPersisted,
+    WithPayloadInterface,
 };
 use serde_json::{Map, Value};
 use service_runtime::Tenant;
@@ -107,6 +108,17 @@ pub(super) fn encode(
 pub(super) fn without_value() -> WithPayloadInterface {
     let exclude = [VALUE, TERMS, SCOPES, INDEX].map(field).into();
     WithPayloadInterface::Selector(PayloadSelector::Exclude(PayloadSelectorExclude { exclude }))
+}
+
+/// Nothing but one field.
+pub(super) fn only(name: &'static str) -> WithPayloadInterface {
+    let include = vec![field(name)];
+    WithPayloadInterface::Selector(PayloadSelector::Include(PayloadSelectorInclude { include }))
+}
+
+/// When a point was updated last, if that is among the fields.
+pub(super) fn update_time(payload: &Payload) -> Option<Time> {
+    integer(payload, UPDATE_TIME).map(Time::from_micros)
 }
 
 /// A stored item without its document.

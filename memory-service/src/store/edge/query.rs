@@ -12,7 +12,7 @@ use qdrant_edge::{
 use service_runtime::Tenant;
 
 use super::{
-    point::{Head, scope, without_value},
+    point::{Head, only, scope, update_time, without_value},
     schema::{EXPIRE_TIME, SCOPES, TENANT, TERMS, UPDATE_TIME, WORDS, field},
     shared::engine_error,
 };
@@ -112,7 +112,10 @@ pub(super) fn rank(
     narrow(&mut filter, &query.narrowing);
     let mut candidates = match &query.order {
         RankOrder::Newest => newest(shard, filter, query.limit),
-        RankOrder::Words(words) => by_words(shard, words, scope, filter, query.limit),
+        RankOrder::Words(words) => {
+            let request = by_words(words, scope, query.limit).filter(filter);
+            scored(shard, request, query.times)
+        }
     }?;
     let best = query.load.min(candidates.len());
     let best = &mut candidates[..best];
@@ -153,19 +156,15 @@ fn newest(shard: &EdgeShard, filter: Filter, limit: usize) -> Result<Vec<Ranked>
         Ok(Ranked {
             point: own_id(record.id)?,
             rank,
+            update_time: None,
             item: None,
         })
     };
     records.into_iter().map(candidate).collect()
 }
 
-fn by_words(
-    shard: &EdgeShard,
-    words: &WordVector,
-    scope: Filter,
-    filter: Filter,
-    limit: usize,
-) -> Result<Vec<Ranked>, StoreError> {
+/// Asks for items by their words, which weigh by how rare they are in `scope`.
+fn by_words(words: &WordVector, scope: Filter, limit: usize) -> QueryRequestBuilder {
     let WordVector { words, weights } = words.clone();
     let vector = VectorInternal::Sparse(SparseVector {
         indices: words,
@@ -179,15 +178,25 @@ fn by_words(
         idf: Some(IdfParams::Corpus(IdfCorpusParams { corpus: scope })),
         ..SearchParams::default()
     };
-    let request = QueryRequestBuilder::new(limit)
+    QueryRequestBuilder::new(limit)
         .query(ScoringQuery::Vector(nearest))
-        .filter(filter)
-        .params(params);
+        .params(params)
+}
+
+fn scored(
+    shard: &EdgeShard,
+    mut request: QueryRequestBuilder,
+    times: bool,
+) -> Result<Vec<Ranked>, StoreError> {
+    if times {
+        request = request.with_payload(only(UPDATE_TIME));
+    }
     let points = shard.query(request.build()).map_err(engine_error)?;
     let candidate = |point: ScoredPoint| {
         Ok(Ranked {
             point: own_id(point.id)?,
             rank: f64::from(point.score),
+            update_time: point.payload.as_ref().and_then(update_time),
             item: None,
         })
     };
