@@ -205,11 +205,13 @@ fn transport(settings: &ServerSettings) -> transport::Server {
         .http2_keepalive_timeout(Some(settings.keepalive_timeout))
 }
 
-const DESCRIPTORS: [&[u8]; 4] = [
+const DESCRIPTORS: [&[u8]; 5] = [
     weft_proto::FILE_DESCRIPTOR_SET,
     tonic_health::pb::FILE_DESCRIPTOR_SET,
     reflection::v1::FILE_DESCRIPTOR_SET,
     reflection::v1alpha::FILE_DESCRIPTOR_SET,
+    // Error details: with them, grpcurl shows reasons and fields instead of bytes.
+    tonic_types::pb::FILE_DESCRIPTOR_SET,
 ];
 
 const INFRASTRUCTURE: [&str; 3] = [
