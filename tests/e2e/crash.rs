@@ -147,6 +147,44 @@ async fn every_run_that_was_accepted_before_a_kill_is_finished_after_it() -> Res
 }
 
 #[tokio::test]
+async fn whichever_service_is_killed_again_and_again_each_run_ends_and_stores_once() -> Result<()> {
+    const ROUNDS: usize = 6;
+    const RUNS_PER_ROUND: usize = 15;
+    let mut cluster = Cluster::start().await?;
+    let mut accepted = Vec::new();
+    for round in 0..ROUNDS {
+        let client = cluster.workflow_client()?;
+        let runs = (0..RUNS_PER_ROUND).map(|number| {
+            let mut client = client.clone();
+            let user = format!("user-{round}-{number}");
+            // Two runs for each thread, so that some wait for others.
+            let thread = format!("thread-{round}-{}", number / 2);
+            async move { start(&mut client, chat(&thread, &user, INTRODUCTION.text)).await }
+        });
+        accepted.extend(try_join_all(runs).await?);
+        if round % 2 == 0 {
+            cluster.take_workflow()?.kill().await?;
+            cluster.start_workflow().await?;
+        } else {
+            cluster.take_memory()?.kill().await?;
+            cluster.start_memory().await?;
+        }
+    }
+    let mut client = cluster.workflow_client()?;
+    for run in &accepted {
+        let run = succeeded(&mut client, &run.id).await?;
+        assert!(answer(Some(&run))?.contains("Bob"), "{run:?}");
+    }
+    let stored = items_under(&mut cluster.memory_client()?, &["memories".to_owned()]).await?;
+    assert_eq!(
+        stored.len(),
+        accepted.len(),
+        "each is stored, and none twice"
+    );
+    cluster.finish().await
+}
+
+#[tokio::test]
 async fn what_a_finished_run_shows_is_the_same_after_a_kill() -> Result<()> {
     let mut cluster = Cluster::start().await?;
     let mut client = cluster.workflow_client()?;

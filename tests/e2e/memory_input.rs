@@ -517,30 +517,3 @@ async fn list_items_names_everything_that_is_wrong() -> Result<()> {
     }
     cluster.finish().await
 }
-
-#[tokio::test]
-async fn what_is_not_served_yet_says_so() -> Result<()> {
-    let (cluster, mut client) = memory().await?;
-    let ranked = || SearchItemsRequest {
-        query: "x".into(),
-        ..SearchItemsRequest::default()
-    };
-    let half_life = Some(prost_types::Duration {
-        seconds: 1,
-        nanos: 0,
-    });
-    for request in [
-        SearchItemsRequest {
-            recency_half_life: half_life,
-            ..ranked()
-        },
-        SearchItemsRequest {
-            diversity: 0.5,
-            ..ranked()
-        },
-    ] {
-        let refusal = Refusal::of(client.search_items(request).await)?;
-        refusal.is(Code::Unimplemented, "UNIMPLEMENTED")?;
-    }
-    cluster.finish().await
-}

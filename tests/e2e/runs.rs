@@ -5,6 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use anyhow::{Context as _, Result};
 use e2e::{
     Cluster, Refusal, chat,
+    cluster::WORKFLOW,
     conversation::{INTRODUCTION, answer},
     gate::{Gate, Hold},
     payload,
@@ -309,6 +310,36 @@ async fn every_durability_is_served() -> Result<()> {
             ..chat(durability.as_str_name(), "1", "hello")
         };
         answer(Some(&invoke(&mut client, run).await?))?;
+    }
+    cluster.finish().await
+}
+
+#[tokio::test]
+async fn runs_beyond_the_room_for_them_wait_and_are_all_finished() -> Result<()> {
+    let mut cluster = Cluster::new()?;
+    cluster.set(WORKFLOW, "WEFT_MAX_RUNS", "2");
+    let (cluster, gate) = Gate::in_cluster(cluster).await?;
+    gate.hold(Hold::Before("SearchItems"));
+    let mut client = cluster.workflow_client()?;
+    let mut ids = Vec::new();
+    for number in 0..6 {
+        ids.push(
+            start(&mut client, chat(&format!("thread-{number}"), "1", "hello"))
+                .await?
+                .id,
+        );
+    }
+    gate.sees("SearchItems", 2).await?;
+    let queued = ListRunsRequest {
+        states: vec![State::Queued.into()],
+        ..Default::default()
+    };
+    let waiting = client.list_runs(queued).await?.into_inner().runs;
+    assert_eq!(waiting.len(), 4, "{waiting:?}");
+    assert_eq!(gate.arrived("SearchItems"), 2);
+    gate.open();
+    for id in &ids {
+        succeeded(&mut client, id).await?;
     }
     cluster.finish().await
 }

@@ -199,6 +199,18 @@ async fn all_readers_of_a_run_see_the_same() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_stream_from_beyond_the_end_of_a_run_is_empty() -> Result<()> {
+    let cluster = Cluster::start().await?;
+    let mut client = cluster.workflow_client()?;
+    let run = invoke(&mut client, INTRODUCTION.to_run()).await?;
+    for place in [run.last_sequence, run.last_sequence + 1, i64::MAX] {
+        let events = Events::join(&mut client, &run.id, &DURABLE, place).await?;
+        assert_eq!(events.rest().await?, [], "after {place}");
+    }
+    cluster.finish().await
+}
+
+#[tokio::test]
 async fn pieces_of_a_message_make_up_the_answer() -> Result<()> {
     let cluster = Cluster::start().await?;
     let mut client = cluster.workflow_client()?;
