@@ -1,0 +1,217 @@
+//! `make bench-workflow`: runs per second and latency of workflow-service over gRPC on loopback, every
+//! task result on the disk before it is seen, beside what the disk and SQLite can do in the same run.
+//!
+//! Client and service share the process and the machine's cores. `WEFT_BENCH_SECONDS` is the time
+//! for each cell, 2 by default.
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "the table is what it prints; a benchmark fails by panicking"
+)]
+
+use std::{
+    env,
+    fs::File,
+    io::Write as _,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures::future::{join_all, try_join_all};
+use service_runtime::{Listeners, Server, ServerSettings};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
+use weft_proto::{
+    common::v1::{Payload, payload::Form},
+    workflow::v1::{
+        InvokeRunRequest, StartRunRequest, run::State,
+        workflow_service_client::WorkflowServiceClient,
+        workflow_service_server::WorkflowServiceServer,
+    },
+};
+use weft_worker::{Context, Entrypoint, Failure, Task, TaskContext, Worker};
+use workflow_service::{engine::Engine, grpc::Workflows, store::sqlite::SqliteStore};
+
+/// What a step returns: 256 bytes of JSON.
+const RESULT_BYTES: usize = 254;
+
+fn step() -> Task<u32, String> {
+    Task::new("step", |_: TaskContext, _: u32| async {
+        Ok("x".repeat(RESULT_BYTES))
+    })
+}
+
+/// - `sequence`: as many tasks as its input says, one after the other
+/// - `parallel`: as many, all at once
+fn worker() -> Worker {
+    let sequence = Entrypoint::new("sequence", "1", |context: Context, steps: u32| async move {
+        for number in 0..steps {
+            context.call(&step(), number).await?;
+        }
+        Ok(steps)
+    });
+    let parallel = Entrypoint::new("parallel", "1", |context: Context, steps: u32| async move {
+        try_join_all((0..steps).map(|number| context.call(&step(), number))).await?;
+        Ok::<_, Failure>(steps)
+    });
+    Worker::new().entrypoint(sequence).entrypoint(parallel)
+}
+
+fn seconds() -> Duration {
+    let seconds = env::var("WEFT_BENCH_SECONDS")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    Duration::from_secs_f64(seconds.unwrap_or(2.0))
+}
+
+/// Does something again and again for the time of a cell; how often a second.
+fn rate(mut work: impl FnMut()) -> f64 {
+    let begin = Instant::now();
+    let mut count = 0_u32;
+    while begin.elapsed() < seconds() {
+        work();
+        count += 1;
+    }
+    f64::from(count) / begin.elapsed().as_secs_f64()
+}
+
+fn disk(folder: &Path) {
+    let mut file = File::create(folder.join("disk")).unwrap();
+    let block = [7; 4096];
+    let syncs = rate(|| {
+        file.write_all(&block).unwrap();
+        file.sync_data().unwrap();
+    });
+    println!("disk: {syncs:.0} appends of 4 KiB + fdatasync/s");
+    let db = rusqlite::Connection::open(folder.join("limit.db")).unwrap();
+    db.pragma_update(None, "journal_mode", "WAL").unwrap();
+    db.pragma_update(None, "synchronous", "FULL").unwrap();
+    db.execute_batch("CREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT)")
+        .unwrap();
+    let text = "x".repeat(RESULT_BYTES);
+    for rows in [1, 64] {
+        let transactions = rate(|| {
+            db.execute_batch("BEGIN IMMEDIATE").unwrap();
+            for _ in 0..rows {
+                let mut insert = db.prepare_cached("INSERT INTO t (b) VALUES (?1)").unwrap();
+                insert.execute([&text]).unwrap();
+            }
+            db.execute_batch("COMMIT").unwrap();
+        });
+        println!("SQLite, WAL, FULL: {transactions:.0} transactions of {rows} row(s)/s");
+    }
+}
+
+async fn invoke(
+    mut client: WorkflowServiceClient<Channel>,
+    entrypoint: &'static str,
+    steps: u32,
+) -> Duration {
+    let start = StartRunRequest {
+        entrypoint: entrypoint.to_owned(),
+        input: Some(Payload {
+            form: Some(Form::JsonText(steps.to_string())),
+        }),
+        ..StartRunRequest::default()
+    };
+    let request = InvokeRunRequest {
+        start: Some(start),
+        ..InvokeRunRequest::default()
+    };
+    let begin = Instant::now();
+    let run = client
+        .invoke_run(request)
+        .await
+        .unwrap()
+        .into_inner()
+        .run
+        .unwrap();
+    assert_eq!(run.state(), State::Succeeded);
+    begin.elapsed()
+}
+
+async fn cell(
+    client: &WorkflowServiceClient<Channel>,
+    entrypoint: &'static str,
+    steps: u32,
+    concurrency: usize,
+) {
+    let begin = Instant::now();
+    let callers = (0..concurrency).map(|_| {
+        let client = client.clone();
+        async move {
+            let mut latencies = Vec::new();
+            while begin.elapsed() < seconds() {
+                latencies.push(invoke(client.clone(), entrypoint, steps).await);
+            }
+            latencies
+        }
+    });
+    let mut latencies: Vec<_> = join_all(callers).await.into_iter().flatten().collect();
+    let elapsed = begin.elapsed().as_secs_f64();
+    latencies.sort_unstable();
+    let at = |share: usize| latencies[(latencies.len() - 1) * share / 100].as_secs_f64() * 1e3;
+    let runs = latencies.len() as f64 / elapsed;
+    println!(
+        "{entrypoint:<9} {steps:>5} {concurrency:>5} {runs:>9.0} {:>9.0} {:>8.2} {:>8.2}",
+        runs * f64::from(steps),
+        at(50),
+        at(99),
+    );
+}
+
+#[tokio::main]
+async fn main() {
+    let folder = tempfile::tempdir().unwrap();
+    disk(folder.path());
+
+    let store = Arc::new(SqliteStore::open(&folder.path().join("store")).unwrap());
+    let engine = Engine::new(store, 10_000, Duration::from_secs(1));
+    engine.host(worker());
+    engine.start();
+    let any = "127.0.0.1:0".parse().unwrap();
+    let listeners = Listeners::bind(any, any).await.unwrap();
+    let address = format!("http://{}", listeners.grpc_addr());
+    let server = Server::new("bench", listeners, &ServerSettings::default());
+    let workflows = Workflows::new(engine.clone(), server.draining(), Duration::ZERO);
+    let server = server.add_service(WorkflowServiceServer::new(workflows));
+    server.readiness().set_ready();
+    let stop = CancellationToken::new();
+    let stopped = stop.clone().cancelled_owned();
+    let mut serving = JoinSet::new();
+    serving.spawn(async move { server.serve(stopped).await.unwrap() });
+
+    let channel = Channel::from_shared(address)
+        .unwrap()
+        .connect()
+        .await
+        .unwrap();
+    let client = WorkflowServiceClient::new(channel);
+    println!("\nentrypoint steps     c    runs/s   tasks/s   p50 ms   p99 ms");
+    for (entrypoint, steps) in [
+        ("sequence", 1),
+        ("sequence", 3),
+        ("sequence", 100),
+        ("parallel", 100),
+    ] {
+        for concurrency in [1, 8, 64, 256] {
+            cell(&client, entrypoint, steps, concurrency).await;
+        }
+    }
+    println!();
+    for steps in [10, 100, 1000, 10_000] {
+        let took = invoke(client.clone(), "sequence", steps)
+            .await
+            .as_secs_f64()
+            * 1e3;
+        println!(
+            "a run of {steps} steps: {:.3} ms a step",
+            took / f64::from(steps)
+        );
+    }
+    stop.cancel();
+    serving.join_all().await;
+    engine.stop().await;
+}
