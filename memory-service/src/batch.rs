@@ -8,9 +8,10 @@ use service_runtime::Tenant;
 
 use crate::{
     domain::{Item, ItemId, NamespaceCount, NamespaceQuery, Precondition, Version},
+    failure::Failure,
     memory::{Memory, PutRequest, SearchRequest},
     search::Hit,
-    store::{StoreError, WriteError},
+    store::{Put, StoreError},
 };
 
 /// Operations of one batch that are under way at once: enough to keep every processor and the
@@ -86,12 +87,18 @@ impl Write {
 /// Runs a batch; outcomes come in the order of the operations.
 ///
 /// # Errors
-/// [`StoreError`] if the store fails. Some of the writes may have happened by then.
+/// [`Failure`] if a search cannot be ranked, texts cannot be embedded, or the store fails. Only in
+/// the last case some of the writes may have happened by then.
 pub async fn run(
     memory: &Memory,
     tenant: &Tenant,
     operations: Vec<Operation>,
-) -> Result<Vec<Outcome>, StoreError> {
+) -> Result<Vec<Outcome>, Failure> {
+    for operation in &operations {
+        if let Operation::Search(search) = operation {
+            memory.check(search)?;
+        }
+    }
     let writes: Vec<_> = operations.iter().map(Write::of).collect();
     let mut last = HashMap::new();
     for (index, write) in writes.iter().enumerate() {
@@ -100,15 +107,26 @@ pub async fn run(
         }
     }
     let (mut reads, mut final_writes) = (Vec::new(), Vec::new());
+    let (mut put_indexes, mut puts) = (Vec::new(), Vec::new());
     for (index, operation) in operations.into_iter().enumerate() {
-        match &writes[index] {
-            None => reads.push((index, operation)),
-            Some(write) if last.get(write.item()) == Some(&index) => {
-                final_writes.push((index, operation));
+        let write = writes[index].as_ref();
+        if write.is_some_and(|write| last.get(write.item()) != Some(&index)) {
+            continue;
+        }
+        match operation {
+            Operation::Get { id, refresh_ttl } => reads.push((index, Step::Get(id, refresh_ttl))),
+            Operation::Search(search) => reads.push((index, Step::Search(search))),
+            Operation::Namespaces(query) => reads.push((index, Step::Namespaces(query))),
+            Operation::Delete(id) => final_writes.push((index, Step::Delete(id))),
+            Operation::Put(put) => {
+                put_indexes.push(index);
+                puts.push(put);
             }
-            Some(_) => {}
         }
     }
+    let puts = memory.prepare(puts).await?.into_iter();
+    let puts = puts.map(|put| Step::Write(Box::new(put)));
+    final_writes.extend(put_indexes.into_iter().zip(puts));
     let mut outcomes = perform(memory, tenant, reads).await?;
     outcomes.extend(perform(memory, tenant, final_writes).await?);
     let outcome = |(index, write): (usize, &Option<Write>)| match write {
@@ -121,49 +139,50 @@ pub async fn run(
     Ok(writes.iter().enumerate().filter_map(outcome).collect())
 }
 
+/// An operation that is ready.
+enum Step {
+    Get(ItemId, Option<bool>),
+    Search(SearchRequest),
+    Namespaces(NamespaceQuery),
+    Write(Box<Put>),
+    Delete(ItemId),
+}
+
 async fn perform(
     memory: &Memory,
     tenant: &Tenant,
-    operations: Vec<(usize, Operation)>,
-) -> Result<HashMap<usize, Outcome>, StoreError> {
-    let one = |(index, operation): (usize, Operation)| async move {
-        let outcome = match operation {
-            Operation::Get { id, refresh_ttl } => {
-                Outcome::Got(memory.get(tenant, &id, refresh_ttl).await?)
-            }
-            Operation::Search(search) => Outcome::Found(memory.search(tenant, search).await?),
-            Operation::Namespaces(query) => {
-                Outcome::Listed(memory.namespaces(tenant, query).await?)
-            }
-            Operation::Put(put) => {
+    steps: Vec<(usize, Step)>,
+) -> Result<HashMap<usize, Outcome>, Failure> {
+    let one = |(index, step): (usize, Step)| async move {
+        let outcome = match step {
+            Step::Get(id, refresh_ttl) => Outcome::Got(memory.get(tenant, &id, refresh_ttl).await?),
+            Step::Search(search) => Outcome::Found(memory.search(tenant, search).await?),
+            Step::Namespaces(query) => Outcome::Listed(memory.namespaces(tenant, query).await?),
+            Step::Write(put) => {
                 let id = put.id.clone();
-                Outcome::Put(Some((
-                    id,
-                    memory.put(tenant, put).await.map_err(unconditional)?,
-                )))
+                let written = memory.write(tenant, *put).await;
+                Outcome::Put(Some((id, written.map_err(unconditional)?)))
             }
-            Operation::Delete(id) => {
-                memory
-                    .delete(tenant, id, Precondition::None)
-                    .await
-                    .map_err(unconditional)?;
+            Step::Delete(id) => {
+                let deleted = memory.delete(tenant, id, Precondition::None).await;
+                deleted.map_err(unconditional)?;
                 Outcome::Deleted
             }
         };
         Ok((index, outcome))
     };
-    stream::iter(operations)
+    stream::iter(steps)
         .map(one)
         .buffer_unordered(CONCURRENCY)
         .try_collect()
         .await
 }
 
-fn unconditional(error: WriteError) -> StoreError {
-    match error {
-        WriteError::Store(error) => error,
-        WriteError::Conflict(conflict) => StoreError::Internal(format!(
+fn unconditional(failure: Failure) -> Failure {
+    match failure {
+        Failure::Conflict(conflict) => Failure::Store(StoreError::Internal(format!(
             "a write without a precondition was refused: {conflict}"
-        )),
+        ))),
+        other => other,
     }
 }

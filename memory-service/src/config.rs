@@ -3,15 +3,22 @@
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
 use clap::Parser;
-use serde::{Deserialize, Serialize};
-use service_runtime::{CommonArgs, ServerSettings, config::human};
+use serde::{
+    Deserialize, Serialize,
+    de::{IntoDeserializer as _, value::Error as ValueError},
+};
+use service_runtime::{CommonArgs, Secret, ServerSettings, config::human};
 
 use crate::{
     domain::{IndexPath, Ttl, time::MAX_TTL},
+    embed::{
+        EmbedError, Embedding, HttpEmbedder, Template, http::HttpSettings, template::TemplateError,
+    },
     memory::Defaults,
 };
 
@@ -35,9 +42,31 @@ pub struct Args {
     #[arg(long, value_name = "URL")]
     pub qdrant_url: Option<String>,
 
-    /// Embed texts for search by meaning with this; `none` searches by words only
+    /// Embed texts for search by meaning: `none` for search by words only, or `http:BASE_URL` for
+    /// an OpenAI-compatible server, e.g. `http:http://localhost:11434`. Its key is read from
+    /// `WEFT_EMBEDDING_API_KEY` or `--embedding-api-key-file`
     #[arg(long, value_name = "EMBEDDER")]
     pub embedder: Option<String>,
+
+    /// Model of the embedder
+    #[arg(long, value_name = "NAME")]
+    pub embedding_model: Option<String>,
+
+    /// Ask the embedder for vectors of this length; 0 is for what the model makes
+    #[arg(long, value_name = "N")]
+    pub embedding_dims: Option<usize>,
+
+    /// What is embedded of an item, e.g. `{namespace} {key} {text}`
+    #[arg(long, value_name = "TEMPLATE")]
+    pub embedding_template: Option<String>,
+
+    /// How long embedding may take, all tries together
+    #[arg(long, value_name = "DURATION")]
+    pub embedding_timeout: Option<String>,
+
+    /// File that holds the embedder's API key
+    #[arg(long, value_name = "FILE")]
+    pub embedding_api_key_file: Option<PathBuf>,
 
     /// Index the texts at these paths, e.g. `text,notes[*].body`; `$` is the whole document
     #[arg(long, value_name = "PATHS")]
@@ -66,8 +95,21 @@ pub struct Config {
     pub log: String,
     /// URL of a Qdrant server; empty for the embedded engine.
     pub qdrant_url: String,
-    /// What embeds texts; `none` for nothing.
+    /// What embeds texts: `none` for nothing, or `http:` and a URL.
     pub embedder: String,
+    /// Model of the embedder.
+    pub embedding_model: String,
+    /// Length of its vectors; 0 for what the model makes.
+    pub embedding_dims: usize,
+    /// What is embedded of an item.
+    pub embedding_template: String,
+    /// How long embedding may take, all tries together.
+    #[serde(with = "human::duration")]
+    pub embedding_timeout: Duration,
+    /// File that holds the embedder's API key; empty for none.
+    pub embedding_api_key_file: PathBuf,
+    /// The embedder's API key.
+    pub embedding_api_key: Option<Secret>,
     /// Where the texts of documents are. An element may be several paths with commas between.
     pub index_paths: Vec<String>,
     /// How long items live whose put does not say; zero for ever.
@@ -88,6 +130,12 @@ impl Default for Config {
             log: LOG.into(),
             qdrant_url: String::new(),
             embedder: NO_EMBEDDER.into(),
+            embedding_model: String::new(),
+            embedding_dims: 0,
+            embedding_template: "{text}".into(),
+            embedding_timeout: Duration::from_secs(30),
+            embedding_api_key_file: PathBuf::new(),
+            embedding_api_key: None,
             index_paths: vec!["$".into()],
             default_ttl: Duration::ZERO,
             refresh_ttl_on_read: false,
@@ -106,9 +154,31 @@ pub enum Unusable {
     QdrantUrl,
     /// There is no such embedder.
     #[error(
-        "`--embedder {0}` is not supported in this version; use `none`, which searches by words"
+        "`--embedder {0}` is not supported in this version; use `none`, which searches by words, or `http:BASE_URL`"
     )]
     Embedder(String),
+    /// The embedder has many models.
+    #[error("`--embedding-model` must name a model of `--embedder {0}`")]
+    EmbeddingModel(String),
+    /// The template makes no sense.
+    #[error("`--embedding-template` {0}")]
+    EmbeddingTemplate(#[from] TemplateError),
+    /// The key cannot be read.
+    #[error("`--embedding-api-key-file {file}` cannot be read: {cause}")]
+    EmbeddingApiKey {
+        /// The file.
+        file: String,
+        /// Why.
+        cause: String,
+    },
+    /// The embedder cannot be used.
+    #[error("`--embedder {embedder}` cannot be used: {cause}")]
+    Embedding {
+        /// The embedder.
+        embedder: String,
+        /// Why.
+        cause: EmbedError,
+    },
     /// An index path is malformed.
     #[error("`--index-paths`: `{path}` {fault}")]
     IndexPath {
@@ -123,6 +193,53 @@ pub enum Unusable {
 }
 
 impl Config {
+    /// The embedder, called once to learn what it makes; `None` for none.
+    ///
+    /// # Errors
+    /// [`Unusable`] names the flag and what to do.
+    pub async fn embedding(&self) -> Result<Option<Embedding>, Unusable> {
+        let template = Template::parse(&self.embedding_template)?;
+        if self.embedder == NO_EMBEDDER {
+            return Ok(None);
+        }
+        let unknown = || Unusable::Embedder(self.embedder.clone());
+        let base_url = self.embedder.strip_prefix("http:").ok_or_else(unknown)?;
+        if self.embedding_model.is_empty() {
+            return Err(Unusable::EmbeddingModel(self.embedder.clone()));
+        }
+        let settings = HttpSettings {
+            base_url: base_url.to_owned(),
+            model: self.embedding_model.clone(),
+            dims: Some(self.embedding_dims).filter(|dims| *dims > 0),
+            api_key: self.embedding_api_key()?,
+            timeout: self.embedding_timeout,
+        };
+        let connected = HttpEmbedder::connect(settings).await;
+        let embedder = connected.map_err(|cause| Unusable::Embedding {
+            embedder: self.embedder.clone(),
+            cause,
+        })?;
+        Ok(Some(Embedding {
+            embedder: Arc::new(embedder),
+            template,
+        }))
+    }
+
+    fn embedding_api_key(&self) -> Result<Option<Secret>, Unusable> {
+        let file = &self.embedding_api_key_file;
+        if self.embedding_api_key.is_some() || file.as_os_str().is_empty() {
+            return Ok(self.embedding_api_key.clone());
+        }
+        let unreadable = |cause: String| Unusable::EmbeddingApiKey {
+            file: file.display().to_string(),
+            cause,
+        };
+        let text = std::fs::read_to_string(file).map_err(|error| unreadable(error.to_string()))?;
+        let key = Secret::deserialize(text.trim().into_deserializer());
+        let key = key.map_err(|error: ValueError| unreadable(error.to_string()))?;
+        Ok(Some(key))
+    }
+
     /// What calls that do not say get.
     ///
     /// # Errors
@@ -130,9 +247,6 @@ impl Config {
     pub fn defaults(&self) -> Result<Defaults, Unusable> {
         if !self.qdrant_url.is_empty() {
             return Err(Unusable::QdrantUrl);
-        }
-        if self.embedder != NO_EMBEDDER {
-            return Err(Unusable::Embedder(self.embedder.clone()));
         }
         let mut index_paths = Vec::new();
         for text in self.index_paths.iter().flat_map(|texts| split(texts)) {
@@ -204,11 +318,6 @@ mod tests {
             ..default()
         };
         assert!(refusal(with_url).contains("--qdrant-url"));
-        let with_embedder = Config {
-            embedder: "static:x".into(),
-            ..default()
-        };
-        assert!(refusal(with_embedder).contains("--embedder static:x"));
         let with_paths = Config {
             index_paths: vec!["a..b".into()],
             ..default()
@@ -219,5 +328,56 @@ mod tests {
             ..default()
         };
         assert!(refusal(with_ttl).contains("--default-ttl"));
+    }
+
+    #[tokio::test]
+    async fn embedders_that_cannot_be_used_are_refused_by_their_flag() {
+        let default = || Config {
+            embedder: "http:http://127.0.0.1:1".into(),
+            embedding_model: "m".into(),
+            ..Config::default()
+        };
+        for (config, expected) in [
+            (
+                Config {
+                    embedder: "static:x".into(),
+                    ..default()
+                },
+                "`--embedder static:x` is not supported",
+            ),
+            (
+                Config {
+                    embedding_model: String::new(),
+                    ..default()
+                },
+                "`--embedding-model` must name a model",
+            ),
+            (
+                Config {
+                    embedding_template: "{key}".into(),
+                    ..default()
+                },
+                "`--embedding-template` must have `{text}`",
+            ),
+            (
+                Config {
+                    embedding_api_key_file: "does-not-exist".into(),
+                    ..default()
+                },
+                "`--embedding-api-key-file does-not-exist` cannot be read",
+            ),
+            (
+                default(),
+                "`--embedder http:http://127.0.0.1:1` cannot be used: the embedder is unavailable",
+            ),
+        ] {
+            let error = config
+                .embedding()
+                .await
+                .err()
+                .map(|error| error.to_string());
+            let error = error.unwrap_or_default();
+            assert!(error.starts_with(expected), "{error}");
+        }
     }
 }

@@ -1,16 +1,19 @@
 //! memory-service: JSON documents under hierarchical namespaces, found again by key, by filter or
-//! by words, over gRPC, for many tenants; kept in an embedded Qdrant engine that loses no
+//! by words and meaning, over gRPC, for many tenants; kept in an embedded Qdrant engine that loses no
 //! acknowledged write when the process is killed.
 //!
 //! # Layout
 //! - [`config`]: flags and configuration
 //! - [`domain`]: names, documents, filters, index paths and versions, without transport or engine
+//! - [`embed`]: texts as vectors of their meaning
 //! - [`lexical`]: texts as BM25 word vectors
 //! - [`store`]: where items are kept: one trait, one engine so far
-//! - `rank`: candidates whose rank is settled
+//! - `prepare`: puts made ready to be written
+//! - [`rank`]: candidates whose rank is settled
 //! - [`search`]: exact pages from an engine's candidates
 //! - [`list`]: pages in order of names
 //! - [`memory`]: what calls mean: clock, lifetimes, what is configured
+//! - [`failure`]: why the core cannot do what it was asked for
 //! - [`batch`]: many operations in one call
 //! - [`sweeper`]: removes what has expired
 //! - [`grpc`]: requests in, responses and statuses out
@@ -19,11 +22,14 @@
 pub mod batch;
 pub mod config;
 pub mod domain;
+pub mod embed;
+pub mod failure;
 pub mod grpc;
 pub mod lexical;
 pub mod list;
 pub mod memory;
-mod rank;
+mod prepare;
+pub mod rank;
 pub mod search;
 pub mod store;
 pub mod sweeper;
@@ -36,6 +42,7 @@ use tokio::task::JoinSet;
 use crate::{
     config::{Args, Config},
     domain::{Clock, SystemClock},
+    embed::Embedding,
     lexical::Bm25,
     memory::Memory,
     store::edge::EdgeStore,
@@ -56,10 +63,13 @@ impl MemoryService {
     /// If the configuration cannot be served, an address is taken, or the folder cannot be used.
     pub async fn bind_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<Self, BoxError> {
         let defaults = config.defaults()?;
+        let embedding = config.embedding().await?;
         let listeners = Listeners::bind(config.listen, config.admin_listen).await?;
         let (grpc_addr, admin_addr) = (listeners.grpc_addr(), listeners.admin_addr());
-        let store = EdgeStore::open(&config.data_dir.join("memory")).await?;
-        let memory = Arc::new(Memory::new(Arc::new(store), clock, Bm25::new()?, defaults));
+        let folder = config.data_dir.join("memory");
+        let identity = embedding.as_ref().map(Embedding::identity);
+        let store = Arc::new(EdgeStore::open(&folder, identity).await?);
+        let memory = Arc::new(Memory::new(store, clock, Bm25::new()?, embedding, defaults));
         let server = Server::new(Self::NAME, listeners, &config.server)
             .add_service(grpc::service(memory.clone()));
         Ok(Self {

@@ -8,18 +8,18 @@ use service_runtime::Tenant;
 
 use crate::{
     domain::{
-        Clock, Document, Etag, Filter, IndexPath, Indexing, Item, ItemId, NamespaceCount,
-        NamespacePrefix, NamespaceQuery, Precondition, Time, Ttl, Version, filter::terms,
+        Clock, Document, Filter, IndexPath, Indexing, Item, ItemId, NamespaceCount,
+        NamespacePrefix, NamespaceQuery, Precondition, Ttl, Version,
     },
+    embed::Embedding,
+    failure::Failure,
     lexical::Bm25,
     list::{ListQuery, Listed, list},
+    prepare::Preparation,
+    rank::Order,
     search::{Hit, Search, count, search},
-    store::{Put, RankOrder, Store, StoreError, WriteError},
+    store::{Put, RankOrder, Store, StoreError},
 };
-
-/// Documents longer than this, in bytes, are taken apart on a thread that may block: it takes about
-/// a millisecond for 16 KiB, which is as long as other calls should have to wait.
-const LONG_DOCUMENT: usize = 16 << 10;
 
 /// How long an item is to live.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,13 +59,29 @@ pub struct PutRequest {
     pub precondition: Precondition,
 }
 
+/// How a query ranks items.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ranking {
+    /// By both if there is an embedder, else by words.
+    #[default]
+    Best,
+    /// By words.
+    Lexical,
+    /// By meaning.
+    Semantic,
+    /// By both.
+    Hybrid,
+}
+
 /// A search as it was asked for.
 #[derive(Clone, Debug)]
 pub struct SearchRequest {
     /// Where.
     pub prefix: NamespacePrefix,
-    /// Words to rank by; `None` for the last updated first.
+    /// Text to rank by; `None` for the last updated first.
     pub words: Option<String>,
+    /// How it ranks.
+    pub ranking: Ranking,
     /// What documents must fulfil.
     pub filter: Option<Filter>,
     /// Halve scores for every such span since the last update.
@@ -97,42 +113,57 @@ pub struct ListRequest {
 pub struct Memory {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
-    bm25: Arc<Bm25>,
-    defaults: Arc<Defaults>,
+    preparation: Preparation,
 }
 
 impl Memory {
-    /// Memory kept in `store`.
+    /// Memory kept in `store`, which was opened for the vectors of `embedding`.
     #[must_use]
     pub fn new(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         bm25: Bm25,
+        embedding: Option<Embedding>,
         defaults: Defaults,
     ) -> Self {
         Self {
             store,
             clock,
-            bm25: Arc::new(bm25),
-            defaults: Arc::new(defaults),
+            preparation: Preparation {
+                bm25: Arc::new(bm25),
+                defaults: Arc::new(defaults),
+                embedding,
+            },
         }
     }
 
     /// Creates or replaces an item.
     ///
     /// # Errors
-    /// [`WriteError`] if the precondition does not hold, or the store fails.
-    pub async fn put(&self, tenant: &Tenant, request: PutRequest) -> Result<Version, WriteError> {
+    /// [`Failure`] if the precondition does not hold, texts cannot be embedded, or the store fails.
+    pub async fn put(&self, tenant: &Tenant, request: PutRequest) -> Result<Version, Failure> {
+        let mut puts = self.prepare(vec![request]).await?;
+        let put = puts.pop();
+        let put = put.ok_or_else(|| StoreError::Internal("a put went missing".into()))?;
+        self.write(tenant, put).await
+    }
+
+    /// Makes puts ready to be written; equal texts are embedded once.
+    ///
+    /// # Errors
+    /// [`Failure`] if texts cannot be embedded.
+    pub async fn prepare(&self, requests: Vec<PutRequest>) -> Result<Vec<Put>, Failure> {
+        self.preparation.prepare(requests, self.clock.now()).await
+    }
+
+    /// Writes a put that is ready.
+    ///
+    /// # Errors
+    /// [`Failure`] if the precondition does not hold, or the store fails.
+    pub async fn write(&self, tenant: &Tenant, put: Put) -> Result<Version, Failure> {
+        // Embedding took its time; the item's begins now.
         let now = self.clock.now();
-        let put = if request.value.text().len() > LONG_DOCUMENT {
-            let (bm25, defaults) = (self.bm25.clone(), self.defaults.clone());
-            let prepare = move || prepare(&bm25, &defaults, request, now);
-            let prepared = tokio::task::spawn_blocking(prepare).await;
-            prepared.map_err(|error| StoreError::Internal(error.to_string()))?
-        } else {
-            prepare(&self.bm25, &self.defaults, request, now)
-        }?;
-        self.store.put(tenant, put).await
+        Ok(self.store.put(tenant, Put { now, ..put }).await?)
     }
 
     /// The item of this name, its lifetime restarted if `refresh_ttl` or the configuration says so.
@@ -156,37 +187,50 @@ impl Memory {
     /// Removes an item.
     ///
     /// # Errors
-    /// [`WriteError`] if the precondition does not hold, or the store fails.
+    /// [`Failure`] if the precondition does not hold, or the store fails.
     pub async fn delete(
         &self,
         tenant: &Tenant,
         id: ItemId,
         precondition: Precondition,
-    ) -> Result<(), WriteError> {
-        self.store
-            .delete(tenant, id, precondition, self.clock.now())
-            .await
+    ) -> Result<(), Failure> {
+        let now = self.clock.now();
+        Ok(self.store.delete(tenant, id, precondition, now).await?)
+    }
+
+    /// Whether a search can be ranked as it asks for.
+    ///
+    /// # Errors
+    /// [`Failure::EmbedderMissing`] if it cannot.
+    pub fn check(&self, request: &SearchRequest) -> Result<(), Failure> {
+        let by_meaning = matches!(request.ranking, Ranking::Semantic | Ranking::Hybrid);
+        if request.words.is_some() && by_meaning && self.preparation.embedding.is_none() {
+            return Err(Failure::EmbedderMissing);
+        }
+        Ok(())
     }
 
     /// Finds items, best first.
     ///
     /// # Errors
-    /// [`StoreError`] if the store fails.
+    /// [`Failure`] if there is no embedder although the ranking needs one, the query cannot be
+    /// embedded, or the store fails.
     pub async fn search(
         &self,
         tenant: &Tenant,
         request: SearchRequest,
-    ) -> Result<Vec<Hit>, StoreError> {
+    ) -> Result<Vec<Hit>, Failure> {
         let order = match &request.words {
-            None => RankOrder::Newest,
-            Some(words) => match self.bm25.query(words) {
-                Some(words) => RankOrder::Words(words),
+            None => Order::By(RankOrder::Newest),
+            Some(words) => match self.order(words, request.ranking).await? {
+                Some(order) => order,
                 None => return Ok(Vec::new()),
             },
         };
         let SearchRequest {
             prefix,
             words: _,
+            ranking: _,
             filter,
             half_life,
             min_score,
@@ -196,7 +240,7 @@ impl Memory {
         } = request;
         let now = self.clock.now();
         // Without a query nothing has a score that could be too low, or age.
-        let scored = matches!(order, RankOrder::Words(_));
+        let scored = !matches!(order, Order::By(RankOrder::Newest));
         let half_life = half_life.filter(|_| scored);
         let min_score = min_score.filter(|_| scored);
         let query = Search {
@@ -303,8 +347,32 @@ impl Memory {
         self.store.close().await
     }
 
+    /// What a query ranks by; `None` if nothing can match it.
+    async fn order(&self, words: &str, ranking: Ranking) -> Result<Option<Order>, Failure> {
+        let Preparation {
+            bm25, embedding, ..
+        } = &self.preparation;
+        let by_words = || bm25.query(words);
+        let embedding = match (ranking, embedding) {
+            (Ranking::Lexical, _) | (Ranking::Best, None) => {
+                return Ok(by_words().map(|words| Order::By(RankOrder::Words(words))));
+            }
+            (Ranking::Semantic | Ranking::Hybrid, None) => return Err(Failure::EmbedderMissing),
+            (_, Some(_)) if words.trim().is_empty() => return Ok(None),
+            (_, Some(embedding)) => embedding,
+        };
+        let meaning = embedding.query(words).await?;
+        Ok(Some(match ranking {
+            Ranking::Semantic => Order::By(RankOrder::Meaning(meaning)),
+            Ranking::Best | Ranking::Lexical | Ranking::Hybrid => Order::Hybrid {
+                words: by_words(),
+                meaning,
+            },
+        }))
+    }
+
     fn refreshes(&self, asked: Option<bool>) -> bool {
-        asked.unwrap_or(self.defaults.refresh_ttl_on_read)
+        asked.unwrap_or(self.preparation.defaults.refresh_ttl_on_read)
     }
 
     /// Restarts the lifetimes of those items that have one.
@@ -330,40 +398,4 @@ impl Memory {
         }
         Ok(())
     }
-}
-
-/// Takes a document apart: what filters and queries will find it by.
-fn prepare(
-    bm25: &Bm25,
-    defaults: &Defaults,
-    request: PutRequest,
-    now: Time,
-) -> Result<Put, StoreError> {
-    let PutRequest {
-        id,
-        value,
-        indexing,
-        lifetime,
-        precondition,
-    } = request;
-    let document = value
-        .parse()
-        .map_err(|error| StoreError::Internal(error.to_string()))?;
-    let texts = indexing.texts(&defaults.index_paths, &document);
-    let ttl = match lifetime {
-        Lifetime::Configured => defaults.ttl,
-        Lifetime::Unlimited => None,
-        Lifetime::Limited(ttl) => Some(ttl),
-    };
-    Ok(Put {
-        id,
-        terms: terms::of_document(&document),
-        words: bm25.document(&texts),
-        value,
-        indexing,
-        ttl,
-        precondition,
-        etag: Etag::fresh(),
-        now,
-    })
 }

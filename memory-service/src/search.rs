@@ -11,7 +11,7 @@ use service_runtime::Tenant;
 
 use crate::{
     domain::{Filter, Item, NamespacePrefix, Time, filter::terms::Narrowing},
-    rank::{Settled, settle},
+    rank::{Order, Settled, settle},
     store::{RankOrder, RankQuery, Ranked, Store, StoreError},
 };
 
@@ -33,7 +33,7 @@ pub struct Search {
     /// What documents must fulfil.
     pub filter: Option<Filter>,
     /// Which are best.
-    pub order: RankOrder,
+    pub order: Order,
     /// Halve ranks for every such span since the last update.
     pub half_life: Option<Duration>,
     /// Leave out what ranks lower.
@@ -67,6 +67,10 @@ pub async fn search(
 ) -> Result<Vec<Hit>, StoreError> {
     let wanted = search.offset.saturating_add(search.limit);
     let mut window = wanted.saturating_add(MARGIN);
+    if matches!(search.order, Order::Hybrid { .. }) || search.half_life.is_some() {
+        // The best by one score are not always the best of all.
+        window = window.saturating_mul(GROWTH);
+    }
     loop {
         let load = if wanted <= LOAD_AT_ONCE { wanted } else { 0 };
         let Settled { candidates, all } = settle(store, tenant, search, window, load).await?;
@@ -93,6 +97,7 @@ pub async fn count(
     let query = RankQuery {
         prefix: prefix.clone(),
         narrowing: Narrowing::of(filter),
+        among: None,
         order: RankOrder::Newest,
         limit: usize::MAX,
         load: 0,

@@ -1,6 +1,7 @@
 //! What memory is, without any transport or engine: names, documents, conditions, versions.
 
 pub mod document;
+pub mod embedder;
 pub mod filter;
 pub mod index_path;
 pub mod indexing;
@@ -13,6 +14,7 @@ pub mod number;
 pub mod time;
 
 pub use document::Document;
+pub use embedder::EmbedderIdentity;
 pub use filter::Filter;
 pub use index_path::IndexPath;
 pub use indexing::Indexing;

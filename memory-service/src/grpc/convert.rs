@@ -16,7 +16,7 @@ use super::{
 use crate::{
     batch::Operation,
     domain::{Filter, ItemId, LabelPattern, NamespacePrefix, NamespaceQuery, Precondition},
-    memory::{ListRequest, PutRequest, SearchRequest},
+    memory::{ListRequest, PutRequest, Ranking, SearchRequest},
 };
 
 /// Items of a search that asks for no number, and at most.
@@ -255,6 +255,12 @@ pub(super) fn search(
     let request = prefix.map(|prefix| SearchRequest {
         prefix,
         words: words.clone(),
+        ranking: match ranking {
+            pb::Ranking::Unspecified => Ranking::Best,
+            pb::Ranking::Semantic => Ranking::Semantic,
+            pb::Ranking::Lexical => Ranking::Lexical,
+            pb::Ranking::Hybrid => Ranking::Hybrid,
+        },
         filter,
         half_life: half_life.flatten(),
         min_score,
@@ -263,16 +269,8 @@ pub(super) fn search(
         refresh_ttl,
     });
     let request = reader.finish(request)?;
-    if words.is_some() {
-        match ranking {
-            pb::Ranking::Unspecified | pb::Ranking::Lexical => {}
-            pb::Ranking::Semantic | pb::Ranking::Hybrid => {
-                return Err(CallError::EmbedderMissing(ranking.as_str_name()));
-            }
-        }
-        if diversity > 0.0 {
-            return Err(CallError::Unimplemented("`diversity`"));
-        }
+    if words.is_some() && diversity > 0.0 {
+        return Err(CallError::Unimplemented("`diversity`"));
     }
     Ok((request, form))
 }

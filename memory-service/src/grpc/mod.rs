@@ -52,7 +52,7 @@ impl MemoryService for Handlers {
             Ok(version) => Ok(Response::new(pb::PutItemResponse {
                 item: Some(answer::version(id, &version)),
             })),
-            Err(error) => Err(CallError::Write { id, error }.into()),
+            Err(failure) => Err(CallError::Write { id, failure }.into()),
         }
     }
 
@@ -89,7 +89,7 @@ impl MemoryService for Handlers {
             .await
         {
             Ok(()) => Ok(Response::new(pb::DeleteItemResponse {})),
-            Err(error) => Err(CallError::Write { id, error }.into()),
+            Err(failure) => Err(CallError::Write { id, failure }.into()),
         }
     }
 
@@ -100,11 +100,8 @@ impl MemoryService for Handlers {
         let context = RequestContext::of(&request);
         let (search, form) = convert::search(request.into_inner())?;
         let scored = search.words.is_some();
-        let hits = self
-            .0
-            .search(context.tenant(), search)
-            .await
-            .map_err(CallError::Store)?;
+        let hits = self.0.search(context.tenant(), search).await;
+        let hits = hits.map_err(CallError::Failed)?;
         Ok(Response::new(answer::hits(hits, scored, form)))
     }
 
@@ -168,7 +165,7 @@ impl MemoryService for Handlers {
         let (operations, forms): (Vec<_>, Vec<_>) =
             convert::batch(request.into_inner())?.into_iter().unzip();
         let outcomes = batch::run(&self.0, context.tenant(), operations).await;
-        let outcomes = outcomes.map_err(CallError::Store)?;
+        let outcomes = outcomes.map_err(CallError::Failed)?;
         let results = outcomes.into_iter().zip(forms);
         let results = results
             .map(|(outcome, form)| answer::outcome(outcome, form))

@@ -7,7 +7,9 @@ use tonic::{Code, Status};
 
 use crate::{
     domain::{Conflict, ItemId},
-    store::{StoreError, WriteError},
+    embed::EmbedError,
+    failure::Failure,
+    store::StoreError,
 };
 
 /// `ErrorInfo.domain` of this service.
@@ -29,21 +31,19 @@ pub enum CallError {
     #[error("there is no item {0}")]
     NotFound(ItemId),
     /// A write did not happen.
-    #[error("{error}")]
+    #[error("{failure}")]
     Write {
         /// Of which item.
         id: ItemId,
         /// Why.
-        error: WriteError,
+        failure: Failure,
     },
+    /// The call failed.
+    #[error(transparent)]
+    Failed(#[from] Failure),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The ranking needs an embedder.
-    #[error(
-        "`{0}` needs an embedder, and this service has none; start it with `--embedder`, or rank by `RANKING_LEXICAL`"
-    )]
-    EmbedderMissing(&'static str),
     /// This version cannot do that.
     #[error("{0} is not implemented in this version")]
     Unimplemented(&'static str),
@@ -60,28 +60,24 @@ impl From<CallError> for Status {
                 .violations(violations)
                 .build(),
             CallError::NotFound(id) => not_found(id),
-            CallError::Write { id, error } => match error {
-                WriteError::Conflict(Conflict::Missing) => not_found(id),
-                WriteError::Conflict(Conflict::Exists) => {
+            CallError::Write { id, failure } => match failure {
+                Failure::Conflict(Conflict::Missing) => not_found(id),
+                Failure::Conflict(Conflict::Exists) => {
                     let message =
                         format!("the item `{}` exists already in `{}`", id.key, id.namespace);
                     of_item(Code::AlreadyExists, "ITEM_EXISTS", message, id)
                 }
-                WriteError::Conflict(Conflict::EtagMismatch) => {
+                Failure::Conflict(Conflict::EtagMismatch) => {
                     let message = format!(
                         "the item `{}` in `{}` does not have this etag; read it again and redo the change",
                         id.key, id.namespace,
                     );
                     of_item(Code::Aborted, "ETAG_MISMATCH", message, id)
                 }
-                WriteError::Store(error) => of_store(error),
+                failure => of_failure(failure),
             },
+            CallError::Failed(failure) => of_failure(failure),
             CallError::Store(error) => of_store(error),
-            CallError::EmbedderMissing(ranking) => {
-                status(Code::FailedPrecondition, "EMBEDDER_MISSING")
-                    .metadata("ranking", *ranking)
-                    .build()
-            }
             CallError::Unimplemented(feature) => status(Code::Unimplemented, "UNIMPLEMENTED")
                 .metadata("feature", *feature)
                 .build(),
@@ -100,6 +96,44 @@ fn of_item(code: Code, reason: &'static str, message: String, id: &ItemId) -> St
         .metadata("key", id.key.as_str())
         .resource("item", id.to_string())
         .build()
+}
+
+/// A failure that is of no item.
+fn of_failure(failure: &Failure) -> Status {
+    let status = |code, reason, message: &str| StatusBuilder::new(code, DOMAIN, reason, message);
+    match failure {
+        Failure::Conflict(conflict) => {
+            status(Code::Aborted, "CONFLICT", &conflict.to_string()).build()
+        }
+        Failure::Store(error) => of_store(error),
+        Failure::Embed(error @ EmbedError::Unavailable { retry_after, .. }) => {
+            tracing::warn!(%error, "a call failed");
+            let message = "the embedder is unavailable; nothing was written; try again";
+            status(Code::Unavailable, "EMBEDDER_UNAVAILABLE", message)
+                .retry_after(*retry_after)
+                .build()
+        }
+        Failure::Embed(error @ EmbedError::Refused(_)) => {
+            tracing::error!(%error, "a call failed");
+            let message = "the embedder refuses what it is given; nothing was written; the service's log says why";
+            status(Code::FailedPrecondition, "EMBEDDER_REFUSED", message).build()
+        }
+        Failure::EmbedderMissing => {
+            let message = "ranking by meaning needs an embedder, and this service has none; start it with `--embedder`, or rank by `RANKING_LEXICAL`";
+            status(Code::FailedPrecondition, "EMBEDDER_MISSING", message).build()
+        }
+        Failure::TooManyTexts { .. } => {
+            let description = format!("{failure}; put them into several items");
+            let violations = Violations::of("value", description);
+            status(
+                Code::InvalidArgument,
+                "INVALID_REQUEST",
+                &violations.to_string(),
+            )
+            .violations(&violations)
+            .build()
+        }
+    }
 }
 
 /// What went wrong inside is for the log; callers are told what they can do.

@@ -122,6 +122,9 @@ pub struct Put {
     pub indexing: Indexing,
     /// What lexical queries find it by; `None` for nothing.
     pub words: Option<WordVector>,
+    /// What semantic queries find it by: a vector for each text, all of the length that the store
+    /// was opened for; empty for nothing.
+    pub meanings: Vec<Vec<f32>>,
     /// How long it lives from `now` on; `None` for ever.
     pub ttl: Option<Ttl>,
     /// What must hold for the write to happen.
@@ -143,6 +146,8 @@ pub struct RankQuery {
     pub prefix: NamespacePrefix,
     /// What candidates have in common; the caller checks the rest.
     pub narrowing: Narrowing,
+    /// Only these; `None` for all.
+    pub among: Option<Vec<PointId>>,
     /// Which are best.
     pub order: RankOrder,
     /// How many.
@@ -177,6 +182,9 @@ pub enum RankOrder {
     Newest,
     /// Those that share the words of a query, by BM25 score; others are no candidates at all.
     Words(WordVector),
+    /// Those whose vectors are nearest to that of a query, by the cosine of the nearest one; items
+    /// without vectors are no candidates at all.
+    Meaning(Vec<f32>),
 }
 
 /// A candidate.

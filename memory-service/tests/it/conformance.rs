@@ -6,6 +6,7 @@ use memory_service::{
         NamespaceQuery, Precondition, Time, Ttl, filter::terms,
     },
     lexical::Bm25,
+    rank::Order,
     search::{Search, search},
     store::{Put, RankOrder, Store, StoreError, WalkQuery, WriteError, edge::EdgeStore},
 };
@@ -16,13 +17,13 @@ use crate::support::START;
 #[tokio::test(flavor = "multi_thread")]
 async fn the_embedded_engine_conforms() {
     let folder = tempfile::tempdir().unwrap();
-    let store = EdgeStore::open(folder.path()).await.unwrap();
+    let store = EdgeStore::open(folder.path(), None).await.unwrap();
     conforms(&store).await;
     let secret = store.secret().to_vec();
     store.close().await.unwrap();
     a_closed_store_says_so(&store).await;
     drop(store);
-    let reopened = EdgeStore::open(folder.path()).await.unwrap();
+    let reopened = EdgeStore::open(folder.path(), None).await.unwrap();
     assert_eq!(reopened.secret(), secret);
     keeps_what_it_was_given(&reopened).await;
     reopened.close().await.unwrap();
@@ -65,6 +66,7 @@ fn put(namespace: &str, key: &str, value: &str, now: i64) -> Put {
         id: id(namespace, key),
         terms: terms::of_document(&document),
         words: Bm25::new().unwrap().document(&texts),
+        meanings: Vec::new(),
         value,
         indexing: Indexing::Configured,
         ttl: None,
@@ -85,7 +87,7 @@ async fn found(
     let query = Search {
         prefix: NamespacePrefix::default(),
         filter,
-        order,
+        order: Order::By(order),
         half_life: None,
         min_score: None,
         offset: 0,
@@ -163,6 +165,7 @@ async fn tenants_see_only_their_own(store: &dyn Store) {
     let candidates = memory_service::store::RankQuery {
         prefix: NamespacePrefix::default(),
         narrowing: terms::Narrowing::default(),
+        among: None,
         order: RankOrder::Newest,
         limit: 10,
         load: 0,

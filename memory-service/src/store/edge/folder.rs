@@ -8,6 +8,8 @@ use std::{
 
 use ring::rand::{SecureRandom as _, SystemRandom};
 
+use crate::domain::EmbedderIdentity;
+
 /// Version of what is stored: raised when older data needs to be converted.
 const FORMAT: &str = "weft-memory-edge 1";
 
@@ -27,6 +29,16 @@ pub enum FolderError {
         folder: PathBuf,
         /// Its format.
         found: String,
+    },
+    /// Its vectors are of another embedder.
+    #[error("the data folder `{}` has vectors of {found}, but the embedder is {configured}; configure the former, or give another `--data-dir`", .folder.display())]
+    Embedder {
+        /// The folder.
+        folder: PathBuf,
+        /// What made its vectors.
+        found: String,
+        /// What is to make them now.
+        configured: String,
     },
     /// It holds something else.
     #[error("the data folder `{}` holds files that are not a memory store's; give another `--data-dir`", .0.display())]
@@ -51,11 +63,14 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Takes the folder, made if it is not there.
+    /// Takes the folder, made if it is not there, for vectors of this embedder.
     ///
     /// # Errors
     /// [`FolderError`] names the folder and what to do.
-    pub(super) fn open(folder: &Path) -> Result<Self, FolderError> {
+    pub(super) fn open(
+        folder: &Path,
+        embedder: Option<&EmbedderIdentity>,
+    ) -> Result<Self, FolderError> {
         let io_error = |cause| FolderError::Io {
             folder: folder.to_owned(),
             cause,
@@ -73,15 +88,9 @@ impl Folder {
             TryLockError::Error(cause) => io_error(cause),
         })?;
         match read_format(folder).map_err(io_error)? {
-            Some(found) if found == FORMAT => {}
-            Some(found) => {
-                return Err(FolderError::Format {
-                    folder: folder.to_owned(),
-                    found,
-                });
-            }
+            Some(found) => check_format(folder, &found, embedder)?,
             None if holds_nothing(folder).map_err(io_error)? => {
-                write_format(folder).map_err(io_error)?;
+                write_format(folder, embedder).map_err(io_error)?;
             }
             None => return Err(FolderError::Foreign(folder.to_owned())),
         }
@@ -118,9 +127,47 @@ fn read_format(folder: &Path) -> io::Result<Option<String>> {
     }
 }
 
-/// Written before the engine's first file.
-fn write_format(folder: &Path) -> io::Result<()> {
-    write_whole(folder, "FORMAT", format!("{FORMAT}\n").as_bytes())
+/// Written before the engine's first file: the version, and on a line of its own the embedder, if
+/// there is one.
+fn write_format(folder: &Path, embedder: Option<&EmbedderIdentity>) -> io::Result<()> {
+    let mut format = format!("{FORMAT}\n");
+    if let Some(embedder) = embedder {
+        format += &serde_json::to_string(embedder)?;
+        format.push('\n');
+    }
+    write_whole(folder, "FORMAT", format.as_bytes())
+}
+
+fn check_format(
+    folder: &Path,
+    found: &str,
+    configured: Option<&EmbedderIdentity>,
+) -> Result<(), FolderError> {
+    let (version, embedder) = found.split_once('\n').unwrap_or((found, ""));
+    let embedder = match embedder {
+        "" => Ok(None),
+        text => serde_json::from_str(text).map(Some),
+    };
+    let embedder: Option<EmbedderIdentity> = match embedder {
+        Ok(embedder) if version == FORMAT => embedder,
+        _ => {
+            return Err(FolderError::Format {
+                folder: folder.to_owned(),
+                found: found.to_owned(),
+            });
+        }
+    };
+    if embedder.as_ref() == configured {
+        return Ok(());
+    }
+    let shown = |embedder: Option<&EmbedderIdentity>| {
+        embedder.map_or_else(|| "`none`".to_owned(), ToString::to_string)
+    };
+    Err(FolderError::Embedder {
+        folder: folder.to_owned(),
+        found: shown(embedder.as_ref()),
+        configured: shown(configured),
+    })
 }
 
 fn read_secret(folder: &Path) -> io::Result<Option<[u8; SECRET_BYTES]>> {
@@ -172,21 +219,25 @@ fn holds_nothing(folder: &Path) -> io::Result<bool> {
 mod tests {
     use super::*;
 
+    fn open(folder: &Path) -> Result<Folder, FolderError> {
+        Folder::open(folder, None)
+    }
+
     #[test]
     fn a_folder_belongs_to_one_owner_at_a_time() {
         let folder = tempfile::tempdir().unwrap();
-        let first = Folder::open(folder.path()).unwrap();
-        let error = Folder::open(folder.path()).unwrap_err().to_string();
+        let first = open(folder.path()).unwrap();
+        let error = open(folder.path()).unwrap_err().to_string();
         assert!(error.contains(folder.path().to_str().unwrap()), "{error}");
         drop(first);
-        Folder::open(folder.path()).unwrap();
+        open(folder.path()).unwrap();
     }
 
     #[test]
     fn another_format_is_refused_by_name() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("FORMAT"), "weft-memory-edge 999\n").unwrap();
-        let error = Folder::open(folder.path()).unwrap_err().to_string();
+        let error = open(folder.path()).unwrap_err().to_string();
         assert!(
             error.contains("weft-memory-edge 999") && error.contains(FORMAT),
             "{error}"
@@ -197,22 +248,19 @@ mod tests {
     fn a_folder_with_other_files_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("thesis.tex"), "").unwrap();
-        assert!(matches!(
-            Folder::open(folder.path()),
-            Err(FolderError::Foreign(_))
-        ));
+        assert!(matches!(open(folder.path()), Err(FolderError::Foreign(_))));
         assert!(!folder.path().join("FORMAT").exists());
     }
 
     #[test]
     fn a_folder_keeps_its_secret_and_shares_it_with_no_other() {
         let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let secret = |folder: &Path| Folder::open(folder).unwrap().secret().to_vec();
+        let secret = |folder: &Path| open(folder).unwrap().secret().to_vec();
         let first = secret(one.path());
         assert_eq!(secret(one.path()), first);
         assert_ne!(secret(other.path()), first);
         fs::write(one.path().join("SECRET"), "short").unwrap();
-        let error = Folder::open(one.path()).unwrap_err().to_string();
+        let error = open(one.path()).unwrap_err().to_string();
         assert!(error.contains("`SECRET`"), "{error}");
     }
 
@@ -220,6 +268,32 @@ mod tests {
     fn a_crash_while_the_folder_was_made_does_no_harm() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("FORMAT.new"), "weft-mem").unwrap();
-        Folder::open(folder.path()).unwrap();
+        open(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn a_folder_takes_vectors_of_the_embedder_it_was_made_for_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let embedder = |name: &str, dims| EmbedderIdentity {
+            name: name.to_owned(),
+            dims,
+            template: "{text}".to_owned(),
+        };
+        let open = |embedder: Option<EmbedderIdentity>| {
+            let opened = Folder::open(folder.path(), embedder.as_ref());
+            opened.map(drop).map_err(|error| error.to_string())
+        };
+        let own = embedder("http:a", 3);
+        open(Some(own.clone())).unwrap();
+        open(Some(own)).unwrap();
+        for (other, shown) in [
+            (None, "`none`"),
+            (Some(embedder("http:b", 3)), "`http:b` with 3 dimensions"),
+            (Some(embedder("http:a", 4)), "`http:a` with 4 dimensions"),
+        ] {
+            let error = open(other).unwrap_err();
+            assert!(error.contains("`http:a` with 3 dimensions"), "{error}");
+            assert!(error.contains(shown), "{error}");
+        }
     }
 }

@@ -42,7 +42,8 @@ use self::{
 };
 use super::{Answer, PointId, Put, RankQuery, Ranked, Store, StoreError, WalkQuery};
 use crate::domain::{
-    Item, ItemId, NamespaceCount, NamespacePrefix, NamespaceQuery, Precondition, Time, Version,
+    EmbedderIdentity, Item, ItemId, NamespaceCount, NamespacePrefix, NamespaceQuery, Precondition,
+    Time, Version,
 };
 
 /// How often what was written is made to survive a loss of power as well. A crash of the process
@@ -72,13 +73,16 @@ struct Running {
 
 impl EdgeStore {
     /// Opens the store in `folder`, which is made if it is not there, and replays what a crash
-    /// left unfinished. Must be called within a tokio runtime.
+    /// left unfinished. All its vectors are of one embedder. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// [`OpenError`] if the folder is in use, of another format, or damaged.
-    pub async fn open(folder: &Path) -> Result<Self, OpenError> {
+    pub async fn open(
+        folder: &Path,
+        embedder: Option<EmbedderIdentity>,
+    ) -> Result<Self, OpenError> {
         let path = folder.to_owned();
-        let opened = spawn_blocking(move || Shared::open(&path)).await;
+        let opened = spawn_blocking(move || Shared::open(&path, embedder.as_ref())).await;
         let shared = Arc::new(opened.map_err(|error| OpenError::Engine {
             folder: folder.display().to_string(),
             cause: StoreError::Internal(error.to_string()),

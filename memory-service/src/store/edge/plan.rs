@@ -90,6 +90,7 @@ impl Plan {
             terms,
             indexing,
             words,
+            meanings,
             ttl,
             precondition,
             etag,
@@ -102,6 +103,7 @@ impl Plan {
             terms,
             indexing,
             words,
+            meanings,
         });
         Ok(version)
     }

@@ -12,8 +12,8 @@ use service_runtime::Tenant;
 use uuid::Uuid;
 
 use super::schema::{
-    CREATE_TIME, ETAG, EXPIRE_TIME, INDEX, KEY, NAMESPACE, SCOPES, TENANT, TERMS, TTL, UPDATE_TIME,
-    VALUE, WORDS, field,
+    CREATE_TIME, ETAG, EXPIRE_TIME, INDEX, KEY, MEANINGS, NAMESPACE, SCOPES, TENANT, TERMS, TTL,
+    UPDATE_TIME, VALUE, WORDS, field,
 };
 use crate::{
     domain::{
@@ -47,6 +47,7 @@ pub(super) struct Body {
     pub(super) terms: Vec<Term>,
     pub(super) indexing: Indexing,
     pub(super) words: Option<WordVector>,
+    pub(super) meanings: Vec<Vec<f32>>,
 }
 
 /// Makes the point of an item.
@@ -96,6 +97,10 @@ pub(super) fn encode(
             values: weights.clone(),
         };
         vectors.insert(WORDS.to_owned(), VectorPersisted::Sparse(vector));
+    }
+    if !body.meanings.is_empty() {
+        let meanings = VectorPersisted::MultiDense(body.meanings.clone());
+        vectors.insert(MEANINGS.to_owned(), meanings);
     }
     PointStructPersisted {
         id: EngineId::Uuid(point_id(tenant, id).0),
@@ -212,6 +217,7 @@ mod tests {
             terms: vec![i64::MIN, i64::MAX],
             indexing: Indexing::Paths(vec![IndexPath::parse("a").unwrap()]),
             words: None,
+            meanings: Vec::new(),
         };
         let tenant = Tenant::default();
         let point = encode(&tenant, &id("a.b", "k\0"), &version, &body);

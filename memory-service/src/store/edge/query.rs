@@ -6,14 +6,15 @@ use qdrant_edge::{
     AnyVariants, Condition, Direction, EdgeShard, FieldCondition, Filter, HasIdCondition,
     IdfCorpusParams, IdfParams, Match, NamedQuery, OrderBy, OrderByInterface, OrderValue,
     PointId as EngineId, QueryEnum, QueryRequestBuilder, Range, Record, RetrieveRequestBuilder,
-    ScoredPoint, ScoringQuery, ScrollRequestBuilder, SearchParams, SparseVector, ValueVariants,
-    VectorInternal, WithPayloadInterface, external::ordered_float::OrderedFloat,
+    ScoredPoint, ScoringQuery, ScrollRequestBuilder, SearchParams, SparseVector,
+    TypedMultiDenseVector, ValueVariants, VectorInternal, WithPayloadInterface,
+    external::ordered_float::OrderedFloat,
 };
 use service_runtime::Tenant;
 
 use super::{
     point::{Head, only, scope, update_time, without_value},
-    schema::{EXPIRE_TIME, SCOPES, TENANT, TERMS, UPDATE_TIME, WORDS, field},
+    schema::{EXPIRE_TIME, MEANINGS, SCOPES, TENANT, TERMS, UPDATE_TIME, WORDS, field},
     shared::engine_error,
 };
 use crate::{
@@ -110,10 +111,17 @@ pub(super) fn rank(
     let scope = live_under(tenant, &query.prefix, query.now);
     let mut filter = scope.clone();
     narrow(&mut filter, &query.narrowing);
+    if let Some(points) = &query.among {
+        filter.must.get_or_insert_default().push(has_id(points));
+    }
     let mut candidates = match &query.order {
         RankOrder::Newest => newest(shard, filter, query.limit),
         RankOrder::Words(words) => {
             let request = by_words(words, scope, query.limit).filter(filter);
+            scored(shard, request, query.times)
+        }
+        RankOrder::Meaning(vector) => {
+            let request = by_meaning(vector, query.limit).filter(filter);
             scored(shard, request, query.times)
         }
     }?;
@@ -181,6 +189,18 @@ fn by_words(words: &WordVector, scope: Filter, limit: usize) -> QueryRequestBuil
     QueryRequestBuilder::new(limit)
         .query(ScoringQuery::Vector(nearest))
         .params(params)
+}
+
+fn by_meaning(vector: &[f32], limit: usize) -> QueryRequestBuilder {
+    let vector = TypedMultiDenseVector {
+        dim: vector.len(),
+        flattened_vectors: vector.to_vec(),
+    };
+    let nearest = QueryEnum::Nearest(NamedQuery {
+        query: VectorInternal::MultiDense(vector),
+        using: Some(MEANINGS.into()),
+    });
+    QueryRequestBuilder::new(limit).query(ScoringQuery::Vector(nearest))
 }
 
 fn scored(

@@ -1,9 +1,10 @@
 //! How items are laid out in the engine: fields, indexes, vectors.
 
 use qdrant_edge::{
-    CreateIndex, EdgeConfig, EdgeShard, EdgeSparseVectorParams, FieldIndexOperations,
-    IntegerIndexParamsBuilder, JsonPath, KeywordIndexParamsBuilder, Modifier, PayloadFieldSchema,
-    PayloadSchemaParams, UpdateOperation,
+    CreateIndex, Distance, EdgeConfig, EdgeShard, EdgeSparseVectorParams, EdgeVectorParams,
+    FieldIndexOperations, IntegerIndexParamsBuilder, JsonPath, KeywordIndexParamsBuilder, Modifier,
+    MultiVectorComparator, MultiVectorConfig, PayloadFieldSchema, PayloadSchemaParams,
+    UpdateOperation,
 };
 
 use super::shared::engine_error;
@@ -37,12 +38,24 @@ pub(super) const ETAG: &str = "etag";
 /// The sparse vector of an item's words.
 pub(super) const WORDS: &str = "words";
 
-/// The engine's settings.
-pub(super) fn config() -> EdgeConfig {
+/// The vectors of an item's texts, as many as there are texts.
+pub(super) const MEANINGS: &str = "meanings";
+
+/// The engine's settings, for vectors of so many dimensions.
+pub(super) fn config(dims: Option<usize>) -> EdgeConfig {
     let words = EdgeSparseVectorParams::builder()
         .modifier(Modifier::Idf)
         .build();
-    EdgeConfig::builder()
+    let mut config = EdgeConfig::builder();
+    if let Some(dims) = dims {
+        let meanings = EdgeVectorParams::builder(dims, Distance::Cosine)
+            .multivector_config(MultiVectorConfig {
+                comparator: MultiVectorComparator::MaxSim,
+            })
+            .build();
+        config = config.vector(MEANINGS, meanings);
+    }
+    config
         .sparse_vector(WORDS, words)
         // Calls run beside each other; splitting a single one up would only add switches.
         .max_search_threads(1)

@@ -16,7 +16,7 @@ use super::{
     registry::Registry,
     schema,
 };
-use crate::store::StoreError;
+use crate::{domain::EmbedderIdentity, store::StoreError};
 
 /// Points of one page while the registry is made.
 const SCAN_PAGE: usize = 1000;
@@ -49,11 +49,14 @@ pub(super) struct Shared {
 
 impl Shared {
     /// Opens the engine in a folder. Blocks.
-    pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
-        let folder = Folder::open(path)?;
+    pub(super) fn open(
+        path: &Path,
+        embedder: Option<&EmbedderIdentity>,
+    ) -> Result<Self, OpenError> {
+        let folder = Folder::open(path, embedder)?;
+        let config = schema::config(embedder.map(|embedder| embedder.dims));
         let engine = || -> Result<_, StoreError> {
-            let shard =
-                EdgeShard::load(folder.engine(), Some(schema::config())).map_err(engine_error)?;
+            let shard = EdgeShard::load(folder.engine(), Some(config)).map_err(engine_error)?;
             schema::create_indexes(&shard)?;
             let registry = scan(&shard)?;
             Ok((shard, registry))

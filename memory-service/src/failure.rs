@@ -1,0 +1,41 @@
+//! Why the service's core cannot do what it was asked for.
+
+use crate::{
+    domain::Conflict,
+    embed::EmbedError,
+    store::{StoreError, WriteError},
+};
+
+/// Why a call failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The precondition of a write does not hold.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Texts could not be embedded.
+    #[error(transparent)]
+    Embed(#[from] EmbedError),
+    /// The search ranks by meaning, and there is no embedder.
+    #[error("the ranking needs an embedder")]
+    EmbedderMissing,
+    /// A document has more texts to embed than one item may have.
+    #[error("the index paths select {found} texts, which is more than {max}")]
+    TooManyTexts {
+        /// How many.
+        found: usize,
+        /// How many there may be.
+        max: usize,
+    },
+}
+
+impl From<WriteError> for Failure {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Conflict(conflict) => Self::Conflict(conflict),
+            WriteError::Store(error) => Self::Store(error),
+        }
+    }
+}

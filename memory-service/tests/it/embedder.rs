@@ -1,0 +1,163 @@
+//! A small embedder behind HTTP, whose vectors are easy to foresee, and which fails when told to.
+
+use std::{
+    collections::VecDeque,
+    future::{IntoFuture as _, pending},
+    io,
+    sync::{Arc, Mutex},
+};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    response::Response,
+    routing::post,
+};
+use futures::stream;
+use memory_service::config::Config;
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, task::JoinSet};
+
+/// What goes wrong with one request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fault {
+    /// An error status, with headers and a body.
+    Status(u16, &'static [(&'static str, &'static str)], &'static str),
+    /// The answer ends in its middle.
+    CutOff,
+    /// An embedding is missing.
+    WrongCount,
+    /// The embeddings come last one first; their indexes tell.
+    Reversed,
+    /// A number is none.
+    NotANumber,
+    /// The vectors are longer than before.
+    OtherDims,
+    /// No answer at all.
+    Silence,
+}
+
+#[derive(Default)]
+struct Double {
+    faults: Mutex<VecDeque<Fault>>,
+    requests: Mutex<Vec<(Value, Option<String>)>>,
+}
+
+/// The embedder, served until this value is dropped.
+pub(crate) struct Embedder {
+    url: String,
+    double: Arc<Double>,
+    _served: JoinSet<io::Result<()>>,
+}
+
+impl Embedder {
+    pub(crate) async fn start() -> Self {
+        let double = Arc::new(Double::default());
+        let routes = Router::new()
+            .route("/v1/embeddings", post(answer))
+            .with_state(double.clone());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let mut served = JoinSet::new();
+        served.spawn(axum::serve(listener, routes).into_future());
+        Self {
+            url,
+            double,
+            _served: served,
+        }
+    }
+
+    /// Configures a service to use this embedder.
+    pub(crate) fn configure(&self, config: &mut Config) {
+        config.embedder = format!("http:{}", self.url);
+        config.embedding_model = "double".to_owned();
+        config.index_paths = vec!["text".to_owned()];
+    }
+
+    /// Lets the next requests fail, one after the other.
+    pub(crate) fn fail(&self, faults: impl IntoIterator<Item = Fault>) {
+        self.double.faults.lock().unwrap().extend(faults);
+    }
+
+    /// The bodies of the requests since the last call of this, and their credentials.
+    pub(crate) fn requests(&self) -> Vec<(Value, Option<String>)> {
+        std::mem::take(&mut self.double.requests.lock().unwrap())
+    }
+
+    /// The texts of the requests since the last call of this.
+    pub(crate) fn texts(&self) -> Vec<Vec<String>> {
+        let inputs = self
+            .requests()
+            .into_iter()
+            .map(|(body, _)| body["input"].clone());
+        inputs
+            .map(|input| serde_json::from_value(input).unwrap())
+            .collect()
+    }
+}
+
+/// Vectors of four numbers: what is of one topic points into one direction. `deg30` points 30
+/// degrees away from the first towards the second.
+pub(crate) fn vector(text: &str) -> [f32; 4] {
+    let mut vector = [0.0; 4];
+    for word in text.split_whitespace() {
+        let degrees = word
+            .strip_prefix("deg")
+            .and_then(|degrees| degrees.parse::<f32>().ok());
+        match (word, degrees) {
+            (_, Some(degrees)) => {
+                vector[0] += degrees.to_radians().cos();
+                vector[1] += degrees.to_radians().sin();
+            }
+            ("car" | "automobile", _) => vector[0] += 1.0,
+            ("anticar", _) => vector[0] -= 1.0,
+            ("cat" | "kitten", _) => vector[1] += 1.0,
+            ("sun", _) => vector[2] += 1.0,
+            _ => vector[3] += 0.01,
+        }
+    }
+    vector
+}
+
+async fn answer(State(double): State<Arc<Double>>, headers: HeaderMap, body: Bytes) -> Response {
+    let request: Value = serde_json::from_slice(&body).unwrap();
+    let input: Vec<String> = serde_json::from_value(request["input"].clone()).unwrap();
+    let key = headers
+        .get("authorization")
+        .map(|key| key.to_str().unwrap().to_owned());
+    double.requests.lock().unwrap().push((request, key));
+    let fault = double.faults.lock().unwrap().pop_front();
+    let mut data: Vec<_> = input
+        .iter()
+        .enumerate()
+        .map(|(index, text)| json!({"index": index, "embedding": vector(text)}))
+        .collect();
+    match fault {
+        None => {}
+        Some(Fault::Status(status, headers, body)) => {
+            let mut response = Response::builder().status(status);
+            for (name, value) in headers {
+                response = response.header(*name, *value);
+            }
+            return response.body(Body::from(body)).unwrap();
+        }
+        Some(Fault::CutOff) => {
+            let chunks = [Ok("{\"data\":["), Err(io::Error::other("cut off"))];
+            return Response::new(Body::from_stream(stream::iter(chunks)));
+        }
+        Some(Fault::WrongCount) => drop(data.pop()),
+        Some(Fault::Reversed) => data.reverse(),
+        // The four bytes of a NaN.
+        Some(Fault::NotANumber) => data[0]["embedding"] = json!("AADAfwAAwH8AAMB/AADAfw=="),
+        Some(Fault::OtherDims) => data[0]["embedding"] = json!([1, 2, 3, 4, 5]),
+        Some(Fault::Silence) => pending().await,
+    }
+    Response::builder()
+        .status(StatusCode::OK)
+        .body(Body::from(
+            json!({"data": data, "model": "double"}).to_string(),
+        ))
+        .unwrap()
+}

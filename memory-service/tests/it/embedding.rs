@@ -1,0 +1,244 @@
+//! Texts on their way to an embedder that may fail: what is asked, and what becomes of a put.
+
+use std::time::Duration;
+
+use prost_types::Duration as Span;
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+use weft_proto::memory::v1 as pb;
+
+use crate::{
+    embedder::{Embedder, Fault},
+    support::{Calls as _, Running, assert_status, get, put, query, search, violations},
+};
+
+fn text(text: &str) -> String {
+    format!(r#"{{"text":"{text}"}}"#)
+}
+
+fn batch(puts: impl IntoIterator<Item = pb::PutItemRequest>) -> pb::BatchRequest {
+    let operation = |put| pb::BatchOperation {
+        operation: Some(pb::batch_operation::Operation::Put(put)),
+    };
+    pb::BatchRequest {
+        operations: puts.into_iter().map(operation).collect(),
+    }
+}
+
+#[tokio::test]
+async fn the_embedder_is_asked_for_what_is_configured() {
+    let embedder = Embedder::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("key");
+    std::fs::write(&key, "s3cret\n").unwrap();
+    let mut running = Running::start_with(|config| {
+        embedder.configure(config);
+        config.embedding_dims = 4;
+        config.embedding_template = "{namespace}/{key}: {text}".to_owned();
+        config.embedding_api_key_file = key;
+    })
+    .await;
+    running
+        .client
+        .put(put("a.b", "k", &text("car")))
+        .await
+        .unwrap();
+    running.client.hits(query("", "sun")).await.unwrap();
+    let requests = embedder.requests();
+    let inputs: Vec<_> = requests
+        .iter()
+        .map(|(body, _)| body["input"][0].clone())
+        .collect();
+    assert_eq!(inputs, ["probe", "a.b/k: car", "sun"]);
+    for (body, key) in requests {
+        assert_eq!(
+            (&body["model"], &body["dimensions"]),
+            (&"double".into(), &4.into())
+        );
+        assert_eq!(key.as_deref(), Some("Bearer s3cret"));
+    }
+}
+
+#[tokio::test]
+async fn a_fault_that_passes_is_not_seen() {
+    let embedder = Embedder::start().await;
+    let mut running = Running::start_with(|config| embedder.configure(config)).await;
+    let faults = [
+        Fault::Status(429, &[("retry-after", "0")], "{}"),
+        Fault::Status(500, &[("retry-after-ms", "1")], "oops"),
+        Fault::CutOff,
+        Fault::WrongCount,
+        Fault::NotANumber,
+        Fault::OtherDims,
+    ];
+    for fault in faults {
+        embedder.texts();
+        embedder.fail([fault]);
+        running
+            .client
+            .put(put("a", "k", &text("car")))
+            .await
+            .unwrap();
+        assert_eq!(embedder.texts().len(), 2, "{fault:?}");
+        let hits = running.client.hits(query("a", "automobile")).await.unwrap();
+        assert_eq!(hits.len(), 1, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn embeddings_belong_to_their_texts_in_whatever_order_they_come() {
+    let embedder = Embedder::start().await;
+    let mut running = Running::start_with(|config| embedder.configure(config)).await;
+    embedder.fail([Fault::Reversed]);
+    let puts = ["car", "cat", "sun"].map(|word| put("a", word, &text(word)));
+    running.client.batch(batch(puts)).await.unwrap();
+    for (word, expected) in [("automobile", "car"), ("kitten", "cat"), ("sun", "sun")] {
+        assert_eq!(running.client.keys(query("", word)).await[0], expected);
+    }
+}
+
+#[track_caller]
+fn assert_away(status: &Status, retry_after: Option<Duration>) {
+    assert_status(status, Code::Unavailable, "EMBEDDER_UNAVAILABLE");
+    let delay = status.get_details_retry_info().unwrap().retry_delay;
+    assert!(
+        delay.is_some() && (retry_after.is_none() || delay == retry_after),
+        "{delay:?}"
+    );
+}
+
+#[tokio::test]
+async fn nothing_is_written_while_the_embedder_is_away() {
+    let embedder = Embedder::start().await;
+    let mut running = Running::start_with(|config| {
+        embedder.configure(config);
+        config.embedding_timeout = Duration::from_millis(400);
+    })
+    .await;
+    let client = &mut running.client;
+    client.put(put("a", "old", &text("car"))).await.unwrap();
+    let busy = Fault::Status(429, &[("retry-after", "7")], "slow down");
+    let seven = Some(Duration::from_secs(7));
+    for (fault, retry_after) in [(busy, seven), (Fault::Silence, None)] {
+        embedder.fail([fault; 3]);
+        let error = client.put(put("a", "new", &text("cat"))).await.unwrap_err();
+        assert_away(&error, retry_after);
+        let error = client.put(put("a", "old", &text("cat"))).await.unwrap_err();
+        assert_away(&error, retry_after);
+        let error = client.hits(query("", "cat")).await.unwrap_err();
+        assert_away(&error, retry_after);
+        assert_eq!(client.keys(search("")).await, ["old"]);
+    }
+    // It is one for the whole of a batch, too.
+    embedder.fail([busy]);
+    let indexed = put("a", "new", &text("cat"));
+    let unindexed = pb::PutItemRequest {
+        indexing: Some(pb::Indexing {
+            disabled: true,
+            paths: vec![],
+        }),
+        ..put("a", "plain", "{}")
+    };
+    let error = client
+        .batch(batch([unindexed.clone(), indexed]))
+        .await
+        .unwrap_err();
+    assert_away(&error, seven);
+    assert_eq!(client.keys(search("")).await, ["old"]);
+    // What needs no embedder does not notice.
+    client.put(unindexed).await.unwrap();
+    client.get(get("a", "old")).await.unwrap();
+    let lexical = pb::SearchItemsRequest {
+        ranking: pb::Ranking::Lexical.into(),
+        ..query("", "car")
+    };
+    assert_eq!(client.keys(lexical).await, ["old"]);
+}
+
+#[tokio::test]
+async fn a_refusal_is_final_and_says_whose_it_is() {
+    let embedder = Embedder::start().await;
+    let mut running = Running::start_with(|config| embedder.configure(config)).await;
+    for fault in [
+        Fault::Status(401, &[], "no such key"),
+        Fault::Status(400, &[], "too long"),
+        Fault::Status(429, &[], r#"{"error":{"type":"insufficient_quota"}}"#),
+    ] {
+        embedder.texts();
+        embedder.fail([fault]);
+        let error = running
+            .client
+            .put(put("a", "k", &text("car")))
+            .await
+            .unwrap_err();
+        assert_status(&error, Code::FailedPrecondition, "EMBEDDER_REFUSED");
+        assert_eq!(embedder.texts().len(), 1);
+    }
+    assert!(running.client.keys(search("")).await.is_empty());
+}
+
+#[tokio::test]
+async fn equal_texts_of_a_request_are_embedded_once_and_many_in_batches() {
+    let embedder = Embedder::start().await;
+    let mut running = Running::start_with(|config| embedder.configure(config)).await;
+    embedder.texts();
+    let puts = (0..200).map(|index| {
+        put(
+            "a",
+            &index.to_string(),
+            &text(&format!("deg{}", index % 100)),
+        )
+    });
+    running.client.batch(batch(puts)).await.unwrap();
+    let texts = embedder.texts();
+    assert!(texts.iter().all(|texts| texts.len() <= 32), "{texts:?}");
+    let mut texts = texts.concat();
+    texts.sort();
+    let count = texts.len();
+    texts.dedup();
+    assert_eq!((count, texts.len()), (100, 100));
+    let semantic = pb::SearchItemsRequest {
+        ranking: pb::Ranking::Semantic.into(),
+        limit: 2,
+        ..query("a", "deg42")
+    };
+    assert_eq!(running.client.keys(semantic).await, ["142", "42"]);
+}
+
+#[tokio::test]
+async fn what_has_no_text_is_not_embedded_and_too_many_texts_are_refused() {
+    let embedder = Embedder::start().await;
+    let mut running = Running::start_with(|config| {
+        embedder.configure(config);
+        config.index_paths = vec!["texts[*]".to_owned()];
+    })
+    .await;
+    embedder.texts();
+    for value in ["{}", r#"{"texts":["", "  "]}"#, r#"{"texts":[null]}"#] {
+        running.client.put(put("a", "k", value)).await.unwrap();
+    }
+    assert!(embedder.texts().is_empty());
+    let many: Vec<_> = (0..1001).map(|index| index.to_string()).collect();
+    let many = put("a", "k", &format!(r#"{{"texts":[{}]}}"#, many.join(",")));
+    let faults = violations(&running.client.put(many).await.unwrap_err());
+    assert!(
+        faults[0].contains("1001 texts") && faults[0].contains("1000"),
+        "{faults:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_item_lives_from_its_write_on_however_long_embedding_took() {
+    let embedder = Embedder::start().await;
+    let mut running = Running::start_with(|config| embedder.configure(config)).await;
+    let request = pb::PutItemRequest {
+        ttl: Some(Span {
+            seconds: 10,
+            nanos: 0,
+        }),
+        ..put("a", "k", &text("car"))
+    };
+    let item = running.client.put(request).await.unwrap();
+    let seconds = |time: Option<prost_types::Timestamp>| time.unwrap().seconds;
+    assert_eq!(seconds(item.expire_time) - seconds(item.update_time), 10);
+}
