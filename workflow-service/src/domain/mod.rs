@@ -12,5 +12,5 @@ pub use checkpoint::{Checkpoint, CheckpointSource};
 pub use clock::Timestamp;
 pub use event::{Event, EventKind, StreamMode, TaskStep};
 pub use ids::{CheckpointId, RunId, ThreadId};
-pub use run::{Concurrency, IllegalTransition, Interrupt, Run, RunState, Transition};
+pub use run::{Concurrency, Durability, IllegalTransition, Interrupt, Run, RunState, Transition};
 pub use thread::{Thread, ThreadState};

@@ -224,6 +224,27 @@ pub enum Concurrency {
     Rollback,
 }
 
+/// When task results reach the disk. The numbers are those of the API and of the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum Durability {
+    /// Before the entrypoint sees them.
+    Sync = 1,
+    /// While it goes on; all of them before the run ends.
+    Async = 2,
+    /// When the run rests. A crash before that starts it over.
+    Exit = 3,
+}
+
+impl Durability {
+    /// The mode with this number.
+    pub fn from_number(number: i32) -> Option<Self> {
+        [Self::Sync, Self::Async, Self::Exit]
+            .into_iter()
+            .find(|mode| *mode as i32 == number)
+    }
+}
+
 impl Concurrency {
     /// Whether the new run takes the place of the unfinished one.
     pub const fn replaces(self) -> bool {

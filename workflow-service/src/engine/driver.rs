@@ -13,7 +13,7 @@ use super::{
     workers::Execution,
 };
 use crate::{
-    domain::{Timestamp, history::RecordedCall},
+    domain::{Durability, Timestamp, history::RecordedCall},
     store::{Dispatch, Rest, StoreError},
 };
 
@@ -167,7 +167,10 @@ impl Driver<'_> {
     /// Appends all that waits, as soon as nothing is being appended: what comes meanwhile makes the
     /// next batch.
     fn begin_append(&mut self) {
-        if self.append.is_some() || self.uncommitted.is_empty() {
+        let may_wait = self.dispatch.durability == Durability::Exit
+            && self.rest.is_none()
+            && self.uncommitted.len() < MAX_UNCOMMITTED;
+        if self.append.is_some() || self.uncommitted.is_empty() || may_wait {
             return;
         }
         let calls: Vec<_> = self.uncommitted.drain(..).collect();

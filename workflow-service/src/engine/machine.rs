@@ -17,7 +17,7 @@ use weft_worker::{
 
 use crate::{
     domain::{
-        Event, EventKind, Run, TaskStep, Timestamp,
+        Durability, Event, EventKind, Run, TaskStep, Timestamp,
         checkpoint::CheckpointValues,
         history::{self, RecordedCall},
     },
@@ -56,6 +56,7 @@ pub(super) struct RunMachine {
     messages: HashMap<CallId, BTreeMap<Arc<str>, MessagePiece>>,
     /// How often the entrypoint was tried again before.
     retries: u32,
+    durability: Durability,
     start_time: Timestamp,
     /// Why the run is to stop, if it is.
     cancelling: Option<Failure>,
@@ -89,6 +90,7 @@ impl RunMachine {
             held_back: VecDeque::new(),
             messages: HashMap::new(),
             retries: dispatch.retries,
+            durability: dispatch.durability,
             start_time: dispatch.run.update_time,
             cancelling: None,
             finishing: false,
@@ -155,6 +157,9 @@ impl RunMachine {
         let id = call.entry.call.id.clone();
         self.recorded.insert(id.clone(), call.entry.outcome.clone());
         self.messages.remove(&id);
+        if self.durability == Durability::Exit {
+            return Vec::new();
+        }
         let mut effects = Vec::new();
         // The front is this record: everything before it was released with the one before.
         self.held_back.pop_front();
@@ -169,7 +174,9 @@ impl RunMachine {
         {
             effects.push(Effect::Publish(event));
         }
-        effects.push(Effect::Ack(id, call.entry.outcome));
+        if self.durability == Durability::Sync {
+            effects.push(Effect::Ack(id, call.entry.outcome));
+        }
         effects
     }
 
@@ -261,9 +268,27 @@ impl RunMachine {
             time: now,
         };
         self.next_commit += 1;
-        self.held_back.push_back(Held::Record);
         self.committing.push_back(call.clone());
-        vec![Effect::Append(call)]
+        let ack = Effect::Ack(id, call.entry.outcome.clone());
+        match self.durability {
+            Durability::Sync => {
+                self.held_back.push_back(Held::Record);
+                vec![Effect::Append(call)]
+            }
+            Durability::Async => {
+                self.held_back.push_back(Held::Record);
+                vec![Effect::Append(call), ack]
+            }
+            // Nothing is durable before the end, so that nothing is held back for it.
+            Durability::Exit => {
+                let events = history::recorded(&self.run, &call).into_iter();
+                let shown = events.map(Effect::Publish);
+                [Effect::Append(call), ack]
+                    .into_iter()
+                    .chain(shown)
+                    .collect()
+            }
+        }
     }
 
     fn suspend(&mut self, suspend: Suspend, now: Timestamp) -> Vec<Effect> {

@@ -6,8 +6,8 @@ use service_runtime::Tenant;
 use weft_worker::{Failure, Json, protocol::Question};
 
 use crate::domain::{
-    Checkpoint, Run, RunId, RunState, Timestamp, Transition, checkpoint::CheckpointValues,
-    history::RecordedCall,
+    Checkpoint, Durability, Run, RunId, RunState, Timestamp, Transition,
+    checkpoint::CheckpointValues, history::RecordedCall,
 };
 
 /// Fence names one dispatch of a run.
@@ -45,6 +45,8 @@ pub struct Dispatch {
     pub journal: Vec<RecordedCall>,
     /// How long it may still execute; `None` for no bound.
     pub remaining: Option<Duration>,
+    /// When its task results reach the disk.
+    pub durability: Durability,
     /// How often its entrypoint was tried again so far.
     pub retries: u32,
 }

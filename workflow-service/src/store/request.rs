@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use weft_worker::{CallId, Json};
 
-use crate::domain::{CheckpointId, Concurrency, RunId, RunState, ThreadId, Timestamp};
+use crate::domain::{CheckpointId, Concurrency, Durability, RunId, RunState, ThreadId, Timestamp};
 
 /// NewRun is a run to record.
 #[derive(Clone, Debug)]
@@ -27,6 +27,8 @@ pub struct NewRun {
     pub branch_from: Option<CheckpointId>,
     /// What to do if the thread has an unfinished run.
     pub concurrency: Concurrency,
+    /// When its task results reach the disk.
+    pub durability: Durability,
     /// Longest time to execute; `None` for no bound.
     pub timeout: Option<Duration>,
     /// Not before this time.

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::{sync::Semaphore, time::timeout};
 use weft_worker::{Context, Entrypoint, Task, TaskContext, Worker, json};
 use workflow_service::{
-    domain::{Concurrency, Event, Run, RunId, ThreadId, Timestamp},
+    domain::{Concurrency, Durability, Event, Run, RunId, ThreadId, Timestamp},
     engine::{Engine, Follower, NewRunRequest},
     store::{NewRun, sqlite::SqliteStore},
 };
@@ -128,6 +128,7 @@ pub(crate) fn request(entrypoint: &str, thread: &str, input: u32) -> NewRunReque
             labels: BTreeMap::new(),
             branch_from: None,
             concurrency: Concurrency::Enqueue,
+            durability: Durability::Sync,
             timeout: None,
             start_after: None,
             request: None,

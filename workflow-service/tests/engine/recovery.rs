@@ -2,9 +2,11 @@
 //! word, as a crash does; the end-to-end tests kill real processes.
 
 use weft_worker::{Context, Entrypoint, Task, TaskContext, Worker};
-use workflow_service::domain::RunState;
+use workflow_service::domain::{Durability, RunState};
 
-use crate::harness::{Count, Gate, all, engine_in, follow, rest, start, tenant, two_steps};
+use crate::harness::{
+    Count, Gate, all, engine, engine_in, follow, request, rest, start, tenant, two_steps,
+};
 
 #[tokio::test]
 async fn a_run_goes_on_after_a_restart_without_running_recorded_tasks_again() {
@@ -130,4 +132,59 @@ async fn numbers_of_events_never_come_back_after_a_restart() {
     let last = events.last().unwrap();
     assert_eq!(last.sequence, rest(&engine, run.id).await.last_sequence);
     engine.stop().await;
+}
+
+#[tokio::test]
+async fn durability_says_what_a_crash_can_undo() {
+    for (durability, first_runs_in_all) in [(Durability::Sync, 1), (Durability::Exit, 2)] {
+        let folder = tempfile::tempdir().unwrap();
+        let (runs, gate) = (Count::default(), Gate::closed());
+        let worker = || Worker::new().entrypoint(two_steps("e", &runs, &gate));
+        let engine = engine_in(folder.path(), worker(), 10).await;
+        let mut request = request("e", "t", 5);
+        request.run.durability = durability;
+        let run = engine.start_run(&tenant(), request).await.unwrap();
+        gate.arrival().await;
+        engine.stop().await;
+        drop(engine);
+
+        let engine = engine_in(folder.path(), worker(), 10).await;
+        gate.let_through(1);
+        assert_eq!(rest(&engine, run.id).await.state, RunState::Succeeded);
+        assert_eq!(runs.get(), first_runs_in_all, "{durability:?}");
+        let journal = engine.store().journal(&tenant(), run.id, 0).await.unwrap();
+        assert_eq!(journal.len(), 2, "all is recorded in the end");
+        engine.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn every_durability_shows_the_same_durable_events_in_the_end() {
+    for durability in [Durability::Sync, Durability::Async, Durability::Exit] {
+        let (runs, gate) = (Count::default(), Gate::closed());
+        gate.let_through(1);
+        let worker = Worker::new().entrypoint(two_steps("e", &runs, &gate));
+        let (engine, _folder) = engine(worker).await;
+        let mut request = request("e", "t", 5);
+        request.run.durability = durability;
+        let live = engine
+            .start_and_follow(&tenant(), request, 0)
+            .await
+            .unwrap();
+        let live = all(live).await;
+        let id = live[0].run_id;
+        assert!(
+            live.is_sorted_by(|a, b| a.sequence < b.sequence),
+            "{durability:?}"
+        );
+        let durable = all(follow(&engine, id, 0).await).await;
+        for event in &durable {
+            assert!(
+                live.iter().any(|shown| shown.sequence == event.sequence),
+                "{durability:?}"
+            );
+        }
+        assert_eq!(durable.len(), 10);
+        engine.stop().await;
+    }
 }

@@ -6,7 +6,7 @@ use service_runtime::Tenant;
 use weft_worker::{Call, CallId, CallKind, Failure, json, protocol::JournalEntry};
 use workflow_service::{
     domain::{
-        CheckpointId, Concurrency, RunId, RunState, ThreadId, ThreadState, Timestamp,
+        CheckpointId, Concurrency, Durability, RunId, RunState, ThreadId, ThreadState, Timestamp,
         checkpoint::CheckpointValues, history::RecordedCall,
     },
     store::{
@@ -48,6 +48,7 @@ pub(crate) fn new_run(thread_name: &str) -> NewRun {
         labels: BTreeMap::new(),
         branch_from: None,
         concurrency: Concurrency::Enqueue,
+        durability: Durability::Sync,
         timeout: None,
         start_after: None,
         request: None,

@@ -11,7 +11,7 @@ use weft_worker::{Json, json};
 
 use super::{checkpoint_id, optional_payload, thread_id};
 use crate::{
-    domain::{Concurrency, RunId, ThreadId, Timestamp},
+    domain::{Concurrency, Durability, RunId, ThreadId, Timestamp},
     engine::NewRunRequest,
     grpc::status,
     store::{NewRun, RequestKey},
@@ -77,12 +77,7 @@ pub(in crate::grpc) fn new_run(
         .start_after
         .as_ref()
         .and_then(|time| point_in_time("start_after", time, &mut violations));
-    if pb::Durability::try_from(start.durability).is_err() {
-        violations.push(
-            "durability",
-            format!("has the unknown value {}", start.durability),
-        );
-    }
+    let durability = durability(start.durability, &mut violations);
     labels("labels", &start.labels, &mut violations);
     let (true, Some(thread_id)) = (violations.is_empty(), thread_id) else {
         return Err(status::invalid(&violations));
@@ -99,6 +94,7 @@ pub(in crate::grpc) fn new_run(
             labels: start.labels.into_iter().collect(),
             branch_from,
             concurrency,
+            durability,
             timeout,
             start_after,
             request,
@@ -151,6 +147,18 @@ fn concurrency(number: i32, violations: &mut Violations) -> Concurrency {
         Err(_) => {
             violations.push("concurrency", format!("has the unknown value {number}"));
             Concurrency::Enqueue
+        }
+    }
+}
+
+fn durability(number: i32, violations: &mut Violations) -> Durability {
+    match pb::Durability::try_from(number) {
+        Ok(pb::Durability::Unspecified | pb::Durability::Sync) => Durability::Sync,
+        Ok(pb::Durability::Async) => Durability::Async,
+        Ok(pb::Durability::Exit) => Durability::Exit,
+        Err(_) => {
+            violations.push("durability", format!("has the unknown value {number}"));
+            Durability::Sync
         }
     }
 }

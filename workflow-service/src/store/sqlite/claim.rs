@@ -7,7 +7,7 @@ use service_runtime::Tenant;
 
 use super::{Dispatch, EntrypointVersion, Fence, StoreError, journal, rows::typed, runs, threads};
 use crate::{
-    domain::{CheckpointId, RunId, RunState, ThreadId, Timestamp},
+    domain::{CheckpointId, Durability, RunId, RunState, ThreadId, Timestamp},
     store::Claimed,
 };
 
@@ -24,7 +24,7 @@ pub(super) fn one(db: &Connection, id: RunId, now: Timestamp) -> Result<Dispatch
                (SELECT checkpoint_id FROM threads \
                 WHERE tenant = runs.tenant AND thread_id = runs.thread_id), parent_id) \
              WHERE run_id = ?1 AND state IN (1, 3, 4) \
-             RETURNING epoch, parent_id, timeout, executed, retries",
+             RETURNING epoch, parent_id, timeout, executed, retries, durability",
         )?
         .query_row(params![id, RunState::Running, now, next_sequence], |row| {
             Ok((
@@ -33,10 +33,12 @@ pub(super) fn one(db: &Connection, id: RunId, now: Timestamp) -> Result<Dispatch
                 row.get::<_, Option<i64>>(2)?,
                 row.get::<_, i64>(3)?,
                 row.get::<_, u32>(4)?,
+                row.get::<_, Durability>(5)?,
             ))
         })
         .optional()?;
-    let (epoch, parent, timeout, executed, retries) = claimed.ok_or(StoreError::Fenced)?;
+    let (epoch, parent, timeout, executed, retries, durability) =
+        claimed.ok_or(StoreError::Fenced)?;
     let tenant = runs::tenant_of(db, id)?;
     let run = runs::get_stored(db, id)?;
     let previous = match parent {
@@ -58,6 +60,7 @@ pub(super) fn one(db: &Connection, id: RunId, now: Timestamp) -> Result<Dispatch
         journal,
         remaining,
         retries,
+        durability,
         run,
     })
 }

@@ -11,7 +11,8 @@ use weft_worker::{Json, json};
 
 use super::StoreError;
 use crate::domain::{
-    Checkpoint, CheckpointId, CheckpointSource, Run, RunId, RunState, ThreadId, Timestamp,
+    Checkpoint, CheckpointId, CheckpointSource, Durability, Run, RunId, RunState, ThreadId,
+    Timestamp,
 };
 
 /// Columns that [`run`] reads, in its order.
@@ -142,6 +143,13 @@ impl FromSql for RunState {
 impl ToSql for RunState {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(self.number().into())
+    }
+}
+
+impl FromSql for Durability {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let number = i32::column_result(value)?;
+        Self::from_number(number).ok_or(FromSqlError::OutOfRange(number.into()))
     }
 }
 

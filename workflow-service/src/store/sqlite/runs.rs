@@ -55,8 +55,8 @@ fn insert(db: &Connection, tenant: &Tenant, new: &NewRun) -> Result<(), StoreErr
     db.prepare_cached(
         "INSERT INTO runs (run_id, tenant, thread_id, entrypoint, version, state, epoch, attempt, \
          parent_id, wake_time, timeout, input, config, last_sequence, labels, create_time, \
-         update_time) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?14)",
+         update_time, durability) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?14, ?15)",
     )?
     .execute(params![
         new.id,
@@ -73,6 +73,7 @@ fn insert(db: &Connection, tenant: &Tenant, new: &NewRun) -> Result<(), StoreErr
         QUEUED_SEQUENCE,
         typed(&new.labels)?,
         new.now,
+        new.durability as i32,
     ])?;
     Ok(())
 }

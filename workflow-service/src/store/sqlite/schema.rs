@@ -41,6 +41,7 @@ CREATE TABLE runs (
     wake_time      INTEGER,
     timeout        INTEGER,
     executed       INTEGER NOT NULL DEFAULT 0,
+    durability     INTEGER NOT NULL,
     input          TEXT    NOT NULL,
     config         TEXT    NOT NULL,
     output         TEXT,
