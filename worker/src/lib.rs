@@ -9,24 +9,101 @@
 //! ```
 //! use weft_worker::{Context, Entrypoint, Failure, Final, Task, TaskContext, Worker};
 //!
-//! async fn call_model(_task: TaskContext, messages: Vec<String>) -> Result<String, Failure> {
-//!     Ok(format!("you have said {} things", messages.len()))
+//! # #[derive(Clone)] struct Memories;
+//! # impl Memories {
+//! #     async fn search(&self, _: &str, _: &str) -> Result<Vec<String>, Failure> { Ok(vec![]) }
+//! #     async fn put(&self, _: &str, _: &str, _: &str) -> Result<(), Failure> { Ok(()) }
+//! # }
+//! # async fn ask_model(_: &str, messages: &[String]) -> Result<String, Failure> {
+//! #     Ok(messages.join(" "))
+//! # }
+//! async fn call_model(
+//!     task: TaskContext,
+//!     memories: Memories,
+//!     (user, messages): (String, Vec<String>),
+//! ) -> Result<String, Failure> {
+//!     let last = messages.last().map_or("", String::as_str);
+//!     let info = memories.search(&user, last).await?.join("\n");
+//!     if last.to_lowercase().contains("remember") {
+//!         // The same key in every attempt: nothing is stored twice.
+//!         memories.put(&user, &task.idempotency_key(), last).await?;
+//!     }
+//!     let system = format!("You are a helpful assistant talking to the user. User info: {info}");
+//!     ask_model(&system, &messages).await
 //! }
 //!
 //! async fn chat(
 //!     context: Context,
-//!     said: String,
+//!     memories: Memories,
+//!     said: Vec<String>,
 //! ) -> Result<Final<String, Vec<String>>, Failure> {
-//!     let call_model = Task::new("call_model", call_model);
+//!     let user: String = context.config::<std::collections::BTreeMap<String, String>>()?
+//!         .remove("user_id")
+//!         .unwrap_or_default();
 //!     let mut messages: Vec<String> = context.previous()?.unwrap_or_default();
-//!     messages.push(said);
-//!     let answer = context.call(&call_model, messages.clone()).await?;
+//!     messages.extend(said);
+//!     let call_model =
+//!         Task::new("call_model", move |task, input| call_model(task, memories.clone(), input));
+//!     let answer = context.call(&call_model, (user, messages.clone())).await?;
+//!     messages.push(answer.clone());
 //!     Ok(Final { value: answer, saved: messages })
 //! }
 //!
-//! let worker = Worker::new().entrypoint(Entrypoint::new("chat", "1", chat));
+//! let memories = Memories;
+//! let chat = Entrypoint::new("chat", "1", move |context, said| {
+//!     chat(context, memories.clone(), said)
+//! });
+//! let worker = Worker::new().entrypoint(chat);
 //! assert_eq!(&*worker.describe()[0].name, "chat");
 //! ```
+//!
+//! # Guarantees
+//! - A task *runs at least once* and is *recorded exactly once*. After its result was recorded it
+//!   never runs again for the same call, whatever is executed again around it: after a crash, an
+//!   answer, a retry of the entrypoint, or [`RetryPolicy`]. A task that was at work during a crash
+//!   runs again; [`TaskContext::idempotency_key`] is the same then.
+//! - Results reach code in the order of their commits, also in every replay: a race has the same
+//!   winner, and branches that are joined go on in the same order.
+//! - A failure that code catches is recorded too, and replays as that failure.
+//! - A replay that does not fit the journal is never guessed at: the run is PAUSED, and its error
+//!   names both what is recorded and what the code does now.
+//! - [`Context::interrupt`] and long [`Context::sleep`]s hold nothing while they wait.
+//!
+//! # What determinism asks of code
+//! Between its calls, an entrypoint must do the same whenever it is executed. So:
+//! - what comes from outside belongs into a task: files, networks, databases, environment;
+//! - the time, ids and random numbers come from [`Context::now`], [`Context::uuid`] and
+//!   [`Context::random`];
+//! - order comes from `Vec`, `BTreeMap` and the like, not from the iteration order of a `HashMap`;
+//! - calls are made by the entrypoint's own code and by futures that it joins or races, not by
+//!   spawned tasks or threads.
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use weft_worker::{Context, Entrypoint, Failure, RetryPolicy, Task, TaskContext};
+//! async fn order(context: Context, amount: u32) -> Result<String, Failure> {
+//!     let charge = Task::new("charge", |task: TaskContext, amount: u32| async move {
+//!         Ok(format!("{amount} paid under {}", task.idempotency_key()))
+//!     })
+//!     .retry(RetryPolicy::exponential(5, Duration::from_millis(200), Duration::from_secs(10)))
+//!     .timeout(Duration::from_secs(30));
+//!
+//!     // Waits for months at no cost.
+//!     let approved: bool = context.interrupt("may this be charged?").await?;
+//!     if !approved {
+//!         return Err(Failure::new("REFUSED", "somebody said no"));
+//!     }
+//!     context.sleep(Duration::from_secs(24 * 60 * 60)).await?;
+//!     context.call(&charge, amount).await
+//! }
+//! let entrypoint = Entrypoint::new("order", "1", order);
+//! ```
+//!
+//! # Changing code under unfinished runs
+//! A run stays with the version of the entrypoint that it started with. Give a changed entrypoint
+//! another version and host both, until the runs of the old one are finished. Without a new
+//! version, what happens *inside* of a task may change freely; which tasks are called, under which
+//! names and in which order, may not.
 //!
 //! # Layout
 //! - `entrypoint`, `task`: what user code defines
