@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use serde_json::value::RawValue;
 use weft_worker::{
     CallId, Failure,
     protocol::{self, Finish, JournalEntry, MessagePiece, Outcome, Record, Suspend, WorkerMessage},
@@ -23,6 +24,9 @@ use crate::{
     },
     store::{Dispatch, Rest, RestedRun, RunEnd},
 };
+
+/// Largest result, output or saved value, in bytes of JSON: that of an input.
+const MAX_VALUE_BYTES: usize = 8 * 1024 * 1024;
 
 /// What the machine wants done, in this order.
 #[derive(Debug)]
@@ -224,8 +228,16 @@ impl RunMachine {
         self.publish(kind, now).into_iter().collect()
     }
 
-    fn record(&mut self, record: Record, now: Timestamp, jitter: f64) -> Vec<Effect> {
+    fn record(&mut self, mut record: Record, now: Timestamp, jitter: f64) -> Vec<Effect> {
         let id = record.call.id.clone();
+        if let Some(failure) = record
+            .outcome
+            .as_ref()
+            .ok()
+            .and_then(|result| too_large(result))
+        {
+            record.outcome = Err(failure.of_call(&id, &record.call.task));
+        }
         if let Some(stored) = self.recorded.get(&id) {
             return vec![Effect::Ack(id, stored.clone())];
         }
@@ -309,7 +321,10 @@ impl RunMachine {
         let end = match (finish, self.cancelling.clone()) {
             // It was done before it could stop.
             (Finish::Returned { value, saved }, _) => {
-                RunEnd::Succeeded(CheckpointValues::new(&value, &saved))
+                match too_large(&value).or_else(|| too_large(&saved)) {
+                    Some(failure) => RunEnd::Failed(failure),
+                    None => RunEnd::Succeeded(CheckpointValues::new(&value, &saved)),
+                }
             }
             (Finish::Failed { .. } | Finish::Mismatch(_), Some(cancelled)) => {
                 RunEnd::Cancelled(cancelled)
@@ -378,4 +393,13 @@ impl RunMachine {
         self.next_sequence += count;
         first
     }
+}
+
+/// The failure of a value that is larger than a value may be.
+fn too_large(value: &RawValue) -> Option<Failure> {
+    let bytes = value.get().len();
+    (bytes > MAX_VALUE_BYTES).then(|| {
+        let what = format!("a value has {bytes} bytes of JSON, at most {MAX_VALUE_BYTES} are kept");
+        Failure::new("PAYLOAD_TOO_LARGE", what)
+    })
 }

@@ -176,3 +176,37 @@ async fn an_unknown_entrypoint_and_refused_arguments_record_nothing() {
     assert!(runs.is_empty());
     engine.stop().await;
 }
+
+#[tokio::test]
+async fn a_value_that_is_too_large_is_refused_by_name() {
+    const MIB: usize = 1024 * 1024;
+    let bulky = Entrypoint::new(
+        "bulky",
+        "1",
+        |context: Context, mebibytes: usize| async move {
+            let write = Task::new("write", |_: TaskContext, mebibytes: usize| async move {
+                Ok("x".repeat(mebibytes * MIB))
+            });
+            if mebibytes > 9 {
+                return Ok("x".repeat(mebibytes * MIB));
+            }
+            context
+                .call(&write, mebibytes)
+                .await
+                .map(|written| written.len().to_string())
+        },
+    );
+    let (engine, _folder) = engine(Worker::new().entrypoint(bulky)).await;
+    for (mebibytes, task) in [(9, Some("write")), (10, None)] {
+        let run = rest(&engine, start(&engine, "bulky", "t", mebibytes).await.id).await;
+        let failure = run.failure.unwrap();
+        assert_eq!(
+            (failure.reason.as_str(), failure.task()),
+            ("PAYLOAD_TOO_LARGE", task)
+        );
+        assert!(failure.message.contains("8388608"), "{failure}");
+    }
+    let run = rest(&engine, start(&engine, "bulky", "t", 7).await.id).await;
+    assert_eq!(run.state, RunState::Succeeded);
+    engine.stop().await;
+}
