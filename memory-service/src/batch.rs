@@ -9,7 +9,8 @@ use service_runtime::Tenant;
 use crate::{
     domain::{Item, ItemId, NamespaceCount, NamespaceQuery, Precondition, Version},
     failure::Failure,
-    memory::{Memory, PutRequest, SearchRequest},
+    memory::Memory,
+    request::{PutRequest, SearchRequest},
     search::Hit,
     store::{Put, StoreError},
 };

@@ -19,7 +19,7 @@ use crate::{
     embed::{
         EmbedError, Embedding, HttpEmbedder, Template, http::HttpSettings, template::TemplateError,
     },
-    memory::Defaults,
+    request::Defaults,
 };
 
 /// The embedder that there is without one: search by words only.

@@ -8,10 +8,12 @@
 //! - [`embed`]: texts as vectors of their meaning
 //! - [`lexical`]: texts as BM25 word vectors
 //! - [`store`]: where items are kept: one trait, one engine so far
+//! - [`request`]: what the core is asked for
 //! - `prepare`: puts made ready to be written
 //! - [`rank`]: candidates whose rank is settled
 //! - [`search`]: exact pages from an engine's candidates
 //! - [`list`]: pages in order of names
+//! - `diversity`: near duplicates make room for others
 //! - [`memory`]: what calls mean: clock, lifetimes, what is configured
 //! - [`failure`]: why the core cannot do what it was asked for
 //! - [`batch`]: many operations in one call
@@ -21,6 +23,7 @@
 
 pub mod batch;
 pub mod config;
+mod diversity;
 pub mod domain;
 pub mod embed;
 pub mod failure;
@@ -30,6 +33,7 @@ pub mod list;
 pub mod memory;
 mod prepare;
 pub mod rank;
+pub mod request;
 pub mod search;
 pub mod store;
 pub mod sweeper;

@@ -2,14 +2,15 @@
 //!
 //! It owns the clock, the rules of lifetimes, and what is configured; stores decide nothing.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use service_runtime::Tenant;
 
 use crate::{
+    diversity::diverse,
     domain::{
-        Clock, Document, Filter, IndexPath, Indexing, Item, ItemId, NamespaceCount,
-        NamespacePrefix, NamespaceQuery, Precondition, Ttl, Version,
+        Clock, Filter, Item, ItemId, NamespaceCount, NamespacePrefix, NamespaceQuery, Precondition,
+        Version,
     },
     embed::Embedding,
     failure::Failure,
@@ -17,97 +18,10 @@ use crate::{
     list::{ListQuery, Listed, list},
     prepare::Preparation,
     rank::Order,
+    request::{Defaults, ListRequest, PutRequest, Ranking, SearchRequest},
     search::{Hit, Search, count, search},
     store::{Put, RankOrder, Store, StoreError},
 };
-
-/// How long an item is to live.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Lifetime {
-    /// As the service is configured.
-    #[default]
-    Configured,
-    /// For ever.
-    Unlimited,
-    /// Until it has been left alone for this long.
-    Limited(Ttl),
-}
-
-/// What the service is configured with.
-#[derive(Clone, Debug, Default)]
-pub struct Defaults {
-    /// Where the texts of documents are.
-    pub index_paths: Vec<IndexPath>,
-    /// How long items live; `None` for ever.
-    pub ttl: Option<Ttl>,
-    /// Whether reads restart lifetimes.
-    pub refresh_ttl_on_read: bool,
-}
-
-/// A put as it was asked for.
-#[derive(Clone, Debug)]
-pub struct PutRequest {
-    /// Which item.
-    pub id: ItemId,
-    /// Its document.
-    pub value: Document,
-    /// How to index it.
-    pub indexing: Indexing,
-    /// How long it lives.
-    pub lifetime: Lifetime,
-    /// What must hold.
-    pub precondition: Precondition,
-}
-
-/// How a query ranks items.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Ranking {
-    /// By both if there is an embedder, else by words.
-    #[default]
-    Best,
-    /// By words.
-    Lexical,
-    /// By meaning.
-    Semantic,
-    /// By both.
-    Hybrid,
-}
-
-/// A search as it was asked for.
-#[derive(Clone, Debug)]
-pub struct SearchRequest {
-    /// Where.
-    pub prefix: NamespacePrefix,
-    /// Text to rank by; `None` for the last updated first.
-    pub words: Option<String>,
-    /// How it ranks.
-    pub ranking: Ranking,
-    /// What documents must fulfil.
-    pub filter: Option<Filter>,
-    /// Halve scores for every such span since the last update.
-    pub half_life: Option<Duration>,
-    /// Leave out what scores less.
-    pub min_score: Option<f64>,
-    /// Skip this many of the best.
-    pub offset: usize,
-    /// Return at most this many.
-    pub limit: usize,
-    /// Whether to restart the lifetimes of what is found; `None` as configured.
-    pub refresh_ttl: Option<bool>,
-}
-
-/// A page of items as it was asked for.
-#[derive(Clone, Debug)]
-pub struct ListRequest {
-    /// Where.
-    pub prefix: NamespacePrefix,
-    /// What documents must fulfil.
-    pub filter: Option<Filter>,
-    /// The last item of the page before.
-    pub after: Option<ItemId>,
-    /// At most this many.
-    pub limit: usize,
-}
 
 /// Memory of all tenants.
 pub struct Memory {
@@ -233,6 +147,7 @@ impl Memory {
             ranking: _,
             filter,
             half_life,
+            diversity,
             min_score,
             offset,
             limit,
@@ -253,7 +168,11 @@ impl Memory {
             limit,
             now,
         };
-        let mut hits = search(&*self.store, tenant, &query).await?;
+        let mut hits = if scored && diversity > 0.0 {
+            diverse(&*self.store, tenant, &query, diversity).await
+        } else {
+            search(&*self.store, tenant, &query).await
+        }?;
         if self.refreshes(refresh_ttl) {
             let items = hits.iter_mut().map(|hit| &mut hit.item);
             self.refresh(tenant, items.collect::<Vec<_>>()).await?;

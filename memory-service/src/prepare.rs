@@ -7,7 +7,7 @@ use crate::{
     embed::Embedding,
     failure::Failure,
     lexical::Bm25,
-    memory::{Defaults, Lifetime, PutRequest},
+    request::{Defaults, Lifetime, PutRequest},
     store::{Put, StoreError},
 };
 

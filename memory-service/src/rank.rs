@@ -180,9 +180,12 @@ struct Scores {
 }
 
 fn combined(meaning: Option<f64>, words: Option<f64>) -> f64 {
-    let words = words.unwrap_or(0.0);
-    let saturated = words / (words + HALF_SATURATION);
-    MEANING_WEIGHT * meaning.unwrap_or(0.0) + WORDS_WEIGHT * saturated
+    MEANING_WEIGHT * meaning.unwrap_or(0.0) + WORDS_WEIGHT * saturated(words.unwrap_or(0.0))
+}
+
+/// A BM25 score between 0 and 1.
+pub(crate) fn saturated(score: f64) -> f64 {
+    score / (score + HALF_SATURATION)
 }
 
 fn unscored(

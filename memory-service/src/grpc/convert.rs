@@ -16,7 +16,7 @@ use super::{
 use crate::{
     batch::Operation,
     domain::{Filter, ItemId, LabelPattern, NamespacePrefix, NamespaceQuery, Precondition},
-    memory::{ListRequest, PutRequest, Ranking, SearchRequest},
+    request::{ListRequest, PutRequest, Ranking, SearchRequest},
 };
 
 /// Items of a search that asks for no number, and at most.
@@ -254,7 +254,7 @@ pub(super) fn search(
     }
     let request = prefix.map(|prefix| SearchRequest {
         prefix,
-        words: words.clone(),
+        words,
         ranking: match ranking {
             pb::Ranking::Unspecified => Ranking::Best,
             pb::Ranking::Semantic => Ranking::Semantic,
@@ -263,15 +263,13 @@ pub(super) fn search(
         },
         filter,
         half_life: half_life.flatten(),
+        diversity,
         min_score,
         offset,
         limit,
         refresh_ttl,
     });
     let request = reader.finish(request)?;
-    if words.is_some() && diversity > 0.0 {
-        return Err(CallError::Unimplemented("`diversity`"));
-    }
     Ok((request, form))
 }
 

@@ -14,7 +14,7 @@ use crate::{
         Document, Filter, IndexPath, Indexing, ItemId, Json, Key, Namespace, Precondition, Ttl,
         document::DOCUMENT_LIMITS, time::MAX_TTL,
     },
-    memory::Lifetime,
+    request::Lifetime,
 };
 
 /// Most index paths of one put.

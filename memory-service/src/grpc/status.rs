@@ -44,9 +44,6 @@ pub enum CallError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// This version cannot do that.
-    #[error("{0} is not implemented in this version")]
-    Unimplemented(&'static str),
 }
 
 impl From<CallError> for Status {
@@ -78,9 +75,6 @@ impl From<CallError> for Status {
             },
             CallError::Failed(failure) => of_failure(failure),
             CallError::Store(error) => of_store(error),
-            CallError::Unimplemented(feature) => status(Code::Unimplemented, "UNIMPLEMENTED")
-                .metadata("feature", *feature)
-                .build(),
         }
     }
 }

@@ -68,6 +68,9 @@ pub trait Store: Send + Sync + 'static {
         now: Time,
     ) -> Answer<'a, Vec<Option<Item>>>;
 
+    /// What queries find items by; nothing for items that are not there.
+    fn vectors<'a>(&'a self, tenant: &'a Tenant, ids: Vec<ItemId>) -> Answer<'a, Vec<Vectors>>;
+
     /// The first items of a walk in order of (namespace, key). Fewer than asked for only if there
     /// are no more. Walks that each go on after the last item of the one before see every item
     /// that is there throughout.
@@ -185,6 +188,15 @@ pub enum RankOrder {
     /// Those whose vectors are nearest to that of a query, by the cosine of the nearest one; items
     /// without vectors are no candidates at all.
     Meaning(Vec<f32>),
+}
+
+/// What queries find an item by.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Vectors {
+    /// Lexical ones; `None` for nothing.
+    pub words: Option<WordVector>,
+    /// Semantic ones; a vector of length 1 for each text.
+    pub meanings: Vec<Vec<f32>>,
 }
 
 /// A candidate.

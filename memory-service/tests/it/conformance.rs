@@ -2,28 +2,37 @@
 
 use memory_service::{
     domain::{
-        Conflict, Document, Etag, Filter, Indexing, ItemId, Json, Key, Namespace, NamespacePrefix,
-        NamespaceQuery, Precondition, Time, Ttl, filter::terms,
+        Conflict, Document, EmbedderIdentity, Etag, Filter, Indexing, ItemId, Json, Key, Namespace,
+        NamespacePrefix, NamespaceQuery, Precondition, Time, Ttl, filter::terms,
     },
     lexical::Bm25,
     rank::Order,
     search::{Search, search},
-    store::{Put, RankOrder, Store, StoreError, WalkQuery, WriteError, edge::EdgeStore},
+    store::{Put, RankOrder, Store, StoreError, WriteError, edge::EdgeStore},
 };
 use service_runtime::Tenant;
 
-use crate::support::START;
+use crate::{
+    conformance_of_reads::{
+        meanings_rank_by_the_nearest_one, walks_go_in_order_and_on_from_anywhere,
+    },
+    support::START,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_embedded_engine_conforms() {
     let folder = tempfile::tempdir().unwrap();
-    let store = EdgeStore::open(folder.path(), None).await.unwrap();
+    let store = EdgeStore::open(folder.path(), Some(embedder()))
+        .await
+        .unwrap();
     conforms(&store).await;
     let secret = store.secret().to_vec();
     store.close().await.unwrap();
     a_closed_store_says_so(&store).await;
     drop(store);
-    let reopened = EdgeStore::open(folder.path(), None).await.unwrap();
+    let reopened = EdgeStore::open(folder.path(), Some(embedder()))
+        .await
+        .unwrap();
     assert_eq!(reopened.secret(), secret);
     keeps_what_it_was_given(&reopened).await;
     reopened.close().await.unwrap();
@@ -37,17 +46,27 @@ async fn conforms(store: &dyn Store) {
     words_of_other_tenants_do_not_show_in_scores(store).await;
     filters_agree_with_the_domain(store).await;
     walks_go_in_order_and_on_from_anywhere(store).await;
+    meanings_rank_by_the_nearest_one(store).await;
 }
 
-fn tenant(name: &str) -> Tenant {
+/// The store under test is opened for vectors of two numbers.
+fn embedder() -> EmbedderIdentity {
+    EmbedderIdentity {
+        name: "test".to_owned(),
+        dims: 2,
+        template: "{text}".to_owned(),
+    }
+}
+
+pub(crate) fn tenant(name: &str) -> Tenant {
     Tenant::try_new(name).unwrap()
 }
 
-fn at(micros: i64) -> Time {
+pub(crate) fn at(micros: i64) -> Time {
     Time::from_micros(START + micros)
 }
 
-fn id(namespace: &str, key: &str) -> ItemId {
+pub(crate) fn id(namespace: &str, key: &str) -> ItemId {
     let labels = namespace.split('.').map(str::to_owned).collect();
     ItemId {
         namespace: Namespace::try_new("namespace", labels).unwrap(),
@@ -55,7 +74,7 @@ fn id(namespace: &str, key: &str) -> ItemId {
     }
 }
 
-fn put(namespace: &str, key: &str, value: &str, now: i64) -> Put {
+pub(crate) fn put(namespace: &str, key: &str, value: &str, now: i64) -> Put {
     let value = Document::stored(value.to_owned()).unwrap();
     let document = value.parse().unwrap();
     let texts = Indexing::Configured.texts(
@@ -76,7 +95,7 @@ fn put(namespace: &str, key: &str, value: &str, now: i64) -> Put {
     }
 }
 
-async fn found(
+pub(crate) async fn found(
     store: &dyn Store,
     tenant: &Tenant,
     order: RankOrder,
@@ -223,7 +242,7 @@ async fn writes_of_one_item_follow_each_other(store: &dyn Store) {
     assert!(namespaces(store, &tenant, 9).await.is_empty());
 }
 
-fn mortal(key: &str, now: i64, micros: i64) -> Put {
+pub(crate) fn mortal(key: &str, now: i64, micros: i64) -> Put {
     Put {
         ttl: Some(Ttl::from_micros(micros)),
         ..put("a", key, r#"{"text":"mortal"}"#, now)
@@ -372,56 +391,6 @@ async fn filters_agree_with_the_domain(store: &dyn Store) {
             "{text}"
         );
     }
-}
-
-async fn walks_go_in_order_and_on_from_anywhere(store: &dyn Store) {
-    let tenant = tenant("walks");
-    for (namespace, key) in [
-        ("b", "1"),
-        ("a.b", "1"),
-        ("a", "2"),
-        ("a", "10"),
-        ("ab", "1"),
-    ] {
-        let document = format!(r#"{{"in":"{namespace}"}}"#);
-        let item = put(namespace, key, &document, 0);
-        store.put(&tenant, item).await.unwrap();
-    }
-    store.put(&tenant, mortal("15", 0, 1_000)).await.unwrap();
-    let walk = async |prefix: &str, filter: Option<&str>, after: Option<ItemId>, limit, now| {
-        let filter = filter.map(|filter| Filter::parse(&Json::parse(filter).unwrap()).unwrap());
-        let labels = prefix.split_terminator('.').map(str::to_owned).collect();
-        let query = WalkQuery {
-            prefix: NamespacePrefix::try_new("prefix", labels).unwrap(),
-            narrowing: filter
-                .as_ref()
-                .map(terms::Narrowing::of)
-                .unwrap_or_default(),
-            after,
-            limit,
-            now: at(now),
-        };
-        let items = store.walk(&tenant, query).await.unwrap();
-        let names = items.iter().map(|item| item.id.to_string());
-        names.collect::<Vec<_>>()
-    };
-    let all = ["a/10", "a/15", "a/2", "a.b/1", "ab/1", "b/1"];
-    assert_eq!(walk("", None, None, 9, 0).await, all);
-    assert_eq!(walk("", None, None, 2, 0).await, all[..2]);
-    assert_eq!(
-        walk("a", None, None, 9, 1_000).await,
-        ["a/10", "a/2", "a.b/1"]
-    );
-    assert_eq!(walk("", None, None, 2, 1_000).await, ["a/10", "a/2"]);
-    assert_eq!(
-        walk("a", None, Some(id("a", "11")), 9, 1_000).await,
-        ["a/2", "a.b/1"]
-    );
-    assert_eq!(walk("", Some(r#"{"in":"b"}"#), None, 9, 0).await, ["b/1"]);
-    assert_eq!(
-        walk("", Some(r#"{"in":"a"}"#), Some(id("a", "10")), 9, 0).await,
-        ["a/2"]
-    );
 }
 
 async fn a_closed_store_says_so(store: &dyn Store) {

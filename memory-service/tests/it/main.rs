@@ -12,6 +12,7 @@ mod bad_input;
 mod batches;
 mod concurrency;
 mod conformance;
+mod conformance_of_reads;
 mod crash;
 mod embedder;
 mod embedding;

@@ -40,7 +40,7 @@ use self::{
     shared::Shared,
     writer::{Command, Delete, Selection, Writer},
 };
-use super::{Answer, PointId, Put, RankQuery, Ranked, Store, StoreError, WalkQuery};
+use super::{Answer, PointId, Put, RankQuery, Ranked, Store, StoreError, Vectors, WalkQuery};
 use crate::domain::{
     EmbedderIdentity, Item, ItemId, NamespaceCount, NamespacePrefix, NamespaceQuery, Precondition,
     Time, Version,
@@ -274,6 +274,12 @@ impl Store for EdgeStore {
     ) -> Answer<'a, Vec<Option<Item>>> {
         let tenant = tenant.clone();
         self.read(move |shared| query::items(&shared.shard, &tenant, &points, now))
+            .boxed()
+    }
+
+    fn vectors<'a>(&'a self, tenant: &'a Tenant, ids: Vec<ItemId>) -> Answer<'a, Vec<Vectors>> {
+        let points: Vec<_> = ids.iter().map(|id| point::point_id(tenant, id)).collect();
+        self.read(move |shared| query::vectors(&shared.shard, &points))
             .boxed()
     }
 

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use qdrant_edge::{
     Payload, PayloadSelector, PayloadSelectorExclude, PayloadSelectorInclude, PointId as EngineId,
-    PointStructPersisted, SparseVector, VectorPersisted, VectorStructPersisted,
-    WithPayloadInterface,
+    PointStructPersisted, SparseVector, VectorInternal, VectorPersisted, VectorStructInternal,
+    VectorStructPersisted, WithPayloadInterface,
 };
 use serde_json::{Map, Value};
 use service_runtime::Tenant;
@@ -21,7 +21,7 @@ use crate::{
         Version, filter::terms::Term,
     },
     lexical::WordVector,
-    store::{PointId, StoreError},
+    store::{PointId, StoreError, Vectors},
 };
 
 /// Space of the ids that are derived from (tenant, namespace, key).
@@ -107,6 +107,30 @@ pub(super) fn encode(
         vector: VectorStructPersisted::Named(vectors),
         payload: Some(Payload(payload)),
     }
+}
+
+/// Reads the vectors of a point back.
+pub(super) fn decode_vectors(vectors: Option<VectorStructInternal>) -> Vectors {
+    let mut decoded = Vectors::default();
+    let Some(VectorStructInternal::Named(vectors)) = vectors else {
+        return decoded;
+    };
+    for vector in vectors.into_values() {
+        match vector {
+            VectorInternal::Sparse(SparseVector { indices, values }) => {
+                decoded.words = Some(WordVector {
+                    words: indices,
+                    weights: values,
+                });
+            }
+            VectorInternal::MultiDense(vectors) => {
+                let meanings = vectors.flattened_vectors.chunks(vectors.dim.max(1));
+                decoded.meanings = meanings.map(<[f32]>::to_vec).collect();
+            }
+            VectorInternal::Dense(vector) => decoded.meanings = vec![vector],
+        }
+    }
+    decoded
 }
 
 /// All fields but the large ones: what a write needs to know of the item that is there.

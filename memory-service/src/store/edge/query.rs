@@ -7,13 +7,13 @@ use qdrant_edge::{
     IdfCorpusParams, IdfParams, Match, NamedQuery, OrderBy, OrderByInterface, OrderValue,
     PointId as EngineId, QueryEnum, QueryRequestBuilder, Range, Record, RetrieveRequestBuilder,
     ScoredPoint, ScoringQuery, ScrollRequestBuilder, SearchParams, SparseVector,
-    TypedMultiDenseVector, ValueVariants, VectorInternal, WithPayloadInterface,
+    TypedMultiDenseVector, ValueVariants, VectorInternal, WithPayloadInterface, WithVector,
     external::ordered_float::OrderedFloat,
 };
 use service_runtime::Tenant;
 
 use super::{
-    point::{Head, only, scope, update_time, without_value},
+    point::{Head, decode_vectors, only, scope, update_time, without_value},
     schema::{EXPIRE_TIME, MEANINGS, SCOPES, TENANT, TERMS, UPDATE_TIME, WORDS, field},
     shared::engine_error,
 };
@@ -23,7 +23,7 @@ use crate::{
         filter::terms::{Narrowing, Term},
     },
     lexical::WordVector,
-    store::{PointId, RankOrder, RankQuery, Ranked, StoreError},
+    store::{PointId, RankOrder, RankQuery, Ranked, StoreError, Vectors},
 };
 
 /// Everything under a prefix that has not expired.
@@ -74,8 +74,7 @@ fn has_one_of(terms: &[Term]) -> Condition {
 }
 
 fn has_id(points: &[PointId]) -> Condition {
-    let ids = points.iter().map(|point| EngineId::Uuid(point.0));
-    Condition::HasId(ids.collect::<HasIdCondition>())
+    Condition::HasId(engine_ids(points).collect::<HasIdCondition>())
 }
 
 fn narrow(filter: &mut Filter, narrowing: &Narrowing) {
@@ -223,6 +222,10 @@ fn scored(
     points.into_iter().map(candidate).collect()
 }
 
+fn engine_ids(points: &[PointId]) -> impl Iterator<Item = EngineId> {
+    points.iter().map(|point| EngineId::Uuid(point.0))
+}
+
 fn own_id(id: EngineId) -> Result<PointId, StoreError> {
     match id {
         EngineId::Uuid(uuid) => Ok(PointId(uuid)),
@@ -251,6 +254,19 @@ pub(super) fn items(
     Ok(points.iter().map(|point| items.remove(point)).collect())
 }
 
+/// The vectors of these points.
+pub(super) fn vectors(shard: &EdgeShard, points: &[PointId]) -> Result<Vec<Vectors>, StoreError> {
+    let request = RetrieveRequestBuilder::new(engine_ids(points).collect())
+        .with_payload(WithPayloadInterface::Bool(false))
+        .with_vector(WithVector::Bool(true));
+    let mut found = HashMap::new();
+    for record in shard.retrieve(request.build()).map_err(engine_error)? {
+        found.insert(own_id(record.id)?, decode_vectors(record.vector));
+    }
+    let mut of_point = |point: &PointId| found.remove(point).unwrap_or_default();
+    Ok(points.iter().map(&mut of_point).collect())
+}
+
 /// What writes need to know of these points; those that are not there are left out.
 pub(super) fn heads(
     shard: &EdgeShard,
@@ -269,7 +285,7 @@ fn retrieve(
     points: &[PointId],
     fields: WithPayloadInterface,
 ) -> Result<Vec<Record>, StoreError> {
-    let ids = points.iter().map(|point| EngineId::Uuid(point.0)).collect();
+    let ids = engine_ids(points).collect();
     let request = RetrieveRequestBuilder::new(ids).with_payload(fields);
     shard.retrieve(request.build()).map_err(engine_error)
 }
