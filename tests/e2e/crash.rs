@@ -11,7 +11,7 @@ use e2e::{
     runs::{start, succeeded},
 };
 use futures::future::try_join_all;
-use weft_proto::workflow::v1::{StreamMode, event::Kind};
+use weft_proto::workflow::v1::{Durability, StartRunRequest, StreamMode, event::Kind};
 
 /// Starts the introduction and follows it until `recall` is recorded: its id.
 async fn follow_until_recall_is_recorded(cluster: &Cluster) -> Result<String> {
@@ -92,6 +92,44 @@ async fn a_task_killed_before_it_was_recorded_runs_again_and_stores_nothing_twic
     assert_ne!(
         after.etag, before.etag,
         "it was stored once more, under the same key"
+    );
+    cluster.finish().await
+}
+
+#[tokio::test]
+async fn a_run_that_is_durable_at_its_exit_only_starts_over_and_stores_nothing_twice() -> Result<()>
+{
+    let (mut cluster, gate) = Gate::in_cluster(Cluster::new()?).await?;
+    gate.hold(Hold::After("PutItem"));
+    let run = StartRunRequest {
+        durability: Durability::Exit.into(),
+        ..INTRODUCTION.to_run()
+    };
+    let run_id = start(&mut cluster.workflow_client()?, run).await?.id;
+    gate.sees_answered("PutItem", 1).await?;
+    cluster.take_workflow()?.kill().await?;
+
+    gate.open();
+    cluster.start_workflow().await?;
+    let mut client = cluster.workflow_client()?;
+    succeeded(&mut client, &run_id).await?;
+    assert_eq!(
+        (gate.arrived("SearchItems"), gate.arrived("PutItem")),
+        (2, 2)
+    );
+    assert_eq!(
+        items_under(&mut cluster.memory_client()?, &memories_of("1"))
+            .await?
+            .len(),
+        1
+    );
+    let events = Events::join(&mut client, &run_id, &DURABLE, 0)
+        .await?
+        .rest()
+        .await?;
+    assert_eq!(
+        recorded(&events),
+        ["recall", "remember", "call_model", "chat"]
     );
     cluster.finish().await
 }
