@@ -5,13 +5,11 @@ use std::time::Duration;
 use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use reqwest::{Client, Response, StatusCode, Url, header::HeaderMap};
 use service_runtime::Secret;
-use tokio::{
-    sync::Semaphore,
-    time::{Instant, sleep, timeout},
-};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     EmbedError, Embedded, Embedder,
+    sharing::Queue,
     wire::{self, Request},
 };
 
@@ -55,7 +53,7 @@ pub struct HttpEmbedder {
     settings: HttpSettings,
     id: String,
     dims: usize,
-    requests: Semaphore,
+    queue: Queue,
 }
 
 /// Why a try failed.
@@ -99,7 +97,7 @@ impl HttpEmbedder {
             url,
             id: format!("http:{}", settings.model),
             dims: settings.dims.unwrap_or(0),
-            requests: Semaphore::new(CONCURRENCY),
+            queue: Queue::new(CONCURRENCY, BATCH_TEXTS),
             settings,
         };
         let probe = ["probe".to_owned()];
@@ -111,13 +109,25 @@ impl HttpEmbedder {
     async fn embed(&self, texts: &[String]) -> Result<Vec<Vec<f32>>, EmbedError> {
         let mut requests = Vec::new();
         for texts in texts.chunks(BATCH_TEXTS) {
-            requests.push(self.request(texts, Some(self.dims)));
+            requests.push(self.share(texts));
         }
         let batches: Vec<_> = stream::iter(requests)
             .buffered(CONCURRENCY)
             .try_collect()
             .await?;
         Ok(batches.concat())
+    }
+
+    async fn share(&self, texts: &[String]) -> Result<Vec<Vec<f32>>, EmbedError> {
+        let request =
+            |texts: Vec<String>| async move { self.request(&texts, Some(self.dims)).await };
+        let shared = timeout(self.settings.timeout, self.queue.embed(texts, request));
+        shared.await.unwrap_or_else(|_| {
+            Err(EmbedError::Unavailable {
+                cause: format!("no answer within {:?}", self.settings.timeout),
+                retry_after: RETRY_AFTER,
+            })
+        })
     }
 
     /// One HTTP request, tried until it succeeds, as far as that makes sense.
@@ -154,7 +164,6 @@ impl HttpEmbedder {
     }
 
     async fn attempt(&self, texts: &[String], dims: Option<usize>) -> Result<Vec<Vec<f32>>, Fault> {
-        let _permit = self.requests.acquire().await.map_err(Fault::passing)?;
         let request = Request {
             model: &self.settings.model,
             input: texts,

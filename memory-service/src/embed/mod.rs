@@ -2,10 +2,12 @@
 //!
 //! # Layout
 //! - [`http`]: embedders behind an OpenAI-compatible HTTP API
+//! - `sharing`: calls that share a request
 //! - `wire`: that API's requests and answers
 //! - [`template`]: what exactly is embedded of an item
 
 pub mod http;
+mod sharing;
 pub mod template;
 mod wire;
 

@@ -5,6 +5,7 @@ use std::{
     future::{IntoFuture as _, pending},
     io,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use axum::{
@@ -16,7 +17,7 @@ use axum::{
     routing::post,
 };
 use futures::stream;
-use memory_service::config::Config;
+use memory_service::{config::Config, embed::http::HttpSettings};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinSet};
 
@@ -74,6 +75,17 @@ impl Embedder {
         config.embedder = format!("http:{}", self.url);
         config.embedding_model = "double".to_owned();
         config.index_paths = vec!["text".to_owned()];
+    }
+
+    /// How to reach it without a service.
+    pub(crate) fn settings(&self) -> HttpSettings {
+        HttpSettings {
+            base_url: self.url.clone(),
+            model: "double".to_owned(),
+            dims: None,
+            api_key: None,
+            timeout: Duration::from_secs(30),
+        }
     }
 
     /// Lets the next requests fail, one after the other.

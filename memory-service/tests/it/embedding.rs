@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use futures::future::join_all;
+use memory_service::embed::{EmbedError, Embedder as _, HttpEmbedder};
 use prost_types::Duration as Span;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 use weft_proto::memory::v1 as pb;
 
 use crate::{
-    embedder::{Embedder, Fault},
+    embedder::{Embedder, Fault, vector},
     support::{Calls as _, Running, assert_status, get, put, query, search, violations},
 };
 
@@ -203,6 +205,30 @@ async fn equal_texts_of_a_request_are_embedded_once_and_many_in_batches() {
         ..query("a", "deg42")
     };
     assert_eq!(running.client.keys(semantic).await, ["142", "42"]);
+}
+
+#[tokio::test]
+async fn calls_that_wait_at_the_same_moment_share_a_request() {
+    let server = Embedder::start().await;
+    let embedder = HttpEmbedder::connect(server.settings()).await.unwrap();
+    let texts: Vec<_> = (0..28).map(|index| vec![format!("deg{index}")]).collect();
+    let together = || join_all(texts.iter().map(|texts| embedder.embed_documents(texts)));
+    let check = |outcomes: Vec<Result<Vec<Vec<f32>>, EmbedError>>| {
+        for (texts, outcome) in texts.iter().zip(outcomes) {
+            assert_eq!(outcome.unwrap(), [vector(&texts[0]).to_vec()]);
+        }
+    };
+    server.texts();
+    check(together().await);
+    // All but the first eight, which had their turns at once, share.
+    let lengths: Vec<_> = server.texts().iter().map(Vec::len).collect();
+    assert_eq!((lengths.len(), lengths.iter().sum::<usize>()), (9, 28));
+
+    // What is refused together is asked for one by one.
+    server.fail([Fault::Reversed; 8]);
+    server.fail([Fault::Status(400, &[], "too long")]);
+    check(together().await);
+    assert_eq!(server.texts().len(), 8 + 1 + 20);
 }
 
 #[tokio::test]
