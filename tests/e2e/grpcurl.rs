@@ -150,7 +150,7 @@ async fn grpcurl_shows_what_is_wrong_with_a_request() -> Result<()> {
 
 #[tokio::test]
 async fn the_lines_for_grpcurl_that_make_run_prints_work() -> Result<()> {
-    let (mut running, welcome) = crate::operation::make_run().await?;
+    let (mut running, welcome) = crate::make::make_run().await?;
     let lines: Vec<&str> = welcome
         .lines()
         .map(str::trim)

@@ -14,21 +14,28 @@
 //! - [`runs`]: starting, waiting for, listing runs
 //! - [`control`]: stopping, replacing, retrying, putting off runs
 //! - [`threads`]: threads written by hand, copied, cut short, deleted, listed
-//! - [`memory_input`], [`run_input`], [`thread_input`]: what is refused, and how
-//! - [`operation`]: health, reflection, metrics, configuration, `make run`
+//! - [`item_input`], [`search_input`]: what memory-service refuses, and how
+//! - [`run_input`], [`command_input`], [`thread_input`]: what workflow-service refuses, and how
+//! - [`operation`]: health, metrics, request ids
+//! - [`configuration`]: flags, environment, files, and what is wrong with them
+//! - [`make`]: `make run` and `make demo`
 
+mod command_input;
+mod configuration;
 mod control;
 mod conversation;
 mod crash;
 mod drain;
 mod grpcurl;
+mod item_input;
+mod make;
 mod memory_away;
-mod memory_input;
 mod operation;
 mod readme;
 mod restart;
 mod run_input;
 mod runs;
+mod search_input;
 mod streams;
 mod thread_input;
 mod threads;

@@ -4,11 +4,9 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, ensure};
 use e2e::{
-    Cluster,
+    Cluster, Launch,
     cluster::{MEMORY, WORKFLOW},
-    grpcurl,
-    process::Launch,
-    within,
+    grpcurl, within,
 };
 use serde_json::Value;
 use tempfile::TempDir;

@@ -13,8 +13,9 @@ use weft_proto::{
 };
 
 use crate::{
-    Process, health, port,
-    process::{Launch, tail},
+    Process, health,
+    launch::{Launch, tail},
+    port,
 };
 
 /// memory-service's binary.

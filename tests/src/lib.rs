@@ -8,6 +8,7 @@
 //! - [`wait`]: every wait has a bound
 //! - [`binary`]: where the executables are
 //! - [`port`]: ports that stay ours while a service is down
+//! - [`launch`]: how services are started
 //! - [`process`]: one running service, from its first line to its exit
 //! - [`health`]: waiting for a service to be ready
 //! - [`http`]: the admin addresses
@@ -31,6 +32,7 @@ pub mod gate;
 pub mod grpcurl;
 pub mod health;
 pub mod http;
+pub mod launch;
 pub mod memories;
 pub mod payload;
 pub mod port;
@@ -42,6 +44,7 @@ pub mod wait;
 pub use cluster::Cluster;
 pub use conversation::chat;
 pub use events::Events;
+pub use launch::Launch;
 pub use process::Process;
 pub use refusal::Refusal;
 pub use wait::{PATIENCE, within};

@@ -1,11 +1,6 @@
 //! One running service, from its first line to its exit.
 
-use std::{
-    ffi::{OsStr, OsString},
-    fs::{self, File},
-    path::{Path, PathBuf},
-    process::{ExitStatus, Stdio},
-};
+use std::process::ExitStatus;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
@@ -15,95 +10,7 @@ use tokio::{
 };
 use tonic::transport::{Channel, Endpoint};
 
-use crate::{binary, wait::PATIENCE, within};
-
-/// How to start a service.
-#[derive(Clone, Debug)]
-pub struct Launch {
-    binary: &'static str,
-    arguments: Vec<OsString>,
-    environment: Vec<(String, OsString)>,
-    /// `None` shares standard error with this program.
-    log: Option<PathBuf>,
-    /// Whether variables of this program that begin with `WEFT_` reach the service.
-    inherits_configuration: bool,
-}
-
-impl Launch {
-    /// `binary`, configured by this program's environment, logging to this program's standard
-    /// error, and out of reach of the terminal's Ctrl-C.
-    #[must_use]
-    pub fn inheriting(binary: &'static str) -> Self {
-        Self {
-            binary,
-            arguments: Vec::new(),
-            environment: Vec::new(),
-            log: None,
-            inherits_configuration: true,
-        }
-    }
-
-    /// `binary`, configured by what is said here alone, logging to the end of the file `log`.
-    #[must_use]
-    pub fn isolated(binary: &'static str, log: &Path) -> Self {
-        Self {
-            log: Some(log.to_owned()),
-            inherits_configuration: false,
-            ..Self::inheriting(binary)
-        }
-    }
-
-    /// Adds an argument.
-    #[must_use]
-    pub fn argument(mut self, argument: impl AsRef<OsStr>) -> Self {
-        self.arguments.push(argument.as_ref().to_owned());
-        self
-    }
-
-    /// Adds a flag and its value.
-    #[must_use]
-    pub fn flag(self, name: &str, value: impl AsRef<OsStr>) -> Self {
-        self.argument(name).argument(value)
-    }
-
-    /// Sets an environment variable.
-    #[must_use]
-    pub fn variable(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
-        self.environment
-            .push((name.to_owned(), value.as_ref().to_owned()));
-        self
-    }
-
-    /// The command, with its standard output piped.
-    ///
-    /// # Errors
-    /// If the binary is not built, or the log cannot be written.
-    pub fn command(&self) -> Result<Command> {
-        let mut command = Command::new(binary::find(self.binary)?);
-        if self.inherits_configuration {
-            // Ctrl-C reaches every process of the terminal's group: services that a person runs
-            // are ended by whoever started them, in order.
-            command.process_group(0);
-        } else {
-            for (name, _) in std::env::vars_os() {
-                if name.to_string_lossy().starts_with("WEFT_") {
-                    command.env_remove(name);
-                }
-            }
-        }
-        if let Some(path) = &self.log {
-            let log = File::options().create(true).append(true).open(path);
-            command.stderr(log.with_context(|| format!("cannot write `{}`", path.display()))?);
-        }
-        command
-            .args(&self.arguments)
-            .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true);
-        Ok(command)
-    }
-}
+use crate::{Launch, launch::tail, wait::PATIENCE, within};
 
 /// The line that a service prints once it listens.
 #[derive(Debug, Deserialize)]
@@ -158,18 +65,18 @@ impl Process {
         read.await?.context("cannot read what the service prints")?;
         if line.is_empty() {
             let status = within("the service to end", child.wait()).await??;
-            let log = launch.log.as_deref().map(tail).unwrap_or_default();
+            let log = launch.log().map(tail).unwrap_or_default();
             bail!(
                 "{} ended before it listened ({status})\n{log}",
-                launch.binary
+                launch.binary()
             );
         }
         let announcement: Announcement = serde_json::from_str(&line)
             .with_context(|| format!("the first line is not the announcement: {line}"))?;
         ensure!(
-            announcement.service == launch.binary,
+            announcement.service == launch.binary(),
             "{announcement:?} is not {}",
-            launch.binary
+            launch.binary()
         );
         Ok(Self {
             child,
@@ -295,13 +202,4 @@ pub async fn signal(child: &Child, signal: Signal) -> Result<()> {
     let status = Command::new("sh").args(["-c", &script]).status().await?;
     ensure!(status.success(), "cannot send SIG{name}: {status}");
     Ok(())
-}
-
-/// The end of a log.
-#[must_use]
-pub fn tail(log: &Path) -> String {
-    const LINES: usize = 60;
-    let text = fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(LINES)..].join("\n")
 }

@@ -14,7 +14,7 @@ use e2e::{
     Process,
     cluster::{MEMORY, WORKFLOW},
     health,
-    process::Launch,
+    launch::Launch,
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
