@@ -87,8 +87,14 @@ impl MemoryService {
 
 impl Service for MemoryService {
     const NAME: &'static str = "memory-service";
-    const SIBLING_KEYS: &'static [&'static str] =
-        &["memory_url", "memory_timeout", "default_model", "max_runs"];
+    const SIBLING_KEYS: &'static [&'static str] = &[
+        "memory_url",
+        "memory_timeout",
+        "default_model",
+        "max_runs",
+        "cancel_grace",
+        "default_timeout",
+    ];
     type Args = Args;
     type Config = Config;
 

@@ -73,3 +73,20 @@ fn flags_become_configuration() {
     assert!(dumped.contains("default_ttl = \"30days\""), "{dumped}");
     assert!(dumped.contains("text,{a,b}"), "{dumped}");
 }
+
+#[test]
+fn the_key_of_the_embedder_comes_from_the_environment_and_is_never_shown() {
+    let output = Command::new(env!("CARGO_BIN_EXE_memory-service"))
+        .arg("--dump-config")
+        .env("WEFT_EMBEDDING_API_KEY", "s3cret")
+        .env("WEFT_CANCEL_GRACE", "10s")
+        .output()
+        .unwrap();
+    let shown = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert!(output.status.success(), "{shown}");
+    assert!(
+        shown.contains(r#"embedding_api_key = "[redacted]""#),
+        "{shown}"
+    );
+    assert!(!shown.contains("s3cret"), "{shown}");
+}
