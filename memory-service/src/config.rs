@@ -198,6 +198,25 @@ impl Config {
     /// # Errors
     /// [`Unusable`] names the flag and what to do.
     pub async fn embedding(&self) -> Result<Option<Embedding>, Unusable> {
+        let Some((settings, template)) = self.embedding_settings()? else {
+            return Ok(None);
+        };
+        let connected = HttpEmbedder::connect(settings).await;
+        let embedder = connected.map_err(|cause| Unusable::Embedding {
+            embedder: self.embedder.clone(),
+            cause,
+        })?;
+        Ok(Some(Embedding {
+            embedder: Arc::new(embedder),
+            template,
+        }))
+    }
+
+    /// How to reach the embedder and what it is given; `None` for none.
+    ///
+    /// # Errors
+    /// [`Unusable`] names the flag and what to do.
+    pub fn embedding_settings(&self) -> Result<Option<(HttpSettings, Template)>, Unusable> {
         let template = Template::parse(&self.embedding_template)?;
         if self.embedder == NO_EMBEDDER {
             return Ok(None);
@@ -214,15 +233,7 @@ impl Config {
             api_key: self.embedding_api_key()?,
             timeout: self.embedding_timeout,
         };
-        let connected = HttpEmbedder::connect(settings).await;
-        let embedder = connected.map_err(|cause| Unusable::Embedding {
-            embedder: self.embedder.clone(),
-            cause,
-        })?;
-        Ok(Some(Embedding {
-            embedder: Arc::new(embedder),
-            template,
-        }))
+        Ok(Some((settings, template)))
     }
 
     fn embedding_api_key(&self) -> Result<Option<Secret>, Unusable> {

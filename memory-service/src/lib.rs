@@ -106,6 +106,12 @@ impl Service for MemoryService {
         &config.log
     }
 
+    fn check(config: &Config) -> Result<(), BoxError> {
+        config.defaults()?;
+        config.embedding_settings()?;
+        Ok(())
+    }
+
     async fn bind(config: Config) -> Result<Self, BoxError> {
         Self::bind_with_clock(config, Arc::new(SystemClock)).await
     }

@@ -49,6 +49,12 @@ pub trait Service: Sized + Send {
     /// The log filter of a configuration.
     fn log_filter(config: &Self::Config) -> &str;
 
+    /// Whether the configuration can be served, as far as that can be told without doing so.
+    ///
+    /// # Errors
+    /// One sentence that names the flag and the fix.
+    fn check(config: &Self::Config) -> Result<(), BoxError>;
+
     /// Takes the sockets and opens the stores. Nothing is served yet, but callers can connect.
     fn bind(config: Self::Config) -> impl Future<Output = Result<Self, BoxError>> + Send;
 
@@ -116,6 +122,7 @@ fn configure<S: Service>(args: &S::Args) -> Result<S::Config, BoxError> {
         .or_else(|| environment.config_file());
     let config: S::Config = config::load(args, file.as_deref(), &environment)?;
     telemetry::check_filter(S::log_filter(&config))?;
+    S::check(&config)?;
     Ok(config)
 }
 

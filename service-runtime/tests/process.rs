@@ -108,6 +108,10 @@ impl Service for Empty {
         &config.log
     }
 
+    fn check(_: &Config) -> Result<(), BoxError> {
+        Ok(())
+    }
+
     async fn bind(config: Config) -> Result<Self, BoxError> {
         let listeners = Listeners::bind(config.listen, config.admin_listen).await?;
         let (grpc, admin) = (listeners.grpc_addr(), listeners.admin_addr());

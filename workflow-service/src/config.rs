@@ -9,6 +9,7 @@ use std::{
 use clap::Parser;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use service_runtime::{CommonArgs, ServerSettings, config::human};
+use tonic::transport::Uri;
 
 use crate::llm::{ModelName, echo};
 
@@ -85,11 +86,11 @@ impl Default for Config {
 
 fn url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let url = String::deserialize(deserializer)?;
-    if url.starts_with("http://") || url.starts_with("https://") {
-        Ok(url)
-    } else {
-        Err(de::Error::custom(format!(
-            "`{url}` is no URL; begin it with http:// or https://"
-        )))
+    let parsed: Option<Uri> = url.parse().ok();
+    match parsed.as_ref().and_then(Uri::scheme_str) {
+        Some("http" | "https") => Ok(url),
+        Some(_) | None => Err(de::Error::custom(format!(
+            "`{url}` is no URL; it must be like http://127.0.0.1:50051"
+        ))),
     }
 }

@@ -33,6 +33,12 @@ impl Service for WorkflowService {
     const SIBLING_KEYS: &'static [&'static str] = &[
         "qdrant_url",
         "embedder",
+        "embedding_model",
+        "embedding_dims",
+        "embedding_template",
+        "embedding_timeout",
+        "embedding_api_key",
+        "embedding_api_key_file",
         "index_paths",
         "default_ttl",
         "refresh_ttl_on_read",
@@ -48,12 +54,15 @@ impl Service for WorkflowService {
         &config.log
     }
 
+    fn check(config: &Config) -> Result<(), BoxError> {
+        let found = Models::offline().find(&config.default_model);
+        found.map_err(|why| format!("`--default-model {}` {why}", config.default_model))?;
+        Ok(())
+    }
+
     async fn bind(config: Config) -> Result<Self, BoxError> {
         let listeners = Listeners::bind(config.listen, config.admin_listen).await?;
         let models = Models::offline();
-        models
-            .find(&config.default_model)
-            .map_err(|why| format!("`default_model` {why}"))?;
         let memory = MemoryClient::new(&config.memory_url, config.memory_timeout)?;
         let folder = config.data_dir.join("workflow");
         let store = tokio::task::spawn_blocking(move || SqliteStore::open(&folder)).await??;

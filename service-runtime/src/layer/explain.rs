@@ -51,6 +51,8 @@ fn explain(status: &Status, uri: &Uri) -> Status {
             return StatusBuilder::new(Code::InvalidArgument, DOMAIN, "MESSAGE_MALFORMED", message)
                 .build();
         }
+        // The caller went away while it was still sending; handlers do not answer UNKNOWN.
+        Code::Unknown => (Code::Cancelled, "CALLER_GONE"),
         // tonic blames itself for messages that it cannot read.
         Code::Internal => (Code::InvalidArgument, "MESSAGE_MALFORMED"),
         other => (other, name_of(other)),

@@ -96,7 +96,7 @@ impl Driver<'_> {
         if self.execution.outbox.send(self.start()).await.is_err() {
             return Driven::WorkerLost;
         }
-        let started = self.machine.start(Timestamp::now());
+        let started = self.machine.start();
         self.perform(started).await;
         loop {
             self.begin_append();

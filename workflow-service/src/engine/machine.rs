@@ -102,8 +102,10 @@ impl RunMachine {
     }
 
     /// The dispatch begins.
-    pub(super) fn start(&mut self, now: Timestamp) -> Vec<Effect> {
+    pub(super) fn start(&mut self) -> Vec<Effect> {
         let sequence = self.take_sequences(1);
+        // When the run was claimed: what those who come late read from the store.
+        let now = self.start_time;
         vec![Effect::Publish(history::started(
             &self.run,
             sequence,

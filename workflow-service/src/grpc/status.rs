@@ -18,14 +18,15 @@ const DOMAIN: &str = "workflow.weft.dev";
 const STORE_RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// What is wrong with a request's fields.
-pub(super) fn invalid(violations: &Violations) -> Status {
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
+pub(super) fn invalid(violations: Violations) -> Status {
     StatusBuilder::new(
         Code::InvalidArgument,
         DOMAIN,
         "INVALID_REQUEST",
         violations.to_string(),
     )
-    .violations(violations)
+    .violations(&violations)
     .build()
 }
 
@@ -83,8 +84,8 @@ pub(super) fn shutting_down_before_rest(id: RunId) -> Status {
     .build()
 }
 
-/// Why a run was not started.
-pub(super) fn not_started(error: StartError) -> Status {
+/// Why a run was not started. `prefix` is where in the request the run is described.
+pub(super) fn not_started(error: StartError, prefix: &str) -> Status {
     match error {
         StartError::NoSuchEntrypoint { ref name } => StatusBuilder::new(
             Code::NotFound,
@@ -100,7 +101,10 @@ pub(super) fn not_started(error: StartError) -> Status {
             for InvalidArgument { field, description } in invalid_arguments {
                 violations.push(field, description);
             }
-            invalid(&violations)
+            invalid(match prefix {
+                "" => violations,
+                prefix => violations.prefixed(prefix),
+            })
         }
         StartError::Store(error) => store(error),
     }

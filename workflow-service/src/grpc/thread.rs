@@ -54,9 +54,11 @@ impl ThreadService for Threads {
     ) -> Result<Response<GetThreadResponse>, Status> {
         let context = RequestContext::of(&request);
         let request = request.into_inner();
-        let id = request::required_thread_id(&request.thread_id)?;
-        let checkpoint_id = request::optional_checkpoint_id(&request.checkpoint_id)?;
-        let form = request::payload_form(request.payload_form)?;
+        let id = request::required_thread_id(&request.thread_id);
+        let checkpoint_id = request::optional_checkpoint_id(&request.checkpoint_id);
+        let form = request::payload_form(request.payload_form);
+        let ((id, checkpoint_id), form) =
+            request::both(request::both(id, checkpoint_id), form).map_err(status::invalid)?;
         let store = self.engine.store();
         let thread = store
             .thread(context.tenant(), &id)
@@ -81,9 +83,11 @@ impl ThreadService for Threads {
     ) -> Result<Response<ListCheckpointsResponse>, Status> {
         let context = RequestContext::of(&request);
         let request = request.into_inner();
-        let id = request::required_thread_id(&request.thread_id)?;
-        let size = request::page_size(request.page_size, DEFAULT_PAGE, MAX_PAGE)?;
-        let form = request::payload_form(request.payload_form)?;
+        let id = request::required_thread_id(&request.thread_id);
+        let size = request::page_size(request.page_size, DEFAULT_PAGE, MAX_PAGE);
+        let form = request::payload_form(request.payload_form);
+        let ((id, size), form) =
+            request::both(request::both(id, size), form).map_err(status::invalid)?;
         let listing = Listing::of(["checkpoints", context.tenant().as_str(), id.as_str()]);
         let before = listing
             .uuid(&request.page_token)
@@ -121,8 +125,9 @@ impl ThreadService for Threads {
     ) -> Result<Response<ListThreadsResponse>, Status> {
         let context = RequestContext::of(&request);
         let request = request.into_inner();
-        let states = request::thread_states(&request.states)?;
-        let size = request::page_size(request.page_size, DEFAULT_THREADS, MAX_THREADS)?;
+        let states = request::thread_states(&request.states);
+        let size = request::page_size(request.page_size, DEFAULT_THREADS, MAX_THREADS);
+        let (states, size) = request::both(states, size).map_err(status::invalid)?;
         let described = format!("{states:?}");
         let listing = Listing::of(["threads", context.tenant().as_str(), &described]);
         let before = listing.position(&request.page_token).and_then(|position| {
@@ -155,9 +160,11 @@ impl ThreadService for Threads {
     ) -> Result<Response<UpdateThreadResponse>, Status> {
         let context = RequestContext::of(&request);
         let request = request.into_inner();
-        let id = request::required_thread_id(&request.thread_id)?;
-        let parent = request::optional_checkpoint_id(&request.checkpoint_id)?;
-        let values = request::checkpoint_values(&request)?;
+        let id = request::required_thread_id(&request.thread_id);
+        let parent = request::optional_checkpoint_id(&request.checkpoint_id);
+        let values = request::checkpoint_values(&request);
+        let ((id, parent), values) =
+            request::both(request::both(id, parent), values).map_err(status::invalid)?;
         let store = self.engine.store();
         let now = Timestamp::now();
         let checkpoint = store
@@ -176,9 +183,11 @@ impl ThreadService for Threads {
     ) -> Result<Response<ForkThreadResponse>, Status> {
         let context = RequestContext::of(&request);
         let request = request.into_inner();
-        let id = request::required_thread_id(&request.thread_id)?;
-        let last = request::optional_checkpoint_id(&request.checkpoint_id)?;
-        let copy = request::new_thread_id(&request.new_thread_id)?;
+        let id = request::required_thread_id(&request.thread_id);
+        let last = request::optional_checkpoint_id(&request.checkpoint_id);
+        let copy = request::new_thread_id(&request.new_thread_id);
+        let ((id, last), copy) =
+            request::both(request::both(id, last), copy).map_err(status::invalid)?;
         let store = self.engine.store();
         let thread = store
             .fork_thread(context.tenant(), &id, last, &copy, Timestamp::now())
@@ -195,8 +204,9 @@ impl ThreadService for Threads {
     ) -> Result<Response<PruneThreadResponse>, Status> {
         let context = RequestContext::of(&request);
         let request = request.into_inner();
-        let id = request::required_thread_id(&request.thread_id)?;
-        let keep = request::keep_checkpoints(request.keep_checkpoints)?;
+        let id = request::required_thread_id(&request.thread_id);
+        let keep = request::keep_checkpoints(request.keep_checkpoints);
+        let (id, keep) = request::both(id, keep).map_err(status::invalid)?;
         let pruned = self
             .engine
             .store()
@@ -214,7 +224,8 @@ impl ThreadService for Threads {
         request: Request<DeleteThreadRequest>,
     ) -> Result<Response<DeleteThreadResponse>, Status> {
         let context = RequestContext::of(&request);
-        let id = request::required_thread_id(&request.get_ref().thread_id)?;
+        let id = request::required_thread_id(&request.get_ref().thread_id);
+        let id = id.map_err(status::invalid)?;
         let deleted = self
             .engine
             .store()

@@ -14,19 +14,19 @@ use weft_proto::{
         InvokeRunResponse, ListEntrypointsRequest, ListEntrypointsResponse, ListRunsRequest,
         ListRunsResponse, ResumeRunRequest, ResumeRunResponse, RetryRunRequest, RetryRunResponse,
         StartRunRequest, StartRunResponse, StreamRunRequest, StreamRunResponse, WaitRunRequest,
-        WaitRunResponse, stream_run_request::Target, workflow_service_server::WorkflowService,
+        WaitRunResponse, workflow_service_server::WorkflowService,
     },
 };
 
 use super::{
     page::Listing,
-    request,
+    request::{self, Target},
     response::{self, Payloads},
     status,
 };
 use crate::{
     domain::{Run, RunId, StreamMode},
-    engine::{Engine, Follower},
+    engine::{Engine, Follower, NewRunRequest},
 };
 
 /// Runs of a page, unless the caller asks for fewer or more.
@@ -62,16 +62,15 @@ impl Workflows {
         }
     }
 
+    /// Starts a run that is described at `prefix` in the request.
     async fn start(
         &self,
         context: &RequestContext,
-        start: Option<StartRunRequest>,
+        new: NewRunRequest,
+        prefix: &str,
     ) -> Result<Run, Status> {
-        let new = request::new_run(start, self.default_timeout)?;
-        self.engine
-            .start_run(context.tenant(), new)
-            .await
-            .map_err(status::not_started)
+        let started = self.engine.start_run(context.tenant(), new).await;
+        started.map_err(|error| status::not_started(error, prefix))
     }
 
     async fn wait(&self, context: &RequestContext, id: RunId) -> Result<Run, Status> {
@@ -122,7 +121,10 @@ impl WorkflowService for Workflows {
         request: Request<StartRunRequest>,
     ) -> Result<Response<StartRunResponse>, Status> {
         let context = RequestContext::of(&request);
-        let run = self.start(&context, Some(request.into_inner())).await?;
+        let new = request::new_run(request.into_inner(), self.default_timeout);
+        let run = self
+            .start(&context, new.map_err(status::invalid)?, "")
+            .await?;
         let run = response::run(&run, SERVERS_CHOICE);
         Ok(Response::new(StartRunResponse { run: Some(run) }))
     }
@@ -133,8 +135,10 @@ impl WorkflowService for Workflows {
     ) -> Result<Response<InvokeRunResponse>, Status> {
         let context = RequestContext::of(&request);
         let request = request.into_inner();
-        let form = request::payload_form(request.payload_form)?;
-        let started = self.start(&context, request.start).await?;
+        let form = request::payload_form(request.payload_form);
+        let new = request::nested_run(request.start, self.default_timeout);
+        let (form, new) = request::both(form, new).map_err(status::invalid)?;
+        let started = self.start(&context, new, "start").await?;
         let run = self.wait(&context, started.id).await?;
         let run = response::run(&run, Payloads::In(form));
         Ok(Response::new(InvokeRunResponse { run: Some(run) }))
@@ -146,20 +150,23 @@ impl WorkflowService for Workflows {
     ) -> Result<Response<Self::StreamRunStream>, Status> {
         let context = RequestContext::of(&request);
         let request = request.into_inner();
-        let form = request::payload_form(request.payload_form)?;
-        let modes = request::stream_modes(&request.modes)?;
-        let after = request::after_sequence(request.after_sequence)?;
-        let follower = match request.target {
-            Some(Target::RunId(id)) => self.follow(&context, request::run_id(&id)?, after).await?,
-            Some(Target::Start(start)) => {
-                let new = request::new_run(Some(start), self.default_timeout)?;
+        let form = request::payload_form(request.payload_form);
+        let modes = request::stream_modes(&request.modes);
+        let after = request::after_sequence(request.after_sequence);
+        let target = request::target(request.target, self.default_timeout);
+        let shown = request::both(form, modes);
+        let what = request::both(after, target);
+        let ((form, modes), (after, target)) =
+            request::both(shown, what).map_err(status::invalid)?;
+        let follower = match target {
+            Target::Join(id) => self.follow(&context, id, after).await?,
+            Target::Start(new) => {
                 let started = self
                     .engine
-                    .start_and_follow(context.tenant(), new, after)
+                    .start_and_follow(context.tenant(), *new, after)
                     .await;
-                started.map_err(status::not_started)?
+                started.map_err(|error| status::not_started(error, "start"))?
             }
-            None => return Err(request::missing_target()),
         };
         let draining = self.draining.clone();
         Ok(Response::new(Box::pin(events(Reading {
@@ -177,8 +184,9 @@ impl WorkflowService for Workflows {
     ) -> Result<Response<GetRunResponse>, Status> {
         let context = RequestContext::of(&request);
         let request = request.into_inner();
-        let form = request::payload_form(request.payload_form)?;
-        let id = request::run_id(&request.run_id)?;
+        let form = request::payload_form(request.payload_form);
+        let id = request::run_id(&request.run_id);
+        let (form, id) = request::both(form, id).map_err(status::invalid)?;
         let run = self
             .engine
             .run(context.tenant(), id)
@@ -195,10 +203,10 @@ impl WorkflowService for Workflows {
     ) -> Result<Response<WaitRunResponse>, Status> {
         let context = RequestContext::of(&request);
         let request = request.into_inner();
-        let form = request::payload_form(request.payload_form)?;
-        let run = self
-            .wait(&context, request::run_id(&request.run_id)?)
-            .await?;
+        let form = request::payload_form(request.payload_form);
+        let id = request::run_id(&request.run_id);
+        let (form, id) = request::both(form, id).map_err(status::invalid)?;
+        let run = self.wait(&context, id).await?;
         let run = response::run(&run, Payloads::In(form));
         Ok(Response::new(WaitRunResponse { run: Some(run) }))
     }
@@ -209,8 +217,9 @@ impl WorkflowService for Workflows {
     ) -> Result<Response<ListRunsResponse>, Status> {
         let context = RequestContext::of(&request);
         let request = request.into_inner();
-        let filter = request::run_filter(&request)?;
-        let size = request::page_size(request.page_size, DEFAULT_PAGE, MAX_PAGE)?;
+        let filter = request::run_filter(&request);
+        let size = request::page_size(request.page_size, DEFAULT_PAGE, MAX_PAGE);
+        let (filter, size) = request::both(filter, size).map_err(status::invalid)?;
         let described = format!("{filter:?}");
         let listing = Listing::of(["runs", context.tenant().as_str(), &described]);
         let before = listing
@@ -243,8 +252,9 @@ impl WorkflowService for Workflows {
     ) -> Result<Response<ResumeRunResponse>, Status> {
         let context = RequestContext::of(&request);
         let request = request.into_inner();
-        let id = request::run_id(&request.run_id)?;
-        let answers = request::answers(request.resume)?;
+        let id = request::run_id(&request.run_id);
+        let answers = request::answers(request.resume);
+        let (id, answers) = request::both(id, answers).map_err(status::invalid)?;
         let run = self.engine.answer_run(context.tenant(), id, answers).await;
         let run = response::run(&run.map_err(status::store)?, SERVERS_CHOICE);
         Ok(Response::new(ResumeRunResponse { run: Some(run) }))
@@ -256,7 +266,7 @@ impl WorkflowService for Workflows {
     ) -> Result<Response<RetryRunResponse>, Status> {
         let context = RequestContext::of(&request);
         let request = request.into_inner();
-        let id = request::run_id(&request.run_id)?;
+        let id = request::run_id(&request.run_id).map_err(status::invalid)?;
         let version = (!request.version.is_empty()).then(|| request.version.into());
         let run = self.engine.retry_run(context.tenant(), id, version).await;
         let run = response::run(&run.map_err(status::store)?, SERVERS_CHOICE);
@@ -269,8 +279,9 @@ impl WorkflowService for Workflows {
     ) -> Result<Response<CancelRunResponse>, Status> {
         let context = RequestContext::of(&request);
         let request = request.into_inner();
-        let id = request::run_id(&request.run_id)?;
-        let reason = request::cancel_reason(&request.reason)?;
+        let id = request::run_id(&request.run_id);
+        let reason = request::cancel_reason(&request.reason);
+        let (id, reason) = request::both(id, reason).map_err(status::invalid)?;
         let run = self.engine.cancel_run(context.tenant(), id, reason).await;
         let run = response::run(&run.map_err(status::store)?, SERVERS_CHOICE);
         Ok(Response::new(CancelRunResponse { run: Some(run) }))

@@ -1,14 +1,12 @@
 //! What calls about runs that were started are asked for.
 
 use service_runtime::Violations;
-use tonic::Status;
 use weft_proto::workflow::v1::{self as pb, run::State};
 use weft_worker::CallId;
 
 use super::{optional_payload, thread_id};
 use crate::{
     domain::{RunState, StreamMode},
-    grpc::status,
     store::{Answers, RunFilter},
 };
 
@@ -18,7 +16,7 @@ const MAX_REASON_BYTES: usize = 4096;
 /// Answers to interrupts.
 pub(in crate::grpc) fn answers(
     resume: Option<pb::resume_run_request::Resume>,
-) -> Result<Answers, Status> {
+) -> Result<Answers, Violations> {
     use pb::resume_run_request::Resume;
     let mut violations = Violations::default();
     let answers = match resume {
@@ -49,15 +47,15 @@ pub(in crate::grpc) fn answers(
     };
     match (violations.is_empty(), answers) {
         (true, Some(answers)) => Ok(answers),
-        _ => Err(status::invalid(&violations)),
+        _ => Err(violations),
     }
 }
 
 /// Why a run is to stop.
-pub(in crate::grpc) fn cancel_reason(text: &str) -> Result<&str, Status> {
+pub(in crate::grpc) fn cancel_reason(text: &str) -> Result<&str, Violations> {
     if text.len() > MAX_REASON_BYTES {
         let what = format!("must be at most {MAX_REASON_BYTES} bytes long");
-        return Err(status::invalid(&Violations::of("reason", what)));
+        return Err(Violations::of("reason", what));
     }
     Ok(if text.is_empty() {
         "cancelled on request"
@@ -67,7 +65,7 @@ pub(in crate::grpc) fn cancel_reason(text: &str) -> Result<&str, Status> {
 }
 
 /// The filter of a listing of runs.
-pub(in crate::grpc) fn run_filter(request: &pb::ListRunsRequest) -> Result<RunFilter, Status> {
+pub(in crate::grpc) fn run_filter(request: &pb::ListRunsRequest) -> Result<RunFilter, Violations> {
     let mut violations = Violations::default();
     let thread = match request.thread_id.as_str() {
         "" => None,
@@ -89,13 +87,11 @@ pub(in crate::grpc) fn run_filter(request: &pb::ListRunsRequest) -> Result<RunFi
         states,
         labels: request.labels.clone().into_iter().collect(),
     };
-    violations
-        .into_result(filter)
-        .map_err(|violations| status::invalid(&violations))
+    violations.into_result(filter)
 }
 
 /// The modes of a stream: UPDATES if none is named.
-pub(in crate::grpc) fn stream_modes(numbers: &[i32]) -> Result<Vec<StreamMode>, Status> {
+pub(in crate::grpc) fn stream_modes(numbers: &[i32]) -> Result<Vec<StreamMode>, Violations> {
     use pb::StreamMode as Wire;
     if numbers.is_empty() {
         return Ok(vec![StreamMode::Updates]);
@@ -119,16 +115,14 @@ pub(in crate::grpc) fn stream_modes(numbers: &[i32]) -> Result<Vec<StreamMode>, 
             }
         }
     }
-    violations
-        .into_result(modes)
-        .map_err(|violations| status::invalid(&violations))
+    violations.into_result(modes)
 }
 
 /// The place a stream goes on from.
-pub(in crate::grpc) fn after_sequence(number: i64) -> Result<i64, Status> {
+pub(in crate::grpc) fn after_sequence(number: i64) -> Result<i64, Violations> {
     if number < 0 {
         let what = "must not be negative; 0 gives all events that are kept";
-        return Err(status::invalid(&Violations::of("after_sequence", what)));
+        return Err(Violations::of("after_sequence", what));
     }
     Ok(number)
 }

@@ -5,15 +5,13 @@ use std::{collections::HashMap, time::Duration};
 use prost::Message as _;
 use service_runtime::Violations;
 use sha2::{Digest as _, Sha256};
-use tonic::Status;
 use weft_proto::workflow::v1 as pb;
 use weft_worker::{Json, json};
 
-use super::{checkpoint_id, optional_payload, thread_id};
+use super::{checkpoint_id, optional_payload, run_id, thread_id};
 use crate::{
     domain::{Concurrency, Durability, RunId, ThreadId, Timestamp},
     engine::NewRunRequest,
-    grpc::status,
     store::{NewRun, RequestKey},
 };
 
@@ -30,14 +28,10 @@ const MAX_LABEL_BYTES: usize = 256;
 
 /// A run to start.
 pub(in crate::grpc) fn new_run(
-    start: Option<pb::StartRunRequest>,
+    start: pb::StartRunRequest,
     default_timeout: Option<Duration>,
-) -> Result<NewRunRequest, Status> {
+) -> Result<NewRunRequest, Violations> {
     let mut violations = Violations::default();
-    let Some(start) = start else {
-        violations.push("start", "is required; say what to run");
-        return Err(status::invalid(&violations));
-    };
     let request = request_key(&start, &mut violations);
     if start.entrypoint.is_empty() {
         violations.push(
@@ -80,7 +74,7 @@ pub(in crate::grpc) fn new_run(
     let durability = durability(start.durability, &mut violations);
     labels("labels", &start.labels, &mut violations);
     let (true, Some(thread_id)) = (violations.is_empty(), thread_id) else {
-        return Err(status::invalid(&violations));
+        return Err(violations);
     };
     Ok(NewRunRequest {
         version: (!start.version.is_empty()).then_some(start.version),
@@ -105,10 +99,40 @@ pub(in crate::grpc) fn new_run(
     })
 }
 
-/// A stream of nothing.
-pub(in crate::grpc) fn missing_target() -> Status {
-    let what = "is required; set `start` to start a run, or `run_id` to join one";
-    status::invalid(&Violations::of("target", what))
+/// What to stream.
+pub(in crate::grpc) enum Target {
+    /// A run to start.
+    Start(Box<NewRunRequest>),
+    /// A run to join.
+    Join(RunId),
+}
+
+/// What a stream is of.
+pub(in crate::grpc) fn target(
+    target: Option<pb::stream_run_request::Target>,
+    default_timeout: Option<Duration>,
+) -> Result<Target, Violations> {
+    use pb::stream_run_request::Target as Wire;
+    match target {
+        Some(Wire::RunId(id)) => run_id(&id).map(Target::Join),
+        Some(Wire::Start(start)) => {
+            let new = new_run(start, default_timeout).map_err(|wrong| wrong.prefixed("start"));
+            new.map(|new| Target::Start(Box::new(new)))
+        }
+        None => {
+            let what = "is required; set `start` to start a run, or `run_id` to join one";
+            Err(Violations::of("target", what))
+        }
+    }
+}
+
+/// A run to start and wait for.
+pub(in crate::grpc) fn nested_run(
+    start: Option<pb::StartRunRequest>,
+    default_timeout: Option<Duration>,
+) -> Result<NewRunRequest, Violations> {
+    let start = start.ok_or_else(|| Violations::of("start", "is required; say what to run"))?;
+    new_run(start, default_timeout).map_err(|wrong| wrong.prefixed("start"))
 }
 
 fn request_key(start: &pb::StartRunRequest, violations: &mut Violations) -> Option<RequestKey> {
