@@ -8,13 +8,15 @@ BUF_PACKAGE := buf-bin==1.75.0
 use_toolchain = RUSTUP_TOOLCHAIN=$$(scripts/toolchain) && export RUSTUP_TOOLCHAIN
 build = cargo build --locked --workspace --bins
 
-.PHONY: help run demo test check lint-proto figures
+.PHONY: help run demo test check lint-proto figures simulate bench-workflow
 
 help:
 	@echo 'make run         start both services on 127.0.0.1:50051 and 50052, data in ./data'
 	@echo 'make demo        start both on free ports, and let a user be remembered across threads'
 	@echo 'make test        build everything and run all tests'
+	@echo 'make simulate    random programs across crashes; SEEDS=n says how many'
 	@echo 'make figures     what calls cost on this machine (release build)'
+	@echo 'make bench-workflow  runs a second beside the limit of the disk (release build)'
 	@echo 'make check       formatting and lints'
 	@echo 'make lint-proto  formatting and lints of the .proto files'
 
@@ -45,3 +47,11 @@ lint-proto:
 
 figures:
 	@$(use_toolchain) && $(build) --release && cargo run --locked --release --quiet --bin figures
+
+SEEDS ?= 1000
+
+simulate:
+	@$(use_toolchain) && WEFT_TEST_SEEDS=$(SEEDS) cargo test --locked --workspace --test engine programs -- --nocapture
+
+bench-workflow:
+	@$(use_toolchain) && cargo bench --locked --workspace --bench workflow
