@@ -20,28 +20,36 @@ fn open() -> (Store, TempDir) {
 }
 
 conformance!(open() =>
-    a_run_comes_back_exactly_as_it_was_recorded,
-    one_tenant_never_sees_anothers_runs_threads_or_checkpoints,
-    one_run_of_a_thread_is_under_way_and_the_others_follow_in_order,
-    queued_runs_are_claimed_oldest_first_and_one_of_a_thread,
-    a_busy_thread_refuses_a_run_that_is_not_to_wait,
-    the_first_outcome_of_a_call_stands,
-    the_journal_comes_in_commit_order_and_after_a_sequence,
-    failures_are_recorded_whole,
-    a_fenced_dispatch_writes_nothing,
-    a_new_dispatch_has_the_journal_and_higher_sequences,
-    a_successful_run_leaves_a_checkpoint_that_names_its_parent,
-    a_run_can_branch_from_an_older_checkpoint,
-    the_state_of_a_thread_follows_from_its_runs,
-    a_paused_run_keeps_its_thread,
-    a_repeated_request_returns_the_first_run,
-    listings_filter_and_page_newest_first,
-    a_checkpoint_written_by_hand_is_the_next_runs_previous,
-    a_fork_copies_the_line_up_to_a_checkpoint_and_goes_its_own_way,
-    pruning_keeps_the_newest_checkpoints_and_their_runs,
-    a_thread_is_deleted_whole_unless_a_run_is_unfinished,
-    threads_are_listed_by_state_and_page_last_updated_first,
-    many_writers_at_once_all_get_their_own_answer,
+    runs:
+        a_run_comes_back_exactly_as_it_was_recorded,
+        one_tenant_never_sees_anothers_runs_threads_or_checkpoints,
+        a_repeated_request_returns_the_first_run,
+        listings_filter_and_page_newest_first,
+        many_writers_at_once_all_get_their_own_answer,
+    ;
+    dispatches:
+        one_run_of_a_thread_is_under_way_and_the_others_follow_in_order,
+        queued_runs_are_claimed_oldest_first_and_one_of_a_thread,
+        a_busy_thread_refuses_a_run_that_is_not_to_wait,
+        a_fenced_dispatch_writes_nothing,
+        a_new_dispatch_has_the_journal_and_higher_sequences,
+        a_paused_run_keeps_its_thread,
+    ;
+    journal:
+        the_first_outcome_of_a_call_stands,
+        the_journal_comes_in_commit_order_and_after_a_sequence,
+        failures_are_recorded_whole,
+    ;
+    threads:
+        a_successful_run_leaves_a_checkpoint_that_names_its_parent,
+        a_run_can_branch_from_an_older_checkpoint,
+        the_state_of_a_thread_follows_from_its_runs,
+        a_checkpoint_written_by_hand_is_the_next_runs_previous,
+        a_fork_copies_the_line_up_to_a_checkpoint_and_goes_its_own_way,
+        pruning_keeps_the_newest_checkpoints_and_their_runs,
+        a_thread_is_deleted_whole_unless_a_run_is_unfinished,
+        threads_are_listed_by_state_and_page_last_updated_first,
+    ;
 );
 
 #[tokio::test]
