@@ -107,6 +107,7 @@ impl Service for MemoryService {
     }
 
     fn check(config: &Config) -> Result<(), BoxError> {
+        config.server.check()?;
         config.defaults()?;
         config.embedding_settings()?;
         Ok(())

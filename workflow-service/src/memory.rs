@@ -14,8 +14,8 @@ use weft_proto::{
 };
 use weft_worker::{Failure, Json, json};
 
-/// Largest message taken from memory-service: a thousand items of any usual size.
-const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
+/// Largest message taken from memory-service: 64 items of the largest size.
+const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 
 /// MemoryClient reaches memory-service. It connects when it is first used and again after every
 /// loss. Cheap to clone.

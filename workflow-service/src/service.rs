@@ -55,6 +55,10 @@ impl Service for WorkflowService {
     }
 
     fn check(config: &Config) -> Result<(), BoxError> {
+        config.server.check()?;
+        if config.max_runs == 0 {
+            return Err("`max_runs` must be more than zero".into());
+        }
         let found = Models::offline().find(&config.default_model);
         found.map_err(|why| format!("`--default-model {}` {why}", config.default_model))?;
         Ok(())

@@ -73,7 +73,13 @@ impl Json {
             (Self::Array(a), Self::Array(b)) => {
                 a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.equals(b))
             }
-            (Self::Object(_), Self::Object(_)) => self.has_all_of(other) && other.has_all_of(self),
+            (Self::Object(a), Self::Object(b)) => {
+                let (a, b) = (by_key(a), by_key(b));
+                let same = |((a, ours), (b, theirs)): (&(String, Self), &(String, Self))| {
+                    a == b && ours.equals(theirs)
+                };
+                a.len() == b.len() && a.into_iter().zip(b).all(same)
+            }
             (
                 Self::Null
                 | Self::Bool(_)
@@ -84,18 +90,6 @@ impl Json {
                 _,
             ) => false,
         }
-    }
-
-    fn has_all_of(&self, other: &Json) -> bool {
-        let Self::Object(members) = other else {
-            return false;
-        };
-        members
-            .iter()
-            .all(|(key, _)| match (self.member(key), other.member(key)) {
-                (Some(ours), Some(theirs)) => ours.equals(theirs),
-                (None, _) | (_, None) => false,
-            })
     }
 
     /// Writes the value as LangGraph embeds it: keys sorted, `, ` and `: ` between, non-ASCII
@@ -115,22 +109,26 @@ impl Json {
                 out.push(']');
             }
             Self::Object(members) => {
-                let mut keys: Vec<&str> = members.iter().map(|(key, _)| key.as_str()).collect();
-                keys.sort_unstable();
-                keys.dedup();
                 out.push('{');
-                for (index, key) in keys.into_iter().enumerate() {
+                for (index, (key, value)) in by_key(members).into_iter().enumerate() {
                     out.push_str(if index == 0 { "" } else { ", " });
                     write_string(key, out);
                     out.push_str(": ");
-                    if let Some(value) = self.member(key) {
-                        value.write_sorted(out);
-                    }
+                    value.write_sorted(out);
                 }
                 out.push('}');
             }
         }
     }
+}
+
+/// The members in the order of their keys; of several with one key, the last.
+fn by_key(members: &[(String, Json)]) -> Vec<&(String, Json)> {
+    let mut sorted: Vec<_> = members.iter().rev().collect();
+    // Stable: the last of each key comes first.
+    sorted.sort_by(|(a, _), (b, _)| a.cmp(b));
+    sorted.dedup_by(|(a, _), (b, _)| a == b);
+    sorted
 }
 
 fn write_string(text: &str, out: &mut String) {

@@ -38,6 +38,28 @@ pub struct ServerSettings {
     pub keepalive_timeout: Duration,
 }
 
+impl ServerSettings {
+    /// Refuses settings under which nothing could be served.
+    ///
+    /// # Errors
+    /// One sentence that names the key.
+    pub fn check(&self) -> Result<(), String> {
+        let numbers = [
+            ("default_deadline", self.default_deadline.is_zero()),
+            ("max_deadline", self.max_deadline.is_zero()),
+            ("max_in_flight", self.max_in_flight == 0),
+            ("max_streams", self.max_streams == 0),
+            ("max_concurrent_streams", self.max_concurrent_streams == 0),
+            ("keepalive_interval", self.keepalive_interval.is_zero()),
+            ("keepalive_timeout", self.keepalive_timeout.is_zero()),
+        ];
+        match numbers.iter().find(|(_, is_zero)| *is_zero) {
+            Some((key, _)) => Err(format!("`server.{key}` must be more than zero")),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Default for ServerSettings {
     fn default() -> Self {
         Self {
@@ -51,5 +73,25 @@ impl Default for ServerSettings {
             keepalive_interval: Duration::from_secs(60),
             keepalive_timeout: Duration::from_secs(20),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zero_is_refused_by_its_key_where_nothing_could_be_served() {
+        assert_eq!(ServerSettings::default().check(), Ok(()));
+        let settings = ServerSettings {
+            max_in_flight: 0,
+            ..ServerSettings::default()
+        };
+        assert!(
+            settings
+                .check()
+                .unwrap_err()
+                .contains("`server.max_in_flight`")
+        );
     }
 }

@@ -14,8 +14,6 @@ use super::{Checkpoint, Event, EventKind, Run, RunState, TaskStep, Timestamp};
 
 /// Number of a run's first event, QUEUED.
 pub const QUEUED_SEQUENCE: i64 = 1;
-/// Number of the event that says that a worker first took it.
-pub const STARTED_SEQUENCE: i64 = 2;
 /// Numbers that are left out after a dispatch that ended without a word, so that none of its passing
 /// events, which are forgotten, shares its number with a later one.
 pub const SEQUENCES_PER_DISPATCH: i64 = 1_000_000;
@@ -66,6 +64,7 @@ pub fn queued(run: &Run) -> Event {
         attempt: 0,
         last_sequence: QUEUED_SEQUENCE,
         start_time: None,
+        start_sequence: None,
         end_time: None,
         update_time: run.create_time,
         ..run.clone()

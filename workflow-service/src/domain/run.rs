@@ -50,6 +50,8 @@ pub struct Run {
     pub checkpoint_id: Option<CheckpointId>,
     /// Times it was handed to a worker.
     pub attempt: u32,
+    /// Number of the event that says that a worker first took it.
+    pub start_sequence: Option<i64>,
     /// Number of its last event.
     pub last_sequence: i64,
     /// When it was recorded.

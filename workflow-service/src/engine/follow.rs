@@ -10,10 +10,7 @@ use super::{
     event_log::{EventLog, Read},
 };
 use crate::{
-    domain::{
-        Event, EventKind, RunId, Timestamp,
-        history::{self, STARTED_SEQUENCE},
-    },
+    domain::{Event, EventKind, RunId, Timestamp, history},
     store::StoreError,
 };
 
@@ -147,8 +144,8 @@ impl Follower {
         };
         let journal = store.journal(&self.tenant, self.run_id, self.place).await?;
         let mut events = vec![history::queued(&run)];
-        if let Some(start_time) = run.start_time {
-            events.push(history::started(&run, STARTED_SEQUENCE, 1, start_time));
+        if let (Some(start_time), Some(sequence)) = (run.start_time, run.start_sequence) {
+            events.push(history::started(&run, sequence, 1, start_time));
         }
         events.extend(
             journal

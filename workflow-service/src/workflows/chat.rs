@@ -29,6 +29,8 @@ const MODEL_RETRY: RetryPolicy =
     RetryPolicy::exponential(3, Duration::from_millis(500), Duration::from_secs(8));
 /// Memories in the system prompt, unless the run's config says otherwise.
 const DEFAULT_MEMORY_LIMIT: i32 = 10;
+/// What a message is about shows in its first 8 KiB; memory-service takes queries of up to 32 KiB.
+const MAX_QUERY_BYTES: usize = 8 * 1024;
 /// Longest user id in bytes: it becomes a namespace label.
 const MAX_USER_ID_BYTES: usize = 256;
 
@@ -140,7 +142,7 @@ impl Chat {
         if config.memory.mode == MemoryMode::Keyword {
             let recall = Recall {
                 namespace: namespace.clone(),
-                query: last.clone(),
+                query: beginning(&last).to_owned(),
                 limit: config.memory.limit,
             };
             memories = context.call(&self.recall(), recall).await?;
@@ -310,6 +312,14 @@ impl Chat {
     }
 }
 
+/// As much of a message as is used to find memories.
+fn beginning(text: &str) -> &str {
+    let end = (0..=MAX_QUERY_BYTES.min(text.len()))
+        .rev()
+        .find(|at| text.is_char_boundary(*at));
+    &text[..end.unwrap_or_default()]
+}
+
 /// The reference program's system prompt.
 fn system_prompt(memories: &[String]) -> String {
     let info = memories.join("\n");
@@ -332,4 +342,18 @@ fn with_ids(run_id: Uuid, messages: Vec<Message>) -> Vec<Message> {
 /// A UUIDv5 of a name that is unique in Weft.
 fn derived_id(name: &str) -> String {
     Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_message_is_searched_for_by_its_beginning() {
+        assert_eq!(beginning("short"), "short");
+        let long = "é".repeat(MAX_QUERY_BYTES);
+        assert_eq!(beginning(&long).len(), MAX_QUERY_BYTES);
+        let odd = format!("x{long}");
+        assert_eq!(beginning(&odd).len(), MAX_QUERY_BYTES - 1);
+    }
 }

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use weft_worker::{Context, Entrypoint, Json, Task, TaskContext, Worker};
 use workflow_service::{
-    domain::{Concurrency, RunId, RunState},
+    domain::{Concurrency, EventKind, RunId, RunState, Timestamp},
     engine::Engine,
     store::StoreError,
 };
 
-use crate::harness::{Count, Gate, engine, request, rest, start, tenant, two_steps};
+use crate::harness::{Count, Gate, all, engine, follow, request, rest, start, tenant, two_steps};
 
 async fn cancel(engine: &Engine, id: RunId) -> Result<(), StoreError> {
     engine.cancel_run(&tenant(), id, "enough").await.map(drop)
@@ -162,4 +162,30 @@ async fn a_new_run_can_interrupt_or_roll_back_the_unfinished_ones_of_its_thread(
         }
         engine.stop().await;
     }
+}
+
+#[tokio::test]
+async fn a_run_that_is_cancelled_before_it_starts_keeps_its_start_time_and_its_events() {
+    let gate = Gate::closed();
+    gate.let_through(1);
+    let worker = Worker::new().entrypoint(two_steps("e", &Count::default(), &gate));
+    let (engine, _folder) = engine(worker).await;
+    let due = Timestamp::now().after(Duration::from_millis(300));
+    let mut later = request("e", "t", 7);
+    later.run.start_after = Some(due);
+    let run = engine.start_run(&tenant(), later).await.unwrap();
+    cancel(&engine, run.id).await.unwrap();
+    let cancelled = all(follow(&engine, run.id, 0).await).await;
+    engine.retry_run(&tenant(), run.id, None).await.unwrap();
+    let done = rest(&engine, run.id).await;
+    assert!(done.start_time.unwrap() >= due);
+    // No later event has the number of the cancel.
+    let last = cancelled.last().unwrap().sequence;
+    let after = all(follow(&engine, run.id, last).await).await;
+    let states = after
+        .iter()
+        .filter(|event| matches!(event.kind, EventKind::Run(_)))
+        .count();
+    assert_eq!(states, 2, "RUNNING and SUCCEEDED");
+    engine.stop().await;
 }

@@ -192,8 +192,9 @@ fn duration(
     duration: &prost_types::Duration,
     violations: &mut Violations,
 ) -> Option<Duration> {
+    let is_valid = (0..1_000_000_000).contains(&duration.nanos);
     match Duration::try_from(*duration) {
-        Ok(positive) if !positive.is_zero() => Some(positive),
+        Ok(positive) if is_valid && !positive.is_zero() => Some(positive),
         Ok(_) | Err(_) => {
             violations.push(
                 field,

@@ -128,7 +128,8 @@ pub(super) fn retry(
 
 fn queue(db: &Connection, id: RunId, state: RunState, now: Timestamp) -> Result<(), StoreError> {
     db.prepare_cached(
-        "UPDATE runs SET state = ?2, wake_time = NULL, update_time = ?3 WHERE run_id = ?1",
+        "UPDATE runs SET state = ?2, wake_time = iif(attempt = 0, wake_time, NULL), \
+         update_time = ?3 WHERE run_id = ?1",
     )?
     .execute(params![id, state, now])?;
     Ok(())
@@ -149,8 +150,10 @@ fn go_on(
                   OR (other.state = 1 AND other.run_id < this.run_id)) LIMIT 1",
         )?
         .exists([run.id])?;
-    if is_room && !is_blocked {
+    let queued = runs::get_stored(db, run.id)?;
+    let is_due = queued.wake_time.is_none_or(|time| time <= now);
+    if is_room && !is_blocked && is_due {
         return Ok(StartedRun::Claimed(Box::new(claim::one(db, run.id, now)?)));
     }
-    Ok(StartedRun::Queued(runs::get_stored(db, run.id)?))
+    Ok(StartedRun::Queued(queued))
 }

@@ -47,6 +47,7 @@ CREATE TABLE runs (
     output         TEXT,
     failure        TEXT,
     checkpoint_id  BLOB,
+    start_sequence INTEGER,
     last_sequence  INTEGER NOT NULL,
     labels         TEXT    NOT NULL,
     create_time    INTEGER NOT NULL,

@@ -220,7 +220,8 @@ pub(super) fn cancel(
     let (next_sequence, _) = journal::next_numbers(db, id)?;
     db.prepare_cached(
         "UPDATE runs SET state = ?2, failure = ?3, end_time = ?4, update_time = ?4, \
-         wake_time = NULL, last_sequence = max(last_sequence + 1, ?5) WHERE run_id = ?1",
+         wake_time = iif(attempt = 0, wake_time, NULL), \
+         last_sequence = max(last_sequence + 1, ?5) WHERE run_id = ?1",
     )?
     .execute(params![id, state, typed(failure)?, now, next_sequence])?;
     threads::touch(db, tenant, &run.thread_id, now)?;
