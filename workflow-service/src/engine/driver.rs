@@ -250,6 +250,11 @@ where
 {
     loop {
         match write().await {
+            Err(error @ StoreError::Corrupt(_)) => {
+                // Trying again would not mend it; the run stands still until the next start.
+                tracing::error!(%error, "a run cannot be recorded");
+                return Err(error);
+            }
             Err(StoreError::Unavailable(cause)) => {
                 tracing::error!(%cause, "a write failed and will be tried again");
                 tokio::time::sleep(WRITE_RETRY_DELAY).await;

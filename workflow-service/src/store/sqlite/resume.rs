@@ -20,15 +20,7 @@ pub(super) fn answer(
     is_room: bool,
     now: Timestamp,
 ) -> Result<StartedRun, StoreError> {
-    let run = runs::get(db, tenant, id)?.ok_or(StoreError::NoSuchRun(id))?;
-    let state = run
-        .state
-        .apply(Transition::Answer)
-        .map_err(|_| StoreError::WrongState {
-            id,
-            state: run.state,
-            required: "interrupted",
-        })?;
+    let (run, state) = changed(db, tenant, id, Transition::Answer, "interrupted")?;
     let answers = by_id(&run, answers)?;
     let (mut sequence, mut commit_sequence) = journal::next_numbers(db, id)?;
     sequence = sequence.max(run.last_sequence + 1);
@@ -106,15 +98,13 @@ pub(super) fn retry(
     is_room: bool,
     now: Timestamp,
 ) -> Result<StartedRun, StoreError> {
-    let run = runs::get(db, tenant, id)?.ok_or(StoreError::NoSuchRun(id))?;
-    let state = run
-        .state
-        .apply(Transition::Retry)
-        .map_err(|_| StoreError::WrongState {
-            id,
-            state: run.state,
-            required: "failed, cancelled or paused",
-        })?;
+    let (run, state) = changed(
+        db,
+        tenant,
+        id,
+        Transition::Retry,
+        "failed, cancelled or paused",
+    )?;
     let ended_by = run.failure.clone().unwrap_or_else(Failure::cancelled);
     journal::forget_failures(db, id, &ended_by)?;
     db.prepare_cached(
@@ -124,6 +114,25 @@ pub(super) fn retry(
     .execute(params![id, version.as_deref()])?;
     queue(db, id, state, now)?;
     go_on(db, &run, is_room, now)
+}
+
+/// A run, and the state that a transition leads it to; `required` names the states that have one.
+fn changed(
+    db: &Connection,
+    tenant: &Tenant,
+    id: RunId,
+    transition: Transition,
+    required: &'static str,
+) -> Result<(Run, RunState), StoreError> {
+    let run = runs::get(db, tenant, id)?.ok_or(StoreError::NoSuchRun(id))?;
+    match run.state.apply(transition) {
+        Ok(state) => Ok((run, state)),
+        Err(_) => Err(StoreError::WrongState {
+            id,
+            state: run.state,
+            required,
+        }),
+    }
 }
 
 fn queue(db: &Connection, id: RunId, state: RunState, now: Timestamp) -> Result<(), StoreError> {
