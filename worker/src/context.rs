@@ -19,7 +19,7 @@ use crate::{
     json,
     pending::{PendingQuestion, PendingSide, PendingTask},
     protocol::{Event, Outcome, StartRun},
-    state::{ExecutionState, Scope, now_micros, until},
+    state::{ExecutionState, Scope},
 };
 
 /// Context is what the code of an entrypoint can ask and do. Cheap to clone.
@@ -137,13 +137,15 @@ impl Context {
         let (timer, wake) = (self.scope.next_call(), self.scope.next_call());
         let context = self.clone();
         async move {
-            let due = || now_micros().saturating_add(micros);
+            let clock = &context.execution.clock;
+            let due = || clock.now_micros().saturating_add(micros);
             let due: i64 = context.side(timer.clone(), "sleep", due).await?;
-            if !until(due).is_zero() {
+            if !clock.until(due).is_zero() {
                 let _waiting = context.scope.wait();
                 let _timer = context.execution.set_timer(timer, due);
                 tokio::select! {
-                    () = tokio::time::sleep(until(due)) => {}
+                    biased;
+                    () = tokio::time::sleep(clock.until(due)) => {}
                     () = context.execution.cancelled.cancelled() => {}
                 }
             }
@@ -157,7 +159,8 @@ impl Context {
     pub fn now(&self) -> impl Future<Output = Result<SystemTime, Failure>> + Send + 'static {
         let (context, call) = (self.clone(), self.scope.next_call());
         async move {
-            let micros: i64 = context.side(call, "now", now_micros).await?;
+            let clock = &context.execution.clock;
+            let micros: i64 = context.side(call, "now", || clock.now_micros()).await?;
             Ok(UNIX_EPOCH + Duration::from_micros(u64::try_from(micros).unwrap_or_default()))
         }
     }

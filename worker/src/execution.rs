@@ -6,7 +6,7 @@ use futures::FutureExt as _;
 use tokio::{pin, select, sync::mpsc, time::Instant};
 
 use crate::{
-    CallId, Context, Entrypoint, Failure,
+    CallId, Clock, Context, Entrypoint, Failure,
     pending::panicked,
     protocol::{Finish, FromWorker, Outcome, StartRun, Suspend, WorkerMessage},
     state::ExecutionState,
@@ -31,11 +31,12 @@ pub(crate) enum Reply {
 pub(crate) async fn execute(
     entrypoint: Entrypoint,
     start: StartRun,
+    clock: Clock,
     outbox: mpsc::Sender<FromWorker>,
     mut replies: mpsc::Receiver<Reply>,
 ) {
     let input = Arc::clone(&start.input);
-    let state = Arc::new(ExecutionState::new(start, outbox));
+    let state = Arc::new(ExecutionState::new(start, clock, outbox));
     let context = Context::new(Arc::clone(&state));
     let code = AssertUnwindSafe(async { (entrypoint.function)(context, input).await });
     let code = code.catch_unwind();

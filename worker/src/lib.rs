@@ -111,12 +111,14 @@
 //! - `failure`, `retry`: how things fail, and when they are tried again
 //! - `call`, `replay`: which recorded result belongs to which call, and in which order they are
 //!   released
+//! - `clock`: where the time comes from
 //! - `pending`, `state`: calls under way, and what code waits for
 //! - `execution`, `worker`: run the code
 //! - [`protocol`]: what a worker and the engine tell each other
 //! - [`json`]: values as exact text
 
 mod call;
+mod clock;
 mod context;
 mod entrypoint;
 mod execution;
@@ -131,6 +133,7 @@ mod task;
 mod worker;
 
 pub use call::{Call, CallId, CallKind};
+pub use clock::Clock;
 pub use context::{Context, TaskCall};
 pub use entrypoint::{
     Entrypoint, EntrypointDescription, Final, IntoFinal, InvalidArgument, RecordedFinal,

@@ -48,6 +48,7 @@ impl PendingTask {
                         .execution
                         .begin_attempt(self.call.id.clone(), Arc::default());
                     tokio::select! {
+                        biased;
                         () = tokio::time::sleep(after) => {}
                         () = self.execution.cancelled.cancelled() => {}
                     }

@@ -6,14 +6,14 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    CallId, Failure,
+    CallId, Clock, Failure,
     protocol::{Event, FromWorker, Question, StartRun, Suspend, WorkerMessage},
     replay::Replay,
 };
@@ -25,6 +25,7 @@ const SHORT_WAIT: Duration = Duration::from_secs(5);
 /// ExecutionState is shared by the code of one execution and by the loop that runs it.
 pub(crate) struct ExecutionState {
     pub(crate) start: StartRun,
+    pub(crate) clock: Clock,
     pub(crate) cancelled: CancellationToken,
     outbox: mpsc::Sender<FromWorker>,
     replay: Mutex<Replay>,
@@ -44,10 +45,11 @@ struct Waits {
 }
 
 impl ExecutionState {
-    pub(crate) fn new(mut start: StartRun, outbox: mpsc::Sender<FromWorker>) -> Self {
+    pub(crate) fn new(mut start: StartRun, clock: Clock, outbox: mpsc::Sender<FromWorker>) -> Self {
         let journal = std::mem::take(&mut start.journal);
         Self {
             start,
+            clock,
             cancelled: CancellationToken::new(),
             outbox,
             replay: Mutex::new(Replay::new(journal)),
@@ -80,7 +82,7 @@ impl ExecutionState {
         }
         let waits = self.waits();
         let next = waits.timers.values().min().copied();
-        let is_soon = next.is_some_and(|due| until(due) <= SHORT_WAIT);
+        let is_soon = next.is_some_and(|due| self.clock.until(due) <= SHORT_WAIT);
         if is_soon || (waits.questions.is_empty() && waits.timers.is_empty()) {
             return None;
         }
@@ -226,17 +228,4 @@ impl Drop for Waiting {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-/// The time in microseconds since the Unix epoch.
-pub(crate) fn now_micros() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
-}
-
-/// How long until a time; zero if it has passed.
-pub(crate) fn until(due: i64) -> Duration {
-    Duration::from_micros(u64::try_from(due - now_micros()).unwrap_or(0))
 }

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use tokio::{select, sync::mpsc, task::JoinSet};
 
 use crate::{
-    Entrypoint, EntrypointDescription, Failure,
+    Clock, Entrypoint, EntrypointDescription, Failure,
     execution::{Reply, execute},
     protocol::{ExecutionId, Finish, FromWorker, StartRun, ToWorker, WorkerLink, WorkerMessage},
 };
@@ -18,6 +18,7 @@ const REPLY_CAPACITY: usize = 64;
 #[derive(Clone, Debug, Default)]
 pub struct Worker {
     entrypoints: HashMap<(Arc<str>, Arc<str>), Entrypoint>,
+    clock: Clock,
 }
 
 impl Worker {
@@ -34,6 +35,13 @@ impl Worker {
             Arc::clone(&entrypoint.version),
         );
         self.entrypoints.insert(key, entrypoint);
+        self
+    }
+
+    /// Reads the time from `clock`, in place of the one of the system.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
         self
     }
 
@@ -55,6 +63,7 @@ impl Worker {
         let mut replies: HashMap<ExecutionId, mpsc::Sender<Reply>> = HashMap::new();
         loop {
             select! {
+                biased;
                 message = link.inbox.recv() => match message {
                     None => break,
                     Some(ToWorker::StartRun(start)) => {
@@ -62,11 +71,11 @@ impl Worker {
                         replies.insert(start.execution, sender);
                         let execution = start.execution;
                         let entrypoint = self.hosted(&start);
-                        let outbox = link.outbox.clone();
+                        let (clock, outbox) = (self.clock.clone(), link.outbox.clone());
                         executions.spawn(async move {
                             match entrypoint {
                                 Ok(entrypoint) => {
-                                    Box::pin(execute(entrypoint, *start, outbox, receiver)).await;
+                                    Box::pin(execute(entrypoint, *start, clock, outbox, receiver)).await;
                                 }
                                 Err(failure) => refuse(execution, failure, &outbox).await,
                             }

@@ -7,7 +7,7 @@ use weft_worker::Failure;
 
 use super::Engine;
 use crate::{
-    domain::{Concurrency, Run, RunId, RunState, ThreadId, Timestamp, history},
+    domain::{Concurrency, Run, RunId, RunState, ThreadId, history},
     store::{Answers, RunFilter, StoreError},
 };
 
@@ -34,7 +34,7 @@ impl Engine {
         let slot = self.free_slot();
         let (store, is_room) = (&self.shared.store, slot.is_some());
         let started = store
-            .answer_run(tenant, id, answers, is_room, Timestamp::now())
+            .answer_run(tenant, id, answers, is_room, self.shared.now())
             .await?;
         Ok(self.started(started, slot))
     }
@@ -52,7 +52,7 @@ impl Engine {
         let slot = self.free_slot();
         let (store, is_room) = (&self.shared.store, slot.is_some());
         let started = store
-            .retry_run(tenant, id, version, is_room, Timestamp::now())
+            .retry_run(tenant, id, version, is_room, self.shared.now())
             .await?;
         Ok(self.started(started, slot))
     }
@@ -86,7 +86,7 @@ impl Engine {
             match self
                 .shared
                 .store
-                .cancel_run(tenant, id, failure, Timestamp::now())
+                .cancel_run(tenant, id, failure, self.shared.now())
                 .await
             {
                 Ok(cancelled) => {

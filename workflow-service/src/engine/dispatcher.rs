@@ -34,6 +34,7 @@ pub(super) fn execute(shared: &Arc<Shared>, dispatch: Dispatch, slot: OwnedSemap
             let (cancel, cancels) = mpsc::channel(1);
             owner.under_way().insert(id, cancel);
             let driven = select! {
+                biased;
                 () = owner.stop.cancelled() => return,
                 driven = driver::drive(&owner, *dispatch, cancels) => driven,
             };
@@ -56,10 +57,10 @@ pub(super) fn execute(shared: &Arc<Shared>, dispatch: Dispatch, slot: OwnedSemap
 pub(super) async fn claim_runs(shared: &Arc<Shared>) {
     let mut next_wake = None;
     loop {
-        let due = next_wake.map(|time: Timestamp| {
-            tokio::time::sleep(time.since(Timestamp::now()).min(LONGEST_SLEEP))
-        });
+        let due = next_wake
+            .map(|time: Timestamp| tokio::time::sleep(time.since(shared.now()).min(LONGEST_SLEEP)));
         select! {
+            biased;
             () = shared.claimable.notified() => {}
             Some(()) = OptionFuture::from(due) => {}
         }
@@ -70,11 +71,7 @@ pub(super) async fn claim_runs(shared: &Arc<Shared>) {
             let more = u32::try_from(shared.slots.available_permits()).unwrap_or(u32::MAX);
             let limit = CLAIM_BATCH.min(more.saturating_add(1));
             let hosted = shared.workers.hosted_versions();
-            let claimed = match shared
-                .store
-                .claim_runs(hosted, limit, Timestamp::now())
-                .await
-            {
+            let claimed = match shared.store.claim_runs(hosted, limit, shared.now()).await {
                 Ok(claimed) => claimed,
                 Err(error) => {
                     tracing::error!(%error, "cannot claim runs; trying again");

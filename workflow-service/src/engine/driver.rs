@@ -3,6 +3,7 @@
 use std::{collections::VecDeque, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use futures::future::OptionFuture;
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use tokio::{select, sync::mpsc, time::Instant};
 use weft_worker::protocol::{StartRun, ToWorker};
 
@@ -13,8 +14,8 @@ use super::{
     workers::Execution,
 };
 use crate::{
-    domain::{Durability, Timestamp, history::RecordedCall},
-    store::{Dispatch, Rest, StoreError},
+    domain::{Durability, history::RecordedCall},
+    store::{Dispatch, Fence, Rest, StoreError},
 };
 
 /// Records of one run that may wait for the store. While that many do, the worker is not heard.
@@ -55,6 +56,7 @@ pub(super) async fn drive(
         shared,
         log,
         machine: RunMachine::new(&dispatch),
+        jitter: jitter(dispatch.fence),
         overdue: dispatch
             .remaining
             .map(|remaining| Instant::now() + remaining),
@@ -73,12 +75,20 @@ pub(super) async fn drive(
     driven
 }
 
+/// Numbers that spread delays: others for each run, so that runs which failed together do not return
+/// together, and the same whenever this dispatch is looked at again.
+fn jitter(fence: Fence) -> StdRng {
+    let (run, dispatch) = (fence.run_id.0.as_u64_pair().1, fence.epoch.unsigned_abs());
+    StdRng::seed_from_u64(run.wrapping_add(dispatch))
+}
+
 struct Driver<'a> {
     shared: &'a Shared,
     dispatch: Dispatch,
     execution: Execution,
     log: Arc<EventLog>,
     machine: RunMachine,
+    jitter: StdRng,
     cancels: mpsc::Receiver<String>,
     is_cancelling: bool,
     /// When the run, or its worker's grace after a cancel, has taken too long.
@@ -107,6 +117,7 @@ impl Driver<'_> {
             }
             let hears = self.rest.is_none() && self.uncommitted.len() < MAX_UNCOMMITTED;
             select! {
+                biased;
                 Some(committed) = OptionFuture::from(self.append.as_mut()) => {
                     self.append = None;
                     let Ok(count) = committed else { return Driven::Fenced };
@@ -118,7 +129,7 @@ impl Driver<'_> {
                 Some(()) = OptionFuture::from(self.overdue.map(tokio::time::sleep_until)),
                     if self.rest.is_none() =>
                 {
-                    let now = Timestamp::now();
+                    let now = self.shared.now();
                     let effects = match self.is_cancelling {
                         true => self.machine.cancel_overdue(now),
                         false => self.machine.timed_out(now),
@@ -134,8 +145,9 @@ impl Driver<'_> {
                 message = self.execution.inbox.recv(), if hears => match message {
                     None => return Driven::WorkerLost,
                     Some(message) => {
-                        let now = Timestamp::now();
-                        let effects = self.machine.heard(message, now, rand::random());
+                        let now = self.shared.now();
+                        let jitter = self.jitter.random();
+                    let effects = self.machine.heard(message, now, jitter);
                         self.perform(effects).await;
                     }
                 }

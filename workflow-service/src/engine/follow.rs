@@ -10,7 +10,7 @@ use super::{
     event_log::{EventLog, Read},
 };
 use crate::{
-    domain::{Event, EventKind, RunId, Timestamp, history},
+    domain::{Event, EventKind, RunId, history},
     store::StoreError,
 };
 
@@ -128,7 +128,7 @@ impl Follower {
             self.pending.push_back(Arc::new(Event {
                 sequence: floor,
                 run_id: self.run_id,
-                time: Timestamp::now(),
+                time: self.shared.now(),
                 kind: EventKind::Gap { dropped },
             }));
         }

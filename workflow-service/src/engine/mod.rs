@@ -30,10 +30,16 @@ use tokio::{
     sync::{Notify, Semaphore, mpsc},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use weft_worker::{EntrypointDescription, Worker, protocol::in_memory_link};
+use weft_worker::{
+    Clock, EntrypointDescription, Worker,
+    protocol::{EngineLink, in_memory_link},
+};
 
 use self::{event_log::EventLogs, workers::Workers};
-use crate::{domain::RunId, store::CheckpointStore};
+use crate::{
+    domain::{RunId, Timestamp},
+    store::CheckpointStore,
+};
 
 pub use follow::Follower;
 pub use start::{NewRunRequest, StartError};
@@ -47,6 +53,7 @@ pub struct Engine {
 /// What the engine's tasks share.
 struct Shared {
     store: Arc<dyn CheckpointStore>,
+    clock: Clock,
     workers: Workers,
     logs: EventLogs,
     /// One permit for each run that may be under way.
@@ -65,8 +72,19 @@ impl Engine {
     /// An engine with room for `max_runs` runs under way at once, whose workers have
     /// `cancel_grace` to stop a run that is cancelled.
     pub fn new(store: Arc<dyn CheckpointStore>, max_runs: usize, cancel_grace: Duration) -> Self {
+        Self::with_clock(store, max_runs, cancel_grace, Clock::system())
+    }
+
+    /// An engine that reads the time from `clock`.
+    pub fn with_clock(
+        store: Arc<dyn CheckpointStore>,
+        max_runs: usize,
+        cancel_grace: Duration,
+        clock: Clock,
+    ) -> Self {
         let shared = Arc::new(Shared {
             store,
+            clock,
             workers: Workers::default(),
             logs: EventLogs::default(),
             slots: Arc::new(Semaphore::new(max_runs)),
@@ -82,9 +100,8 @@ impl Engine {
     /// Hosts a worker in this process.
     pub fn host(&self, worker: Worker) {
         let (worker_link, engine_link) = in_memory_link();
-        self.shared
-            .workers
-            .add(worker.describe(), &engine_link.outbox);
+        let hosted = worker.describe();
+        let worker = worker.clock(self.shared.clock.clone());
         let shared = Arc::clone(&self.shared);
         self.shared.tasks.spawn(async move {
             select! {
@@ -92,11 +109,17 @@ impl Engine {
                 () = worker.serve(worker_link) => {}
             }
         });
+        self.connect(hosted, engine_link);
+    }
+
+    /// Takes a worker that hosts these entrypoints at the other end of `link`.
+    pub fn connect(&self, hosted: Vec<EntrypointDescription>, link: EngineLink) {
+        self.shared.workers.add(hosted, &link.outbox);
         let shared = Arc::clone(&self.shared);
         self.shared.tasks.spawn(async move {
             select! {
                 () = shared.stop.cancelled() => {}
-                () = shared.workers.route(engine_link) => {}
+                () = shared.workers.route(link) => {}
             }
         });
         self.shared.claimable.notify_one();
@@ -135,6 +158,10 @@ impl Engine {
 }
 
 impl Shared {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.clock.now_micros())
+    }
+
     fn under_way(&self) -> MutexGuard<'_, HashMap<RunId, mpsc::Sender<String>>> {
         self.under_way
             .lock()
