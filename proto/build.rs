@@ -4,10 +4,11 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const FILES: [&str; 3] = [
+const FILES: [&str; 4] = [
     "weft/common/v1/payload.proto",
     "weft/memory/v1/memory.proto",
     "weft/workflow/v1/workflow.proto",
+    "weft/workflow/v1/worker.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -21,6 +22,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     tonic_prost_build::configure()
         .build_client(true)
         .build_server(true)
+        // Its constructor `connect` would bear the name of a call of WorkerService.
+        .build_transport(false)
         .compile_fds(descriptors)?;
     Ok(())
 }

@@ -3,7 +3,7 @@
 //! # Layout
 //! - `common::v1`: types that both APIs share
 //! - `memory::v1`: `MemoryService`
-//! - `workflow::v1`: `WorkflowService` and `ThreadService`
+//! - `workflow::v1`: `WorkflowService`, `ThreadService` and `WorkerService`
 
 /// Types that both APIs share.
 pub mod common {
@@ -21,7 +21,7 @@ pub mod memory {
     }
 }
 
-/// Durable runs of entrypoints, and the threads they belong to.
+/// Durable runs of entrypoints, the threads they belong to, and the workers that execute them.
 pub mod workflow {
     /// Version 1.
     #[expect(clippy::large_enum_variant, reason = "generated")]
