@@ -6,8 +6,14 @@
 //!
 //! # Layout
 //! - [`edge`]: the embedded engine, Qdrant Edge, in this process
+//! - `point`: what engines store of an item
+//! - `selection`: which items engines are asked about
+//! - `plan`: many writes, decided together
 
 pub mod edge;
+mod plan;
+mod point;
+mod selection;
 
 use futures::future::BoxFuture;
 use service_runtime::Tenant;

@@ -2,17 +2,19 @@
 //!
 //! # Layout
 //! - `folder`: the data folder, its lock and its format
-//! - `schema`: fields, indexes and vectors
-//! - `point`: items as points
+//! - `schema`: indexes and vectors
+//! - `point`: points of the engine
+//! - `filter`: selections as filters
 //! - `query`: reads
 //! - `walk`: reads in order of names
-//! - `plan`: many writes as few operations
+//! - `operations`: plans as few operations
 //! - `writer`: the one thread that writes
 //! - `registry`: namespaces and their counts
 //! - `shared`: the open engine, which readers and the writer share
 
+mod filter;
 mod folder;
-mod plan;
+mod operations;
 mod point;
 mod query;
 mod registry;
@@ -38,9 +40,12 @@ use tokio::{
 pub use self::{folder::FolderError, shared::OpenError};
 use self::{
     shared::Shared,
-    writer::{Command, Delete, Selection, Writer},
+    writer::{Command, Delete, Writer},
 };
-use super::{Answer, PointId, Put, RankQuery, Ranked, Store, StoreError, Vectors, WalkQuery};
+use super::{
+    Answer, PointId, Put, RankQuery, Ranked, Store, StoreError, Vectors, WalkQuery,
+    point::point_id, selection::Selection,
+};
 use crate::domain::{
     EmbedderIdentity, Item, ItemId, NamespaceCount, NamespacePrefix, NamespaceQuery, Precondition,
     Time, Version,
@@ -206,7 +211,7 @@ impl Store for EdgeStore {
         id: &'a ItemId,
         now: Time,
     ) -> Answer<'a, Option<Item>> {
-        let points = vec![point::point_id(tenant, id)];
+        let points = vec![point_id(tenant, id)];
         self.fetch(tenant, points, now)
             .map(|items| items.map(|mut items| items.pop().flatten()))
             .boxed()
@@ -278,7 +283,7 @@ impl Store for EdgeStore {
     }
 
     fn vectors<'a>(&'a self, tenant: &'a Tenant, ids: Vec<ItemId>) -> Answer<'a, Vec<Vectors>> {
-        let points: Vec<_> = ids.iter().map(|id| point::point_id(tenant, id)).collect();
+        let points: Vec<_> = ids.iter().map(|id| point_id(tenant, id)).collect();
         self.read(move |shared| query::vectors(&shared.shard, &points))
             .boxed()
     }
@@ -319,12 +324,12 @@ impl Store for EdgeStore {
         prefix: NamespacePrefix,
         now: Time,
     ) -> Answer<'a, u64> {
-        let purge = self.purge(Selection::Under(tenant.clone(), prefix), now);
+        let purge = self.purge(Selection::stored_under(tenant, &prefix), now);
         purge.map(|purged| purged.map(|(live, _)| live)).boxed()
     }
 
     fn sweep(&self, now: Time) -> Answer<'_, u64> {
-        let purge = self.purge(Selection::Expired, now);
+        let purge = self.purge(Selection::expired(now), now);
         purge
             .map(|purged| purged.map(|(_, expired)| expired))
             .boxed()

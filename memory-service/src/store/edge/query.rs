@@ -3,84 +3,28 @@
 use std::collections::{HashMap, HashSet};
 
 use qdrant_edge::{
-    AnyVariants, Condition, Direction, EdgeShard, FieldCondition, Filter, HasIdCondition,
-    IdfCorpusParams, IdfParams, Match, NamedQuery, OrderBy, OrderByInterface, OrderValue,
-    PointId as EngineId, QueryEnum, QueryRequestBuilder, Range, Record, RetrieveRequestBuilder,
-    ScoredPoint, ScoringQuery, ScrollRequestBuilder, SearchParams, SparseVector,
-    TypedMultiDenseVector, ValueVariants, VectorInternal, WithPayloadInterface, WithVector,
-    external::ordered_float::OrderedFloat,
+    Direction, EdgeShard, Filter, IdfCorpusParams, IdfParams, NamedQuery, OrderBy,
+    OrderByInterface, OrderValue, PointId as EngineId, QueryEnum, QueryRequestBuilder, Record,
+    RetrieveRequestBuilder, ScoredPoint, ScoringQuery, ScrollRequestBuilder, SearchParams,
+    SparseVector, TypedMultiDenseVector, VectorInternal, WithPayloadInterface, WithVector,
 };
 use service_runtime::Tenant;
 
 use super::{
-    point::{Head, decode_vectors, only, scope, update_time, without_value},
-    schema::{EXPIRE_TIME, MEANINGS, SCOPES, TENANT, TERMS, UPDATE_TIME, WORDS, field},
+    filter::{engine_ids, filter},
+    point::{decode_vectors, only, without_value},
+    schema::field,
     shared::engine_error,
 };
 use crate::{
-    domain::{
-        Item, NamespacePrefix, Time,
-        filter::terms::{Narrowing, Term},
-    },
+    domain::{Item, Time, filter::terms::Narrowing},
     lexical::WordVector,
-    store::{PointId, RankOrder, RankQuery, Ranked, StoreError, Vectors},
+    store::{
+        PointId, RankOrder, RankQuery, Ranked, StoreError, Vectors,
+        point::{Head, MEANINGS, UPDATE_TIME, WORDS, update_time},
+        selection::Selection,
+    },
 };
-
-/// Everything under a prefix that has not expired.
-pub(super) fn live_under(tenant: &Tenant, prefix: &NamespacePrefix, now: Time) -> Filter {
-    let within = match scope(tenant, prefix) {
-        Some(scope) => is(SCOPES, scope),
-        None => is(TENANT, tenant.to_string()),
-    };
-    Filter {
-        must: Some(vec![within]),
-        must_not: Some(vec![expired(now)]),
-        ..Filter::default()
-    }
-}
-
-/// Everything under a prefix, expired or not.
-pub(super) fn stored_under(tenant: &Tenant, prefix: &NamespacePrefix) -> Filter {
-    Filter {
-        must_not: None,
-        ..live_under(tenant, prefix, Time::from_micros(0))
-    }
-}
-
-/// What has expired.
-pub(super) fn expired(now: Time) -> Condition {
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "microseconds stay below 2^53 until 2255"
-    )]
-    let now = OrderedFloat(now.micros() as f64);
-    let range = Range {
-        lte: Some(now),
-        lt: None,
-        gt: None,
-        gte: None,
-    };
-    Condition::Field(FieldCondition::new_range(field(EXPIRE_TIME), range))
-}
-
-fn is(name: &'static str, value: String) -> Condition {
-    let value = Match::new_value(ValueVariants::String(value));
-    Condition::Field(FieldCondition::new_match(field(name), value))
-}
-
-fn has_one_of(terms: &[Term]) -> Condition {
-    let any = AnyVariants::Integers(terms.iter().copied().collect());
-    Condition::Field(FieldCondition::new_match(field(TERMS), Match::new_any(any)))
-}
-
-fn has_id(points: &[PointId]) -> Condition {
-    Condition::HasId(engine_ids(points).collect::<HasIdCondition>())
-}
-
-fn narrow(filter: &mut Filter, narrowing: &Narrowing) {
-    let clauses = narrowing.clauses.iter().map(|clause| has_one_of(clause));
-    filter.must.get_or_insert_default().extend(clauses);
-}
 
 /// Those of these points that have the terms of `narrowing`.
 pub(super) fn narrowed(
@@ -88,8 +32,7 @@ pub(super) fn narrowed(
     narrowing: &Narrowing,
     points: &[PointId],
 ) -> Result<HashSet<PointId>, StoreError> {
-    let mut filter = Filter::new_must(has_id(points));
-    narrow(&mut filter, narrowing);
+    let filter = filter(&Selection::narrowed(narrowing, points));
     let request = ScrollRequestBuilder::new()
         .limit(points.len().max(1))
         .filter(filter)
@@ -107,12 +50,12 @@ pub(super) fn rank(
     tenant: &Tenant,
     query: &RankQuery,
 ) -> Result<Vec<Ranked>, StoreError> {
-    let scope = live_under(tenant, &query.prefix, query.now);
-    let mut filter = scope.clone();
-    narrow(&mut filter, &query.narrowing);
+    let scope = Selection::live_under(tenant, &query.prefix, query.now);
+    let mut selection = scope.clone().narrow(&query.narrowing);
     if let Some(points) = &query.among {
-        filter.must.get_or_insert_default().push(has_id(points));
+        selection = selection.among(points);
     }
+    let (scope, filter) = (filter(&scope), filter(&selection));
     let mut candidates = match &query.order {
         RankOrder::Newest => newest(shard, filter, query.limit),
         RankOrder::Words(words) => {
@@ -215,15 +158,14 @@ fn scored(
         Ok(Ranked {
             point: own_id(point.id)?,
             rank: f64::from(point.score),
-            update_time: point.payload.as_ref().and_then(update_time),
+            update_time: point
+                .payload
+                .as_ref()
+                .and_then(|payload| update_time(&payload.0)),
             item: None,
         })
     };
     points.into_iter().map(candidate).collect()
-}
-
-fn engine_ids(points: &[PointId]) -> impl Iterator<Item = EngineId> {
-    points.iter().map(|point| EngineId::Uuid(point.0))
 }
 
 fn own_id(id: EngineId) -> Result<PointId, StoreError> {
@@ -246,7 +188,7 @@ pub(super) fn items(
         let Some(payload) = record.payload else {
             continue;
         };
-        let (owner, item) = Head::decode_item(payload)?;
+        let (owner, item) = Head::decode_item(payload.0)?;
         if owner == *tenant && item.version.is_live(now) {
             items.insert(own_id(record.id)?, item);
         }
@@ -274,7 +216,7 @@ pub(super) fn heads(
 ) -> Result<HashMap<PointId, Result<Head, StoreError>>, StoreError> {
     let records = retrieve(shard, points, without_value())?;
     let head = |record: Record| {
-        let head = Head::decode(&mut record.payload.unwrap_or_default());
+        let head = Head::decode(&mut record.payload.unwrap_or_default().0);
         Ok((own_id(record.id)?, head))
     };
     records.into_iter().map(head).collect()
@@ -293,26 +235,24 @@ fn retrieve(
 /// Points of a walk, and where the next page starts if there is one.
 pub(super) type Page = (Vec<(EngineId, Head)>, Option<EngineId>);
 
-/// One page of a walk over all points that fulfil `filter`.
+/// One page of a walk over all points that are selected.
 pub(super) fn walk(
     shard: &EdgeShard,
-    filter: Option<Filter>,
+    selection: &Selection,
     from: Option<EngineId>,
     limit: usize,
 ) -> Result<Page, StoreError> {
     let mut request = ScrollRequestBuilder::new()
         .limit(limit)
+        .filter(filter(selection))
         .with_payload(without_value());
-    if let Some(filter) = filter {
-        request = request.filter(filter);
-    }
     if let Some(from) = from {
         request = request.offset(from);
     }
     let (records, next) = shard.scroll(request.build()).map_err(engine_error)?;
     let mut heads = Vec::with_capacity(records.len());
     for record in records {
-        let mut payload = record.payload.unwrap_or_default();
+        let mut payload = record.payload.unwrap_or_default().0;
         heads.push((record.id, Head::decode(&mut payload)?));
     }
     Ok((heads, next))

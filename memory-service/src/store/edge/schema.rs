@@ -1,4 +1,4 @@
-//! How items are laid out in the engine: fields, indexes, vectors.
+//! How items are laid out in the engine: indexes and vectors.
 
 use qdrant_edge::{
     CreateIndex, Distance, EdgeConfig, EdgeShard, EdgeSparseVectorParams, EdgeVectorParams,
@@ -8,38 +8,10 @@ use qdrant_edge::{
 };
 
 use super::shared::engine_error;
-use crate::store::StoreError;
-
-/// The tenant.
-pub(super) const TENANT: &str = "tenant";
-/// The namespace with dots between its labels.
-pub(super) const NAMESPACE: &str = "namespace";
-/// The namespace and those above it, each as `tenant.label.label`.
-pub(super) const SCOPES: &str = "scopes";
-/// The key.
-pub(super) const KEY: &str = "key";
-/// The exact text of the document.
-pub(super) const VALUE: &str = "value";
-/// What filters narrow down by.
-pub(super) const TERMS: &str = "terms";
-/// What the put said about indexing: absent for nothing, `false` for none, else the paths.
-pub(super) const INDEX: &str = "index";
-/// Microseconds since the Unix epoch.
-pub(super) const CREATE_TIME: &str = "create_time";
-/// Microseconds since the Unix epoch.
-pub(super) const UPDATE_TIME: &str = "update_time";
-/// Microseconds since the Unix epoch; absent for never.
-pub(super) const EXPIRE_TIME: &str = "expire_time";
-/// Microseconds; absent for none.
-pub(super) const TTL: &str = "ttl";
-/// The version.
-pub(super) const ETAG: &str = "etag";
-
-/// The sparse vector of an item's words.
-pub(super) const WORDS: &str = "words";
-
-/// The vectors of an item's texts, as many as there are texts.
-pub(super) const MEANINGS: &str = "meanings";
+use crate::store::{
+    StoreError,
+    point::{EXPIRE_TIME, MEANINGS, SCOPES, TENANT, TERMS, UPDATE_TIME, WORDS},
+};
 
 /// The engine's settings, for vectors of so many dimensions.
 pub(super) fn config(dims: Option<usize>) -> EdgeConfig {

@@ -16,7 +16,10 @@ use super::{
     registry::Registry,
     schema,
 };
-use crate::{domain::EmbedderIdentity, store::StoreError};
+use crate::{
+    domain::EmbedderIdentity,
+    store::{StoreError, selection::Selection},
+};
 
 /// Points of one page while the registry is made.
 const SCAN_PAGE: usize = 1000;
@@ -103,7 +106,7 @@ fn scan(shard: &EdgeShard) -> Result<Registry, StoreError> {
     let mut registry = Registry::default();
     let mut from = None;
     loop {
-        let (heads, next) = query::walk(shard, None, from, SCAN_PAGE)?;
+        let (heads, next) = query::walk(shard, &Selection::default(), from, SCAN_PAGE)?;
         for (_, head) in heads {
             registry.change(&head.tenant, &head.id, None, Some(&head.version));
         }

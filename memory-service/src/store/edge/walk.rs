@@ -5,10 +5,10 @@
 
 use service_runtime::Tenant;
 
-use super::{point::point_id, query, shared::Shared};
+use super::{query, shared::Shared};
 use crate::{
     domain::Item,
-    store::{StoreError, WalkQuery},
+    store::{StoreError, WalkQuery, point::point_id},
 };
 
 /// Names that are narrowed down at once: asking the engine costs about as much as a hundred of

@@ -13,14 +13,15 @@ use service_runtime::Tenant;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    plan::{Plan, delete_points},
-    point::point_id,
+    operations::{delete_points, operations},
     query,
     shared::{Shared, engine_error},
 };
 use crate::{
-    domain::{ItemId, NamespacePrefix, Precondition, Time, Version},
-    store::{PointId, Put, StoreError, WriteError},
+    domain::{ItemId, Precondition, Time, Version},
+    store::{
+        PointId, Put, StoreError, WriteError, plan::Plan, point::point_id, selection::Selection,
+    },
 };
 
 /// Writes that may wait. More callers than that wait for a place in the queue, within their
@@ -69,15 +70,6 @@ pub(super) struct Delete {
     pub(super) id: ItemId,
     pub(super) precondition: Precondition,
     pub(super) now: Time,
-}
-
-/// What a purge removes.
-#[derive(Clone)]
-pub(super) enum Selection {
-    /// What has expired, of all tenants.
-    Expired,
-    /// Everything under a prefix.
-    Under(Tenant, NamespacePrefix),
 }
 
 /// What one chunk of a purge removed.
@@ -282,7 +274,7 @@ fn load(shared: &Shared, commands: &[Command]) -> Result<Plan, StoreError> {
 }
 
 fn apply(shared: &Shared, plan: &Plan) -> Result<(), StoreError> {
-    for operation in plan.operations() {
+    for operation in operations(plan) {
         shared.dirty.store(true, Ordering::Release);
         shared.shard.update(operation).map_err(engine_error)?;
     }
@@ -305,11 +297,7 @@ fn reconcile(shared: &Shared, plan: &Plan) -> Result<(), StoreError> {
 }
 
 fn purge(shared: &Shared, selection: &Selection, now: Time) -> Result<Purged, StoreError> {
-    let filter = match selection {
-        Selection::Expired => qdrant_edge::Filter::new_must(query::expired(now)),
-        Selection::Under(tenant, prefix) => query::stored_under(tenant, prefix),
-    };
-    let (found, next) = query::walk(&shared.shard, Some(filter), None, PURGE_CHUNK)?;
+    let (found, next) = query::walk(&shared.shard, selection, None, PURGE_CHUNK)?;
     let live = found
         .iter()
         .filter(|(_, head)| head.version.is_live(now))

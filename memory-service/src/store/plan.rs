@@ -1,25 +1,17 @@
-//! Many writes as few operations of the engine.
+//! Many writes, decided together.
 //!
 //! A plan starts from the versions that are stored, lets writes decide one after the other, each
 //! on the outcome of the one before, and says what has to be done so that the last outcome holds.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
-use qdrant_edge::{
-    Payload, PayloadOps, PointId as EngineId, PointInsertOperations, PointOperations, SetPayloadOp,
-    UpdateOperation,
-};
-use serde_json::Map;
 use service_runtime::Tenant;
 
 use super::{
-    point::{Body, Head, encode},
-    schema::EXPIRE_TIME,
+    PointId, Put, StoreError, WriteError,
+    point::{Body, Head},
 };
-use crate::{
-    domain::{ItemId, Precondition, Time, Version},
-    store::{PointId, Put, StoreError, WriteError},
-};
+use crate::domain::{ItemId, Precondition, Time, Version};
 
 /// Writes on their way into the engine.
 #[derive(Debug, Default)]
@@ -46,6 +38,8 @@ pub(super) struct Change<'a> {
     pub(super) id: &'a ItemId,
     pub(super) before: Option<&'a Version>,
     pub(super) after: Option<&'a Version>,
+    /// What a put gave it; without one, only its lifetime changes.
+    pub(super) body: Option<&'a Body>,
 }
 
 impl Plan {
@@ -145,71 +139,22 @@ impl Plan {
         self.slots.iter().filter_map(|(point, slot)| {
             let before = slot.stored.as_ref().ok()?.as_ref();
             let after = slot.planned.as_ref();
-            let Slot { tenant, id, .. } = slot;
+            let Slot {
+                tenant, id, body, ..
+            } = slot;
             (before != after).then_some(Change {
                 point: *point,
                 tenant,
                 id,
                 before,
                 after,
+                body: body.as_ref(),
             })
         })
-    }
-
-    /// What the engine has to do.
-    pub(super) fn operations(&self) -> Vec<UpdateOperation> {
-        let mut upserts = Vec::new();
-        let mut deletes = Vec::new();
-        let mut refreshes: BTreeMap<Time, Vec<EngineId>> = BTreeMap::new();
-        for change in self.changes() {
-            let point = EngineId::Uuid(change.point.0);
-            let body = self
-                .slots
-                .get(&change.point)
-                .and_then(|slot| slot.body.as_ref());
-            match (change.after, body) {
-                (None, _) => deletes.push(point),
-                (Some(version), Some(body)) => {
-                    upserts.push(encode(change.tenant, change.id, version, body));
-                }
-                (Some(version), None) => {
-                    if let Some(expiry) = version.expire_time {
-                        refreshes.entry(expiry).or_default().push(point);
-                    }
-                }
-            }
-        }
-        let mut operations = Vec::new();
-        if !upserts.is_empty() {
-            let points = PointInsertOperations::PointsList(upserts);
-            operations.push(UpdateOperation::PointOperation(
-                PointOperations::UpsertPoints(points),
-            ));
-        }
-        if !deletes.is_empty() {
-            operations.push(delete_points(deletes));
-        }
-        for (expiry, points) in refreshes {
-            let payload = Map::from_iter([(EXPIRE_TIME.to_owned(), expiry.micros().into())]);
-            operations.push(UpdateOperation::PayloadOperation(PayloadOps::SetPayload(
-                SetPayloadOp {
-                    payload: Payload(payload),
-                    points: Some(points),
-                    filter: None,
-                    key: None,
-                },
-            )));
-        }
-        operations
     }
 
     /// The items of the plan, to look up what became of them.
     pub(super) fn points(&self) -> HashSet<PointId> {
         self.slots.keys().copied().collect()
     }
-}
-
-/// The operation that removes points.
-pub(super) fn delete_points(ids: Vec<EngineId>) -> UpdateOperation {
-    UpdateOperation::PointOperation(PointOperations::DeletePoints { ids })
 }
