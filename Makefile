@@ -8,12 +8,14 @@ BUF_PACKAGE := buf-bin==1.75.0
 use_toolchain = RUSTUP_TOOLCHAIN=$$(scripts/toolchain) && export RUSTUP_TOOLCHAIN
 build = cargo build --locked --workspace --bins
 
-.PHONY: help run demo test check lint-proto figures simulate bench-workflow
+.PHONY: help run demo test test-python check check-python lint-proto figures simulate bench-workflow
 
 help:
 	@echo 'make run         start both services on 127.0.0.1:50051 and 50052, data in ./data'
 	@echo 'make demo        start both on free ports, and let a user be remembered across threads'
 	@echo 'make test        build everything and run all tests'
+	@echo 'make test-python  tests of the Python package, with both services'
+	@echo 'make check-python  its formatting, lints and types'
 	@echo 'make simulate    random programs across crashes; SEEDS=n says how many'
 	@echo 'make figures     what calls cost on this machine (release build)'
 	@echo 'make bench-workflow  runs a second beside the limit of the disk (release build)'
@@ -40,6 +42,14 @@ test:
 check:
 	@$(use_toolchain) && cargo fmt --all --check && \
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
+
+test-python:
+	@$(use_toolchain) && $(build) && programs=$$(scripts/python) && \
+	cd clients/python && "$$programs/pytest" -q
+
+check-python:
+	@programs=$$(scripts/python) && cd clients/python && \
+	"$$programs/ruff" format --check && "$$programs/ruff" check && "$$programs/mypy"
 
 lint-proto:
 	@buf=$$(scripts/tool buf $(BUF_PACKAGE)) && \

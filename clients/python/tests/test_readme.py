@@ -1,0 +1,36 @@
+"""The README's programs, run as they stand."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from services import PATIENCE, Cluster, environment
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+
+
+def blocks() -> list[tuple[str, str]]:
+    """Fenced blocks as (language, text)."""
+    return re.findall(r"^```(\w*)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def test_each_program_prints_what_the_readme_shows(own_cluster: Cluster) -> None:
+    compared = 0
+    for (language, program), (_, shown) in zip(blocks(), blocks()[1:], strict=False):
+        if language != "python" or "print(" not in program:
+            continue
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", program],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE,
+            env=environment(**own_cluster.variables),
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout == shown
+        compared += 1
+    assert compared > 0
