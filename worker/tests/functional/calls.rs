@@ -115,9 +115,9 @@ async fn a_changed_argument_pauses_a_strict_run_and_is_a_warning_otherwise() {
     assert_eq!(value(&finish), r#""before""#);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_task_without_a_sign_of_life_fails_and_one_with_signs_goes_on() {
-    let limit = Duration::from_secs(10);
+    let limit = Duration::from_secs(1);
     let silent = entrypoint(move |context| async move {
         let task = Task::new("silent", |_: TaskContext, (): ()| async move {
             tokio::time::sleep(Duration::from_secs(3600)).await;
@@ -130,8 +130,8 @@ async fn a_task_without_a_sign_of_life_fails_and_one_with_signs_goes_on() {
 
     let beating = entrypoint(move |context| async move {
         let task = Task::new("beating", |task: TaskContext, (): ()| async move {
-            for _ in 0..100 {
-                tokio::time::sleep(Duration::from_secs(9)).await;
+            for _ in 0..20 {
+                tokio::time::sleep(Duration::from_millis(900)).await;
                 task.heartbeat();
             }
             Ok("alive".to_owned())
@@ -173,7 +173,7 @@ fn failing_sibling(time: Duration, slow_runs: &Count) -> Entrypoint {
     })
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_result_of_a_call_beside_a_failing_one_is_recorded() {
     let (finish, journal) = run(
         failing_sibling(Duration::from_secs(3), &Count::default()),
@@ -188,7 +188,7 @@ async fn the_result_of_a_call_beside_a_failing_one_is_recorded() {
     assert_eq!(recorded, [("fails", false), ("slow", true)]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_failing_run_waits_for_its_other_calls_no_longer_than_its_grace() {
     let entrypoint = failing_sibling(Duration::from_secs(3600), &Count::default())
         .sibling_grace(Duration::from_secs(1));
@@ -197,7 +197,7 @@ async fn a_failing_run_waits_for_its_other_calls_no_longer_than_its_grace() {
     assert_eq!(journal.len(), 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_question_does_not_hold_a_failing_run_up() {
     let asking = entrypoint(|context| async move {
         let fails = Task::new("fails", |_: TaskContext, (): ()| async move {
@@ -212,7 +212,7 @@ async fn a_question_does_not_hold_a_failing_run_up() {
     assert!(matches!(finish, Finish::Failed { failure, .. } if failure.reason == "BROKEN"));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_loser_of_a_race_is_stopped() {
     let race = entrypoint(|context| async move {
         let slow = Task::new("slow", |_: TaskContext, (): ()| async move {
