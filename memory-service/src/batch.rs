@@ -5,11 +5,13 @@ use std::collections::HashMap;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use service_runtime::Tenant;
+use tokio::try_join;
 
 use crate::{
     domain::{Item, ItemId, NamespaceCount, NamespaceQuery, Precondition, Version},
     failure::Failure,
     memory::Memory,
+    plan::Plan,
     request::{PutRequest, SearchRequest},
     search::Hit,
     store::{Put, StoreError},
@@ -95,11 +97,6 @@ pub async fn run(
     tenant: &Tenant,
     operations: Vec<Operation>,
 ) -> Result<Vec<Outcome>, Failure> {
-    for operation in &operations {
-        if let Operation::Search(search) = operation {
-            memory.check(search)?;
-        }
-    }
     let writes: Vec<_> = operations.iter().map(Write::of).collect();
     let mut last = HashMap::new();
     for (index, write) in writes.iter().enumerate() {
@@ -109,6 +106,7 @@ pub async fn run(
     }
     let (mut reads, mut final_writes) = (Vec::new(), Vec::new());
     let (mut put_indexes, mut puts) = (Vec::new(), Vec::new());
+    let (mut search_indexes, mut searches) = (Vec::new(), Vec::new());
     for (index, operation) in operations.into_iter().enumerate() {
         let write = writes[index].as_ref();
         if write.is_some_and(|write| last.get(write.item()) != Some(&index)) {
@@ -116,7 +114,10 @@ pub async fn run(
         }
         match operation {
             Operation::Get { id, refresh_ttl } => reads.push((index, Step::Get(id, refresh_ttl))),
-            Operation::Search(search) => reads.push((index, Step::Search(search))),
+            Operation::Search(search) => {
+                search_indexes.push(index);
+                searches.push(search);
+            }
             Operation::Namespaces(query) => reads.push((index, Step::Namespaces(query))),
             Operation::Delete(id) => final_writes.push((index, Step::Delete(id))),
             Operation::Put(put) => {
@@ -125,8 +126,10 @@ pub async fn run(
             }
         }
     }
-    let puts = memory.prepare(puts).await?.into_iter();
-    let puts = puts.map(|put| Step::Write(Box::new(put)));
+    let (plans, puts) = try_join!(memory.plan(searches), memory.prepare(puts))?;
+    let plans = plans.into_iter().map(|plan| Step::Find(Box::new(plan)));
+    reads.extend(search_indexes.into_iter().zip(plans));
+    let puts = puts.into_iter().map(|put| Step::Write(Box::new(put)));
     final_writes.extend(put_indexes.into_iter().zip(puts));
     let mut outcomes = perform(memory, tenant, reads).await?;
     outcomes.extend(perform(memory, tenant, final_writes).await?);
@@ -143,7 +146,7 @@ pub async fn run(
 /// An operation that is ready.
 enum Step {
     Get(ItemId, Option<bool>),
-    Search(SearchRequest),
+    Find(Box<Plan>),
     Namespaces(NamespaceQuery),
     Write(Box<Put>),
     Delete(ItemId),
@@ -157,7 +160,7 @@ async fn perform(
     let one = |(index, step): (usize, Step)| async move {
         let outcome = match step {
             Step::Get(id, refresh_ttl) => Outcome::Got(memory.get(tenant, &id, refresh_ttl).await?),
-            Step::Search(search) => Outcome::Found(memory.search(tenant, search).await?),
+            Step::Find(plan) => Outcome::Found(memory.find(tenant, *plan).await?),
             Step::Namespaces(query) => Outcome::Listed(memory.namespaces(tenant, query).await?),
             Step::Write(put) => {
                 let id = put.id.clone();

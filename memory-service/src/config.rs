@@ -1,24 +1,24 @@
 //! Configuration: flags, the keys of the file and the environment, and their defaults.
+//!
+//! # Layout
+//! - `embedding`: the embedder that is configured
+
+mod embedding;
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
-    sync::Arc,
     time::Duration,
 };
 
 use clap::Parser;
-use serde::{
-    Deserialize, Serialize,
-    de::{IntoDeserializer as _, value::Error as ValueError},
-};
+use serde::{Deserialize, Serialize};
 use service_runtime::{CommonArgs, Secret, ServerSettings, config::human};
 
 use crate::{
     domain::{IndexPath, Ttl, time::MAX_TTL},
-    embed::{
-        EmbedError, Embedding, HttpEmbedder, Template, http::HttpSettings, template::TemplateError,
-    },
+    embed::{SourceError, template::TemplateError},
+    fusion::{self, Fusion, FusionError},
     request::Defaults,
 };
 
@@ -42,17 +42,18 @@ pub struct Args {
     #[arg(long, value_name = "URL")]
     pub qdrant_url: Option<String>,
 
-    /// Embed texts for search by meaning: `none` for search by words only, or `http:BASE_URL` for
-    /// an OpenAI-compatible server, e.g. `http:http://localhost:11434`. Its key is read from
+    /// Embed texts for search by meaning: `none` for search by words only, `static:DIR` for a
+    /// model2vec model, `bert:DIR` for a sentence-transformers model, or `http:BASE_URL` for an
+    /// OpenAI-compatible server, e.g. `http:http://localhost:11434`. Its key is read from
     /// `WEFT_EMBEDDING_API_KEY` or `--embedding-api-key-file`
     #[arg(long, value_name = "EMBEDDER")]
     pub embedder: Option<String>,
 
-    /// Model of the embedder
+    /// Model of an `http:` embedder
     #[arg(long, value_name = "NAME")]
     pub embedding_model: Option<String>,
 
-    /// Ask the embedder for vectors of this length; 0 is for what the model makes
+    /// Insist on vectors of this length; 0 is for what the model makes
     #[arg(long, value_name = "N")]
     pub embedding_dims: Option<usize>,
 
@@ -67,6 +68,22 @@ pub struct Args {
     /// File that holds the embedder's API key
     #[arg(long, value_name = "FILE")]
     pub embedding_api_key_file: Option<PathBuf>,
+
+    /// How hybrid search makes one score of two: `weighted`, `rrf` or `dbsf`
+    #[arg(long, value_name = "METHOD")]
+    pub hybrid_fusion: Option<String>,
+
+    /// How much meaning counts in hybrid search, from 0 to 1; words count the rest
+    #[arg(long, value_name = "WEIGHT")]
+    pub hybrid_semantic_weight: Option<f64>,
+
+    /// The BM25 score that counts half in a weighted sum
+    #[arg(long, value_name = "SCORE")]
+    pub hybrid_saturation: Option<f64>,
+
+    /// The constant of `rrf`: the greater it is, the less first places stand out
+    #[arg(long, value_name = "K")]
+    pub hybrid_rrf_k: Option<f64>,
 
     /// Index the texts at these paths, e.g. `text,notes[*].body`; `$` is the whole document
     #[arg(long, value_name = "PATHS")]
@@ -95,11 +112,12 @@ pub struct Config {
     pub log: String,
     /// URL of a Qdrant server; empty for the embedded engine.
     pub qdrant_url: String,
-    /// What embeds texts: `none` for nothing, or `http:` and a URL.
+    /// What embeds texts: `none` for nothing, `static:` or `bert:` and a folder, or `http:` and a
+    /// URL.
     pub embedder: String,
-    /// Model of the embedder.
+    /// Model of an `http:` embedder.
     pub embedding_model: String,
-    /// Length of its vectors; 0 for what the model makes.
+    /// Length that vectors must have; 0 for what the model makes.
     pub embedding_dims: usize,
     /// What is embedded of an item.
     pub embedding_template: String,
@@ -110,6 +128,14 @@ pub struct Config {
     pub embedding_api_key_file: PathBuf,
     /// The embedder's API key.
     pub embedding_api_key: Option<Secret>,
+    /// How hybrid search makes one score of two.
+    pub hybrid_fusion: fusion::Method,
+    /// How much meaning counts, from 0 to 1.
+    pub hybrid_semantic_weight: f64,
+    /// The BM25 score that counts half in a weighted sum.
+    pub hybrid_saturation: f64,
+    /// The constant of `rrf`.
+    pub hybrid_rrf_k: f64,
     /// Where the texts of documents are. An element may be several paths with commas between.
     pub index_paths: Vec<String>,
     /// How long items live whose put does not say; zero for ever.
@@ -123,6 +149,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
+        let fusion = Fusion::default();
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 50051)),
             admin_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9091)),
@@ -136,6 +163,10 @@ impl Default for Config {
             embedding_timeout: Duration::from_secs(30),
             embedding_api_key_file: PathBuf::new(),
             embedding_api_key: None,
+            hybrid_fusion: fusion.method,
+            hybrid_semantic_weight: fusion.semantic_weight,
+            hybrid_saturation: fusion.saturation,
+            hybrid_rrf_k: fusion.rrf_k,
             index_paths: vec!["$".into()],
             default_ttl: Duration::ZERO,
             refresh_ttl_on_read: false,
@@ -154,7 +185,7 @@ pub enum Unusable {
     QdrantUrl,
     /// There is no such embedder.
     #[error(
-        "`--embedder {0}` is not supported in this version; use `none`, which searches by words, or `http:BASE_URL`"
+        "`--embedder {0}` must be `none`, which searches by words, `static:DIR`, `bert:DIR` or `http:BASE_URL`"
     )]
     Embedder(String),
     /// The embedder has many models.
@@ -177,8 +208,11 @@ pub enum Unusable {
         /// The embedder.
         embedder: String,
         /// Why.
-        cause: EmbedError,
+        cause: SourceError,
     },
+    /// Hybrid search makes no sense.
+    #[error(transparent)]
+    Fusion(#[from] FusionError),
     /// An index path is malformed.
     #[error("`--index-paths`: `{path}` {fault}")]
     IndexPath {
@@ -193,64 +227,6 @@ pub enum Unusable {
 }
 
 impl Config {
-    /// The embedder, called once to learn what it makes; `None` for none.
-    ///
-    /// # Errors
-    /// [`Unusable`] names the flag and what to do.
-    pub async fn embedding(&self) -> Result<Option<Embedding>, Unusable> {
-        let Some((settings, template)) = self.embedding_settings()? else {
-            return Ok(None);
-        };
-        let connected = HttpEmbedder::connect(settings).await;
-        let embedder = connected.map_err(|cause| Unusable::Embedding {
-            embedder: self.embedder.clone(),
-            cause,
-        })?;
-        Ok(Some(Embedding {
-            embedder: Arc::new(embedder),
-            template,
-        }))
-    }
-
-    /// How to reach the embedder and what it is given; `None` for none.
-    ///
-    /// # Errors
-    /// [`Unusable`] names the flag and what to do.
-    pub fn embedding_settings(&self) -> Result<Option<(HttpSettings, Template)>, Unusable> {
-        let template = Template::parse(&self.embedding_template)?;
-        if self.embedder == NO_EMBEDDER {
-            return Ok(None);
-        }
-        let unknown = || Unusable::Embedder(self.embedder.clone());
-        let base_url = self.embedder.strip_prefix("http:").ok_or_else(unknown)?;
-        if self.embedding_model.is_empty() {
-            return Err(Unusable::EmbeddingModel(self.embedder.clone()));
-        }
-        let settings = HttpSettings {
-            base_url: base_url.to_owned(),
-            model: self.embedding_model.clone(),
-            dims: Some(self.embedding_dims).filter(|dims| *dims > 0),
-            api_key: self.embedding_api_key()?,
-            timeout: self.embedding_timeout,
-        };
-        Ok(Some((settings, template)))
-    }
-
-    fn embedding_api_key(&self) -> Result<Option<Secret>, Unusable> {
-        let file = &self.embedding_api_key_file;
-        if self.embedding_api_key.is_some() || file.as_os_str().is_empty() {
-            return Ok(self.embedding_api_key.clone());
-        }
-        let unreadable = |cause: String| Unusable::EmbeddingApiKey {
-            file: file.display().to_string(),
-            cause,
-        };
-        let text = std::fs::read_to_string(file).map_err(|error| unreadable(error.to_string()))?;
-        let key = Secret::deserialize(text.trim().into_deserializer());
-        let key = key.map_err(|error: ValueError| unreadable(error.to_string()))?;
-        Ok(Some(key))
-    }
-
     /// What calls that do not say get.
     ///
     /// # Errors
@@ -271,10 +247,17 @@ impl Config {
         if ttl.is_none() && !self.default_ttl.is_zero() {
             return Err(Unusable::DefaultTtl);
         }
+        let fusion = Fusion {
+            method: self.hybrid_fusion,
+            semantic_weight: self.hybrid_semantic_weight,
+            saturation: self.hybrid_saturation,
+            rrf_k: self.hybrid_rrf_k,
+        };
         Ok(Defaults {
             index_paths,
             ttl,
             refresh_ttl_on_read: self.refresh_ttl_on_read,
+            fusion: fusion.check()?,
         })
     }
 }
@@ -339,56 +322,10 @@ mod tests {
             ..default()
         };
         assert!(refusal(with_ttl).contains("--default-ttl"));
-    }
-
-    #[tokio::test]
-    async fn embedders_that_cannot_be_used_are_refused_by_their_flag() {
-        let default = || Config {
-            embedder: "http:http://127.0.0.1:1".into(),
-            embedding_model: "m".into(),
-            ..Config::default()
+        let with_weight = Config {
+            hybrid_semantic_weight: 2.0,
+            ..default()
         };
-        for (config, expected) in [
-            (
-                Config {
-                    embedder: "static:x".into(),
-                    ..default()
-                },
-                "`--embedder static:x` is not supported",
-            ),
-            (
-                Config {
-                    embedding_model: String::new(),
-                    ..default()
-                },
-                "`--embedding-model` must name a model",
-            ),
-            (
-                Config {
-                    embedding_template: "{key}".into(),
-                    ..default()
-                },
-                "`--embedding-template` must have `{text}`",
-            ),
-            (
-                Config {
-                    embedding_api_key_file: "does-not-exist".into(),
-                    ..default()
-                },
-                "`--embedding-api-key-file does-not-exist` cannot be read",
-            ),
-            (
-                default(),
-                "`--embedder http:http://127.0.0.1:1` cannot be used: the embedder is unavailable",
-            ),
-        ] {
-            let error = config
-                .embedding()
-                .await
-                .err()
-                .map(|error| error.to_string());
-            let error = error.unwrap_or_default();
-            assert!(error.starts_with(expected), "{error}");
-        }
+        assert!(refusal(with_weight).contains("--hybrid-semantic-weight"));
     }
 }

@@ -7,8 +7,9 @@
 use service_runtime::Tenant;
 
 use crate::{
+    fusion::{DEFAULT_SATURATION, saturated},
     lexical::WordVector,
-    rank::{Order, saturated},
+    rank::Order,
     search::{Hit, Search, search},
     store::{RankOrder, Store, StoreError, Vectors},
 };
@@ -46,7 +47,7 @@ pub(crate) async fn diverse(
         .zip(vectors)
         .map(|(hit, vectors)| Candidate {
             relevance: if by_words {
-                saturated(hit.rank)
+                saturated(hit.rank, DEFAULT_SATURATION)
             } else {
                 hit.rank
             },

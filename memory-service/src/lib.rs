@@ -10,7 +10,10 @@
 //! - [`store`]: where items are kept: one trait, one engine so far
 //! - [`request`]: what the core is asked for
 //! - `prepare`: puts made ready to be written
+//! - `plan`: searches made ready to be run
 //! - [`rank`]: candidates whose rank is settled
+//! - `hybrid`: candidates of words and of meaning together
+//! - [`fusion`]: one score out of two
 //! - [`search`]: exact pages from an engine's candidates
 //! - [`list`]: pages in order of names
 //! - `diversity`: near duplicates make room for others
@@ -27,10 +30,13 @@ mod diversity;
 pub mod domain;
 pub mod embed;
 pub mod failure;
+pub mod fusion;
 pub mod grpc;
+mod hybrid;
 pub mod lexical;
 pub mod list;
 pub mod memory;
+mod plan;
 mod prepare;
 pub mod rank;
 pub mod request;
@@ -109,7 +115,7 @@ impl Service for MemoryService {
     fn check(config: &Config) -> Result<(), BoxError> {
         config.server.check()?;
         config.defaults()?;
-        config.embedding_settings()?;
+        config.embedding_source()?;
         Ok(())
     }
 

@@ -16,9 +16,10 @@ use crate::{
     failure::Failure,
     lexical::Bm25,
     list::{ListQuery, Listed, list},
+    plan::Plan,
     prepare::Preparation,
     rank::Order,
-    request::{Defaults, ListRequest, PutRequest, Ranking, SearchRequest},
+    request::{Defaults, ListRequest, PutRequest, SearchRequest},
     search::{Hit, Search, count, search},
     store::{Put, RankOrder, Store, StoreError},
 };
@@ -112,18 +113,6 @@ impl Memory {
         Ok(self.store.delete(tenant, id, precondition, now).await?)
     }
 
-    /// Whether a search can be ranked as it asks for.
-    ///
-    /// # Errors
-    /// [`Failure::EmbedderMissing`] if it cannot.
-    pub fn check(&self, request: &SearchRequest) -> Result<(), Failure> {
-        let by_meaning = matches!(request.ranking, Ranking::Semantic | Ranking::Hybrid);
-        if request.words.is_some() && by_meaning && self.preparation.embedding.is_none() {
-            return Err(Failure::EmbedderMissing);
-        }
-        Ok(())
-    }
-
     /// Finds items, best first.
     ///
     /// # Errors
@@ -134,12 +123,29 @@ impl Memory {
         tenant: &Tenant,
         request: SearchRequest,
     ) -> Result<Vec<Hit>, Failure> {
-        let order = match &request.words {
-            None => Order::By(RankOrder::Newest),
-            Some(words) => match self.order(words, request.ranking).await? {
-                Some(order) => order,
-                None => return Ok(Vec::new()),
-            },
+        let plans = self.plan(vec![request]).await?;
+        let plan = plans.into_iter().next();
+        let plan = plan.ok_or_else(|| StoreError::Internal("a search went missing".into()))?;
+        self.find(tenant, plan).await
+    }
+
+    /// Makes searches ready to be run; equal queries are embedded once.
+    ///
+    /// # Errors
+    /// [`Failure`] if there is no embedder although a ranking needs one, or a query cannot be
+    /// embedded.
+    pub async fn plan(&self, requests: Vec<SearchRequest>) -> Result<Vec<Plan>, Failure> {
+        self.preparation.plan(requests).await
+    }
+
+    /// Finds items by a search that is ready, best first.
+    ///
+    /// # Errors
+    /// [`Failure`] if the store fails.
+    pub async fn find(&self, tenant: &Tenant, plan: Plan) -> Result<Vec<Hit>, Failure> {
+        let Plan { request, order } = plan;
+        let Some(order) = order else {
+            return Ok(Vec::new());
         };
         let SearchRequest {
             prefix,
@@ -264,30 +270,6 @@ impl Memory {
     /// [`StoreError`] if what was written cannot be made durable.
     pub async fn close(&self) -> Result<(), StoreError> {
         self.store.close().await
-    }
-
-    /// What a query ranks by; `None` if nothing can match it.
-    async fn order(&self, words: &str, ranking: Ranking) -> Result<Option<Order>, Failure> {
-        let Preparation {
-            bm25, embedding, ..
-        } = &self.preparation;
-        let by_words = || bm25.query(words);
-        let embedding = match (ranking, embedding) {
-            (Ranking::Lexical, _) | (Ranking::Best, None) => {
-                return Ok(by_words().map(|words| Order::By(RankOrder::Words(words))));
-            }
-            (Ranking::Semantic | Ranking::Hybrid, None) => return Err(Failure::EmbedderMissing),
-            (_, Some(_)) if words.trim().is_empty() => return Ok(None),
-            (_, Some(embedding)) => embedding,
-        };
-        let meaning = embedding.query(words).await?;
-        Ok(Some(match ranking {
-            Ranking::Semantic => Order::By(RankOrder::Meaning(meaning)),
-            Ranking::Best | Ranking::Lexical | Ranking::Hybrid => Order::Hybrid {
-                words: by_words(),
-                meaning,
-            },
-        }))
     }
 
     fn refreshes(&self, asked: Option<bool>) -> bool {

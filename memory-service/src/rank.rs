@@ -5,15 +5,17 @@
 //! above what the last ones that it named add up to, and those above that bound are settled; the
 //! others wait for a larger window.
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 use service_runtime::Tenant;
 
 use crate::{
     domain::{Time, filter::terms::Narrowing},
+    fusion::Fusion,
+    hybrid::Hybrid,
     lexical::WordVector,
     search::Search,
-    store::{PointId, RankOrder, RankQuery, Ranked, Store, StoreError},
+    store::{RankOrder, RankQuery, Ranked, Store, StoreError},
 };
 
 /// Candidates whose ranks no others can come between or above.
@@ -23,16 +25,6 @@ pub(crate) struct Settled {
     /// Whether there are no others that the search could want.
     pub(crate) all: bool,
 }
-
-/// How much the cosine of an item's best text counts in a hybrid score.
-const MEANING_WEIGHT: f64 = 0.5;
-
-/// How much its words count. Of the ways to combine both that were measured on public retrieval
-/// sets, a sum of equal weights was best or level.
-const WORDS_WEIGHT: f64 = 0.5;
-
-/// The BM25 score that counts half of what words can count at most.
-const HALF_SATURATION: f64 = 10.0;
 
 /// Which candidates are best.
 #[derive(Clone, Debug)]
@@ -45,11 +37,13 @@ pub enum Order {
         words: Option<WordVector>,
         /// The vector of the query.
         meaning: Vec<f32>,
+        /// How both scores become one.
+        fusion: Fusion,
     },
 }
 
 /// A window of candidates, best first, and what others rank at most; `None` if there are no others.
-type Window = (Vec<Ranked>, Option<f64>);
+pub(crate) type Window = (Vec<Ranked>, Option<f64>);
 
 /// Asks the store for `window` candidates and settles what they settle. Items are loaded of at most
 /// `load` of them.
@@ -82,10 +76,20 @@ pub(crate) async fn settle(
             let end = end(&candidates, window);
             (candidates, end)
         }
-        Order::Hybrid { words, meaning } => {
-            let near = query(RankOrder::Meaning(meaning.clone()));
-            let worded = words.clone().map(|words| query(RankOrder::Words(words)));
-            hybrid(store, tenant, near, worded).await?
+        Order::Hybrid {
+            words,
+            meaning,
+            fusion,
+        } => {
+            let hybrid = Hybrid {
+                store,
+                tenant,
+                filter: search.filter.as_ref(),
+                fusion: *fusion,
+                near: query(RankOrder::Meaning(meaning.clone())),
+                worded: words.clone().map(|words| query(RankOrder::Words(words))),
+            };
+            hybrid.window().await?
         }
     };
     if let Some(half_life) = search.half_life {
@@ -106,112 +110,9 @@ pub(crate) async fn settle(
 }
 
 /// What others than these candidates rank at most; `None` if there are no others.
-fn end(candidates: &[Ranked], window: usize) -> Option<f64> {
+pub(crate) fn end(candidates: &[Ranked], window: usize) -> Option<f64> {
     let last = candidates.last().filter(|_| candidates.len() >= window);
     last.map(|last| last.rank)
-}
-
-/// The best by meaning and the best by words, all of them scored by both.
-async fn hybrid(
-    store: &dyn Store,
-    tenant: &Tenant,
-    near: RankQuery,
-    worded: Option<RankQuery>,
-) -> Result<Window, StoreError> {
-    let by_meaning = store.rank(tenant, near.clone()).await?;
-    let by_words = match &worded {
-        Some(worded) => store.rank(tenant, worded.clone()).await?,
-        None => Vec::new(),
-    };
-    let near_end = end(&by_meaning, near.limit);
-    let worded_end = end(&by_words, near.limit);
-    let mut scores: HashMap<PointId, Scores> = HashMap::new();
-    for Ranked {
-        point,
-        rank,
-        update_time,
-        ..
-    } in &by_meaning
-    {
-        let scores = scores.entry(*point).or_default();
-        (scores.meaning, scores.update_time) = (Some(*rank), *update_time);
-    }
-    for Ranked {
-        point,
-        rank,
-        update_time,
-        ..
-    } in &by_words
-    {
-        let scores = scores.entry(*point).or_default();
-        (scores.words, scores.update_time) = (Some(*rank), *update_time);
-    }
-    // Where a side has named all it has, the others score nothing by it.
-    if near_end.is_some() {
-        let among = unscored(&scores, |scores| scores.meaning);
-        for found in ask_among(store, tenant, near, among).await? {
-            scores.entry(found.point).or_default().meaning = Some(found.rank);
-        }
-    }
-    if let Some(worded) = worded.filter(|_| worded_end.is_some()) {
-        let among = unscored(&scores, |scores| scores.words);
-        for found in ask_among(store, tenant, worded, among).await? {
-            scores.entry(found.point).or_default().words = Some(found.rank);
-        }
-    }
-    let candidates = scores.into_iter().map(|(point, scores)| Ranked {
-        point,
-        rank: combined(scores.meaning, scores.words),
-        update_time: scores.update_time,
-        item: None,
-    });
-    // Every item that has words has vectors, too, so that the end by meaning bounds all others.
-    let open = near_end.is_some() || worded_end.is_some();
-    let bound = open.then(|| combined(near_end, worded_end));
-    Ok((candidates.collect(), bound))
-}
-
-/// What is known of a candidate.
-#[derive(Default)]
-struct Scores {
-    meaning: Option<f64>,
-    words: Option<f64>,
-    update_time: Option<Time>,
-}
-
-fn combined(meaning: Option<f64>, words: Option<f64>) -> f64 {
-    MEANING_WEIGHT * meaning.unwrap_or(0.0) + WORDS_WEIGHT * saturated(words.unwrap_or(0.0))
-}
-
-/// A BM25 score between 0 and 1.
-pub(crate) fn saturated(score: f64) -> f64 {
-    score / (score + HALF_SATURATION)
-}
-
-fn unscored(
-    scores: &HashMap<PointId, Scores>,
-    score: impl Fn(&Scores) -> Option<f64>,
-) -> Vec<PointId> {
-    let unscored = scores.iter().filter(|(_, scores)| score(scores).is_none());
-    unscored.map(|(point, _)| *point).collect()
-}
-
-async fn ask_among(
-    store: &dyn Store,
-    tenant: &Tenant,
-    query: RankQuery,
-    among: Vec<PointId>,
-) -> Result<Vec<Ranked>, StoreError> {
-    if among.is_empty() {
-        return Ok(Vec::new());
-    }
-    let query = RankQuery {
-        limit: among.len(),
-        among: Some(among),
-        times: false,
-        ..query
-    };
-    store.rank(tenant, query).await
 }
 
 /// What is left of a score at `now`: all of it right after the update, half of it for every half

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use crate::domain::{
-    Document, Filter, IndexPath, Indexing, ItemId, NamespacePrefix, Precondition, Ttl,
+use crate::{
+    domain::{Document, Filter, IndexPath, Indexing, ItemId, NamespacePrefix, Precondition, Ttl},
+    fusion::Fusion,
 };
 
 /// How long an item is to live.
@@ -27,6 +28,8 @@ pub struct Defaults {
     pub ttl: Option<Ttl>,
     /// Whether reads restart lifetimes.
     pub refresh_ttl_on_read: bool,
+    /// How hybrid searches make one score of two.
+    pub fusion: Fusion,
 }
 
 /// A put as it was asked for.

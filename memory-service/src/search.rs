@@ -19,7 +19,7 @@ use crate::{
 const MARGIN: usize = 16;
 
 /// How many times more candidates are asked for if those were not enough.
-const GROWTH: usize = 4;
+pub(crate) const GROWTH: usize = 4;
 
 /// Items that are loaded at once. It bounds the documents in memory (1 MiB each at most) that are
 /// not part of the answer to some 100 MiB.

@@ -10,7 +10,7 @@ use weft_worker::Worker;
 
 use crate::{
     config::{Args, Config},
-    engine::{Engine, EngineSettings, Targets},
+    engine::Engine,
     grpc::{Threads, Workflows},
     llm::Models,
     memory::MemoryClient,
@@ -39,6 +39,10 @@ impl Service for WorkflowService {
         "embedding_timeout",
         "embedding_api_key",
         "embedding_api_key_file",
+        "hybrid_fusion",
+        "hybrid_semantic_weight",
+        "hybrid_saturation",
+        "hybrid_rrf_k",
         "index_paths",
         "default_ttl",
         "refresh_ttl_on_read",
@@ -70,11 +74,7 @@ impl Service for WorkflowService {
         let memory = MemoryClient::new(&config.memory_url, config.memory_timeout)?;
         let folder = config.data_dir.join("workflow");
         let store = tokio::task::spawn_blocking(move || SqliteStore::open(&folder)).await??;
-        let settings = EngineSettings {
-            max_runs: config.max_runs,
-            cancel_grace: config.cancel_grace,
-        };
-        let engine = Engine::new(Arc::new(store), Targets::default(), settings);
+        let engine = Engine::new(Arc::new(store), config.max_runs, config.cancel_grace);
         let chat = Chat {
             memory,
             models,

@@ -1,15 +1,15 @@
 //! Embedders behind an OpenAI-compatible HTTP API: OpenAI, Ollama, vLLM, llama.cpp, TEI.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
+use futures::FutureExt as _;
 use reqwest::{Client, Response, StatusCode, Url, header::HeaderMap};
 use service_runtime::Secret;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     EmbedError, Embedded, Embedder,
-    sharing::Queue,
+    sharing::{Limits, Queue},
     wire::{self, Request},
 };
 
@@ -27,6 +27,15 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
 /// When callers should try again, if the server does not say.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// What a used-up quota is called. It has the status of too many requests, and no wait helps.
+const USED_UP: [&str; 5] = [
+    "insufficient_quota",
+    "credit_balance_exhausted",
+    "organization_spend_limit_exceeded",
+    "project_spend_limit_exceeded",
+    "organization_usage_limit_exceeded",
+];
 
 /// Longest answer in bytes. 32 vectors of 4096 numbers as text take some 3 MiB.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
@@ -97,7 +106,11 @@ impl HttpEmbedder {
             url,
             id: format!("http:{}", settings.model),
             dims: settings.dims.unwrap_or(0),
-            queue: Queue::new(CONCURRENCY, BATCH_TEXTS),
+            queue: Queue::new(Limits {
+                requests: CONCURRENCY,
+                texts: BATCH_TEXTS,
+                timeout: settings.timeout,
+            }),
             settings,
         };
         let probe = ["probe".to_owned()];
@@ -107,27 +120,9 @@ impl HttpEmbedder {
     }
 
     async fn embed(&self, texts: &[String]) -> Result<Vec<Vec<f32>>, EmbedError> {
-        let mut requests = Vec::new();
-        for texts in texts.chunks(BATCH_TEXTS) {
-            requests.push(self.share(texts));
-        }
-        let batches: Vec<_> = stream::iter(requests)
-            .buffered(CONCURRENCY)
-            .try_collect()
-            .await?;
-        Ok(batches.concat())
-    }
-
-    async fn share(&self, texts: &[String]) -> Result<Vec<Vec<f32>>, EmbedError> {
         let request =
             |texts: Vec<String>| async move { self.request(&texts, Some(self.dims)).await };
-        let shared = timeout(self.settings.timeout, self.queue.embed(texts, request));
-        shared.await.unwrap_or_else(|_| {
-            Err(EmbedError::Unavailable {
-                cause: format!("no answer within {:?}", self.settings.timeout),
-                retry_after: RETRY_AFTER,
-            })
-        })
+        self.queue.embed(texts, request).await
     }
 
     /// One HTTP request, tried until it succeeds, as far as that makes sense.
@@ -136,13 +131,13 @@ impl HttpEmbedder {
         texts: &[String],
         dims: Option<usize>,
     ) -> Result<Vec<Vec<f32>>, EmbedError> {
-        let deadline = Instant::now() + self.settings.timeout;
+        let started = Instant::now();
+        let left = || self.settings.timeout.saturating_sub(started.elapsed());
         let mut pause = FIRST_PAUSE;
         let mut tries = 0;
         loop {
             tries += 1;
-            let left = deadline.saturating_duration_since(Instant::now());
-            let fault = match timeout(left, self.attempt(texts, dims)).await {
+            let fault = match timeout(left(), self.attempt(texts, dims)).await {
                 Ok(Ok(vectors)) => return Ok(vectors),
                 Ok(Err(fault)) => fault,
                 Err(_) => Fault::passing(format!("no answer within {:?}", self.settings.timeout)),
@@ -150,8 +145,10 @@ impl HttpEmbedder {
             if !fault.passing {
                 return Err(EmbedError::Refused(fault.cause));
             }
-            let wait = fault.retry_after.unwrap_or(pause);
-            if tries == ATTEMPTS || Instant::now() + wait >= deadline {
+            // Those who failed together come back one after the other.
+            let jittered = pause.mul_f64(rand::random_range(0.75..=1.0));
+            let wait = fault.retry_after.unwrap_or(jittered);
+            if tries == ATTEMPTS || wait >= left() {
                 return Err(EmbedError::Unavailable {
                     cause: fault.cause,
                     retry_after: fault.retry_after.unwrap_or(RETRY_AFTER),
@@ -176,7 +173,7 @@ impl HttpEmbedder {
         }
         let response = call.send().await.map_err(away)?;
         let status = response.status();
-        let retry_after = retry_after(response.headers());
+        let retry_after = retry_after(response.headers(), SystemTime::now());
         let body = body(response).await?;
         if status.is_success() {
             return wire::vectors(&body, texts.len(), dims).map_err(Fault::passing);
@@ -209,21 +206,31 @@ async fn body(mut response: Response) -> Result<Vec<u8>, Fault> {
     Ok(body)
 }
 
-/// Whether an error goes away by waiting. A used-up quota does not, although it has the status of
-/// too many requests.
+/// Whether an error goes away by waiting.
 fn passes(status: StatusCode, body: &str) -> bool {
     match status {
-        StatusCode::TOO_MANY_REQUESTS => !body.contains("insufficient_quota"),
+        StatusCode::TOO_MANY_REQUESTS => !USED_UP.iter().any(|name| body.contains(name)),
         StatusCode::REQUEST_TIMEOUT | StatusCode::CONFLICT | StatusCode::TOO_EARLY => true,
         status => status.is_server_error(),
     }
 }
 
-/// What the server says about when to try again, in milliseconds or seconds.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let number = |name| headers.get(name)?.to_str().ok()?.trim().parse().ok();
-    let millis = number("retry-after-ms").map(Duration::from_millis);
-    millis.or_else(|| number("retry-after").map(Duration::from_secs))
+/// What the server says about when to try again: milliseconds, seconds, or a date.
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = |name| Some(headers.get(name)?.to_str().ok()?.trim());
+    let number = |text: &str| text.parse().ok();
+    let millis = text("retry-after-ms").and_then(number);
+    if let Some(millis) = millis {
+        return Some(Duration::from_millis(millis));
+    }
+    let after = text("retry-after")?;
+    match number(after) {
+        Some(seconds) => Some(Duration::from_secs(seconds)),
+        None => {
+            let date = httpdate::parse_http_date(after).ok()?;
+            Some(date.duration_since(now).unwrap_or_default())
+        }
+    }
 }
 
 impl Embedder for HttpEmbedder {
@@ -241,5 +248,38 @@ impl Embedder for HttpEmbedder {
 
     fn embed_queries<'a>(&'a self, texts: &'a [String]) -> Embedded<'a> {
         self.embed(texts).boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_says_when_to_try_again_in_any_of_three_ways() {
+        let now = httpdate::parse_http_date("Mon, 23 Nov 2026 10:00:00 GMT").unwrap();
+        let said = |headers: &[(&'static str, &'static str)]| {
+            let headers = headers.iter().map(|(name, value)| {
+                let name = reqwest::header::HeaderName::from_static(name);
+                (name, reqwest::header::HeaderValue::from_static(value))
+            });
+            retry_after(&headers.collect(), now)
+        };
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        assert_eq!(said(&[("retry-after", "7")]), seconds(7));
+        assert_eq!(
+            said(&[("retry-after", "7"), ("retry-after-ms", "1500")]),
+            Some(Duration::from_millis(1500))
+        );
+        for (date, expected) in [
+            ("Mon, 23 Nov 2026 10:00:07 GMT", seconds(7)),
+            ("Monday, 23-Nov-26 10:01:00 GMT", seconds(60)),
+            ("Mon, 23 Nov 2026 09:59:00 GMT", seconds(0)),
+            ("Someday", None),
+            ("-1", None),
+        ] {
+            assert_eq!(said(&[("retry-after", date)]), expected, "{date}");
+        }
+        assert_eq!(said(&[]), None);
     }
 }

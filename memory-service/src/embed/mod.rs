@@ -2,11 +2,20 @@
 //!
 //! # Layout
 //! - [`http`]: embedders behind an OpenAI-compatible HTTP API
-//! - `sharing`: calls that share a request
 //! - `wire`: that API's requests and answers
+//! - [`local`]: embedders whose models run in this process
+//! - [`model`]: the folders of models
+//! - `model2vec`: static models
+//! - `bert`: BERT encoders, and `pooling`: what becomes of their states
+//! - `sharing`: calls that share a request
 //! - [`template`]: what exactly is embedded of an item
 
+mod bert;
 pub mod http;
+pub mod local;
+pub mod model;
+mod model2vec;
+mod pooling;
 mod sharing;
 pub mod template;
 mod wire;
@@ -15,7 +24,8 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 
-pub use self::{http::HttpEmbedder, template::Template};
+pub use self::{http::HttpEmbedder, local::LocalEmbedder, template::Template};
+use self::{http::HttpSettings, local::LocalSettings, model::ModelError};
 use crate::domain::EmbedderIdentity;
 
 /// Vectors, one for each text, in the order of the texts.
@@ -50,6 +60,39 @@ pub enum EmbedError {
     /// The embedder does not accept the call, and will not accept it later on.
     #[error("the embedder refuses: {0}")]
     Refused(String),
+}
+
+/// Where an embedder is.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// Behind an HTTP API.
+    Http(HttpSettings),
+    /// In a folder on the disk.
+    Local(LocalSettings),
+}
+
+/// Why there is no embedder.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SourceError {
+    /// It does not answer as it should.
+    #[error(transparent)]
+    Embed(#[from] EmbedError),
+    /// Its folder does not hold what it should.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+}
+
+impl Source {
+    /// Makes the embedder ready and has it embed a text, to learn how long its vectors are.
+    ///
+    /// # Errors
+    /// [`SourceError`] if it cannot be used.
+    pub async fn open(self) -> Result<Arc<dyn Embedder>, SourceError> {
+        Ok(match self {
+            Self::Http(settings) => Arc::new(HttpEmbedder::connect(settings).await?),
+            Self::Local(settings) => Arc::new(LocalEmbedder::load(settings).await?),
+        })
+    }
 }
 
 /// An embedder, and what it is to embed of an item.
@@ -92,13 +135,20 @@ impl Embedding {
         Ok(items.iter().map(of_item).collect())
     }
 
-    /// The vector of a query.
+    /// The vectors of queries, by their texts, each distinct text embedded once.
     ///
     /// # Errors
-    /// [`EmbedError`] if it cannot be embedded.
-    pub async fn query(&self, text: &str) -> Result<Vec<f32>, EmbedError> {
-        let vectors = self.embedder.embed_queries(&[text.to_owned()]).await?;
-        let vector = vectors.into_iter().next();
-        vector.ok_or_else(|| EmbedError::Refused("it answers without a vector".to_owned()))
+    /// [`EmbedError`] if any of them cannot be embedded.
+    pub async fn queries(
+        &self,
+        mut texts: Vec<String>,
+    ) -> Result<HashMap<String, Vec<f32>>, EmbedError> {
+        texts.sort_unstable();
+        texts.dedup();
+        if texts.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let vectors = self.embedder.embed_queries(&texts).await?;
+        Ok(texts.into_iter().zip(vectors).collect())
     }
 }

@@ -1,26 +1,46 @@
-//! Sharing: calls that wait for their turn at the same moment share one request.
+//! Sharing: calls that wait for their turn at the same moment share one request, in which equal
+//! texts are one.
 //!
 //! Whoever gets a turn takes what is waiting, up to a bound, asks for all of it, and tells the
 //! others. Nobody waits for more to come. If a caller goes away during its turn, those whom it took
 //! along queue up again.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
-use tokio::sync::{Semaphore, oneshot};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    time::timeout,
+};
 
 use super::EmbedError;
+
+/// When callers should try again whose turn did not come.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Vectors of some texts, or why there are none.
 pub(super) type Outcome = Result<Vec<Vec<f32>>, EmbedError>;
 
 /// What waits for a turn.
 pub(super) struct Queue {
+    limits: Limits,
     turns: Semaphore,
-    most_texts: usize,
     waiting: Mutex<VecDeque<Job>>,
+}
+
+/// How much may be under way, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Requests at once.
+    pub(super) requests: usize,
+    /// Texts of one request; at least 1.
+    pub(super) texts: usize,
+    /// How long one request may take, the wait for its turn included.
+    pub(super) timeout: Duration,
 }
 
 struct Job {
@@ -29,21 +49,47 @@ struct Job {
 }
 
 impl Queue {
-    /// So many turns at once, each of so many texts at most.
-    pub(super) fn new(turns: usize, most_texts: usize) -> Self {
+    pub(super) fn new(limits: Limits) -> Self {
         Self {
-            turns: Semaphore::new(turns),
-            most_texts,
+            limits,
+            turns: Semaphore::new(limits.requests),
             waiting: Mutex::default(),
         }
     }
 
-    /// Has these texts embedded by `request`, perhaps together with those of others; at most as
-    /// many as a turn may have.
+    /// Has these texts embedded by `request`, in as many requests as they need, perhaps together
+    /// with those of others.
     pub(super) async fn embed<F: Future<Output = Outcome> + Send>(
         &self,
         texts: &[String],
         request: impl Fn(Vec<String>) -> F + Send + Sync,
+    ) -> Outcome {
+        let Limits {
+            requests,
+            texts: most,
+            timeout: limit,
+        } = self.limits;
+        let mut parts = Vec::new();
+        for part in texts.chunks(most) {
+            let shared = self.share(part, &request);
+            parts.push(async move {
+                timeout(limit, shared).await.unwrap_or_else(|_| {
+                    Err(EmbedError::Unavailable {
+                        cause: format!("no answer within {limit:?}"),
+                        retry_after: RETRY_AFTER,
+                    })
+                })
+            });
+        }
+        let parts: Vec<_> = stream::iter(parts).buffered(requests).try_collect().await?;
+        Ok(parts.concat())
+    }
+
+    /// Has at most as many texts embedded as one request may have.
+    async fn share<F: Future<Output = Outcome> + Send>(
+        &self,
+        texts: &[String],
+        request: &(impl Fn(Vec<String>) -> F + Send + Sync),
     ) -> Outcome {
         loop {
             let mut answer = self.queue_up(texts);
@@ -59,7 +105,7 @@ impl Queue {
                     drop(turn);
                     break answer.await;
                 }
-                run(jobs, &request).await;
+                run(jobs, request).await;
             };
             // Without an answer, whoever took these texts along has gone.
             if let Ok(outcome) = answered {
@@ -86,7 +132,7 @@ impl Queue {
         let mut texts = 0;
         let fitting = waiting.iter().take_while(|job| {
             texts += job.texts.len();
-            texts <= self.most_texts
+            texts <= self.limits.texts
         });
         let jobs = fitting.count();
         waiting.drain(..jobs).collect()
@@ -97,10 +143,17 @@ async fn run<F: Future<Output = Outcome> + Send>(
     jobs: Vec<Job>,
     request: &(impl Fn(Vec<String>) -> F + Send + Sync),
 ) {
-    let texts: Vec<_> = jobs.iter().flat_map(|job| job.texts.clone()).collect();
+    let mut distinct = Vec::new();
+    let mut places = HashMap::new();
+    for text in jobs.iter().flat_map(|job| &job.texts) {
+        places.entry(text.clone()).or_insert_with(|| {
+            distinct.push(text.clone());
+            distinct.len() - 1
+        });
+    }
     let shared = jobs.len() > 1;
-    let mut vectors = match request(texts).await {
-        Ok(vectors) => vectors.into_iter(),
+    let vectors = match request(distinct).await {
+        Ok(vectors) => vectors,
         // One text that is refused must not keep the others from theirs.
         Err(EmbedError::Refused(_)) if shared => {
             for Job { texts, reply } in jobs {
@@ -116,7 +169,8 @@ async fn run<F: Future<Output = Outcome> + Send>(
         }
     };
     for Job { texts, reply } in jobs {
-        let _ = reply.send(Ok(vectors.by_ref().take(texts.len()).collect()));
+        let of_text = |text| vectors.get(*places.get(text)?).cloned();
+        let _ = reply.send(Ok(texts.iter().filter_map(of_text).collect()));
     }
 }
 
@@ -128,7 +182,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_caller_that_goes_away_takes_nobody_along() {
-        let queue = Queue::new(1, 8);
+        let queue = Queue::new(Limits {
+            requests: 1,
+            texts: 8,
+            timeout: Duration::from_secs(30),
+        });
         let texts = |text: &str| vec![text.to_owned()];
         let (one, two, three) = (texts("1"), texts("2"), texts("3"));
         let silent = |_: Vec<String>| pending();

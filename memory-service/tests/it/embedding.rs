@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use memory_service::embed::{EmbedError, Embedder as _, HttpEmbedder};
+use memory_service::embed::{EmbedError, Embedder as _, HttpEmbedder, http::HttpSettings};
 use prost_types::Duration as Span;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -11,7 +11,7 @@ use weft_proto::memory::v1 as pb;
 
 use crate::{
     embedder::{Embedder, Fault, vector},
-    support::{Calls as _, Running, assert_status, get, put, query, search, violations},
+    support::{Calls as _, Running, assert_status, delete, get, put, query, search, violations},
 };
 
 fn text(text: &str) -> String {
@@ -208,6 +208,85 @@ async fn equal_texts_of_a_request_are_embedded_once_and_many_in_batches() {
 }
 
 #[tokio::test]
+async fn equal_queries_of_a_batch_are_embedded_once() {
+    let embedder = Embedder::start().await;
+    let mut running = Running::start_with(|config| embedder.configure(config)).await;
+    let client = &mut running.client;
+    client.put(put("a", "k", &text("cat"))).await.unwrap();
+    embedder.texts();
+    let searches = (0..300).map(|index| match index % 3 {
+        0 => query("a", "kitten"),
+        1 => query("", "kitten"),
+        // What is ranked by words, or not at all, needs no vector.
+        _ => pb::SearchItemsRequest {
+            ranking: pb::Ranking::Lexical.into(),
+            ..query("a", "dog")
+        },
+    });
+    let operations = searches.map(|search| pb::BatchOperation {
+        operation: Some(pb::batch_operation::Operation::Search(search)),
+    });
+    let operations = operations.chain(batch([put("b", "k", &text("car"))]).operations);
+    let request = pb::BatchRequest {
+        operations: operations.collect(),
+    };
+    let results = client.batch(request.clone()).await.unwrap().into_inner();
+    let mut texts = embedder.texts().concat();
+    texts.sort();
+    assert_eq!(texts, ["car", "kitten"]);
+    let found = |result: pb::BatchResult| match result.result {
+        Some(pb::batch_result::Result::Search(found)) => found.hits.len(),
+        _ => 0,
+    };
+    let found: Vec<_> = results.results.into_iter().map(found).collect();
+    assert_eq!(found[..6], [1, 1, 0, 1, 1, 0]);
+
+    // A query that cannot be embedded keeps the writes beside it from happening.
+    client.delete_item(delete("b", "k")).await.unwrap();
+    embedder.fail([Fault::Status(400, &[], "too long"); 2]);
+    let error = client.batch(request).await.unwrap_err();
+    assert_status(&error, Code::FailedPrecondition, "EMBEDDER_REFUSED");
+    assert_eq!(client.keys(search("")).await, ["k"]);
+}
+
+#[tokio::test]
+async fn silence_has_an_end_and_dates_to_try_again_at_are_understood() {
+    let server = Embedder::start().await;
+    let connect = |timeout| {
+        HttpEmbedder::connect(HttpSettings {
+            timeout,
+            ..server.settings()
+        })
+    };
+    let texts = ["car".to_owned()];
+    let hasty = connect(Duration::from_millis(100)).await.unwrap();
+    server.fail([Fault::Silence]);
+    let error = hasty.embed_documents(&texts).await.unwrap_err();
+    assert!(
+        matches!(&error, EmbedError::Unavailable { cause, .. } if cause.contains("100ms")),
+        "{error}"
+    );
+    let embedder = connect(Duration::from_secs(30)).await.unwrap();
+    // What is past is no reason to wait; what is years ahead is not waited for.
+    let past = [("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT")].as_slice();
+    server.fail([Fault::Status(429, past, "slow down")]);
+    server.texts();
+    assert!(embedder.embed_documents(&texts).await.is_ok());
+    assert_eq!(server.texts().len(), 2);
+    for ahead in [
+        [("retry-after", "Sat, 23 Nov 2126 10:00:00 GMT")].as_slice(),
+        &[("retry-after", "18446744073709551615")],
+    ] {
+        server.fail([Fault::Status(503, ahead, "closed")]);
+        let error = embedder.embed_documents(&texts).await.unwrap_err();
+        let EmbedError::Unavailable { retry_after, .. } = error else {
+            panic!("{error}")
+        };
+        assert!(retry_after > Duration::from_secs(90 * 365 * 24 * 3600));
+    }
+}
+
+#[tokio::test]
 async fn calls_that_wait_at_the_same_moment_share_a_request() {
     let server = Embedder::start().await;
     let embedder = HttpEmbedder::connect(server.settings()).await.unwrap();
@@ -223,6 +302,18 @@ async fn calls_that_wait_at_the_same_moment_share_a_request() {
     // All but the first eight, which had their turns at once, share.
     let lengths: Vec<_> = server.texts().iter().map(Vec::len).collect();
     assert_eq!((lengths.len(), lengths.iter().sum::<usize>()), (9, 28));
+
+    // Equal texts of different calls are one.
+    let texts = vec![vec!["deg1".to_owned(), "deg2".to_owned()]; 20];
+    let equal = join_all(texts.iter().map(|texts| embedder.embed_documents(texts))).await;
+    for outcome in equal {
+        assert_eq!(
+            outcome.unwrap(),
+            ["deg1", "deg2"].map(|text| vector(text).to_vec())
+        );
+    }
+    let lengths: Vec<_> = server.texts().iter().map(Vec::len).collect();
+    assert_eq!(lengths, [2; 9]);
 
     // What is refused together is asked for one by one.
     server.fail([Fault::Reversed; 8]);

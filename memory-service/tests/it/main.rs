@@ -7,6 +7,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod aimock;
 mod bad_choices;
 mod bad_input;
 mod batches;
@@ -16,9 +17,12 @@ mod conformance_of_reads;
 mod crash;
 mod embedder;
 mod embedding;
+mod fusion;
 mod items;
 mod lifetimes;
 mod listing;
+mod local_models;
+mod partners;
 mod process;
 mod recency;
 mod searching;

@@ -27,7 +27,13 @@ fn what_this_version_cannot_do_is_refused_in_one_sentence() {
         (["--qdrant-url", "http://localhost:6334"], "--qdrant-url"),
         (
             ["--embedder", "static:weights"],
-            "--embedder static:weights",
+            "there is no `weights/model.safetensors`",
+        ),
+        (["--embedder", "potion"], "--embedder potion"),
+        (["--hybrid-fusion", "sum"], "hybrid_fusion"),
+        (
+            ["--hybrid-semantic-weight", "1.5"],
+            "--hybrid-semantic-weight",
         ),
         (["--index-paths", "a..b"], "`a..b` has an empty segment"),
     ] {

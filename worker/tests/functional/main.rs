@@ -5,7 +5,6 @@
     reason = "a test fails by panicking"
 )]
 
-mod calls;
 mod engine;
 mod replay;
 mod suspend;

@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use weft_worker::{
-    CallId, Failure, Json,
-    protocol::{MessagePiece, Warning},
-};
+use weft_worker::{CallId, Failure, Json, protocol::MessagePiece};
 
 use super::{Checkpoint, Interrupt, Run, RunId, Timestamp};
 
@@ -37,8 +34,6 @@ pub enum EventKind {
         call: Option<CallId>,
         /// The result.
         result: Json,
-        /// Whether it came from a cache.
-        is_cached: bool,
     },
     /// A piece of a message that a model writes.
     Message {
@@ -70,15 +65,6 @@ pub enum EventKind {
         attempt: u32,
         /// What happened.
         step: TaskStep,
-    },
-    /// Something that people should know, and that does not stop the run.
-    Warning {
-        /// Call it is about; `None` for the entrypoint.
-        call: Option<CallId>,
-        /// Name of the task; empty for the entrypoint.
-        task: Arc<str>,
-        /// What.
-        warning: Warning,
     },
     /// A checkpoint was written.
     Checkpoint(Box<Checkpoint>),
@@ -137,7 +123,7 @@ impl EventKind {
             Self::Update { .. } => Some(StreamMode::Updates),
             Self::Message { .. } => Some(StreamMode::Messages),
             Self::Custom { .. } => Some(StreamMode::Custom),
-            Self::Task { .. } | Self::Warning { .. } => Some(StreamMode::Tasks),
+            Self::Task { .. } => Some(StreamMode::Tasks),
             Self::Checkpoint(_) => Some(StreamMode::Checkpoints),
             Self::Run(_) => Some(StreamMode::States),
             Self::Gap { .. } => None,
@@ -171,7 +157,6 @@ impl EventKind {
                 checkpoint.value.get().len() + checkpoint.saved.get().len()
             }
             Self::Run(run) => run.input.get().len() + run.config.get().len(),
-            Self::Warning { warning, .. } => warning.message.len(),
             Self::Task { .. } | Self::Gap { .. } => 0,
         };
         payload + 256

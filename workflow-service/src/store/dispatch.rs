@@ -6,7 +6,7 @@ use service_runtime::Tenant;
 use weft_worker::{Failure, Json, protocol::Question};
 
 use crate::domain::{
-    Checkpoint, Durability, Origin, Run, RunId, RunState, Timestamp, Transition,
+    Checkpoint, Durability, Run, RunId, RunState, Timestamp, Transition,
     checkpoint::CheckpointValues, history::RecordedCall,
 };
 
@@ -51,24 +51,6 @@ pub struct Dispatch {
     pub retries: u32,
 }
 
-/// CacheScope says whose results a cache holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CacheScope {
-    /// The entrypoint and its version.
-    pub entrypoint: EntrypointVersion,
-    /// The task; `None` for the entrypoint itself.
-    pub task: Option<Arc<str>>,
-}
-
-/// CachedResult is what a cache holds.
-#[derive(Clone, Debug)]
-pub struct CachedResult {
-    /// Result of a task, or output of an entrypoint.
-    pub value: Json,
-    /// What the entrypoint saved.
-    pub saved: Option<Json>,
-}
-
 /// Claimed is what a claim found.
 #[derive(Debug, Default)]
 pub struct Claimed {
@@ -104,12 +86,7 @@ pub struct Rest {
 #[derive(Clone, Debug)]
 pub enum RunEnd {
     /// The entrypoint returned; a checkpoint is written.
-    Succeeded {
-        /// What it returned.
-        values: CheckpointValues,
-        /// Where that comes from.
-        origin: Origin,
-    },
+    Succeeded(CheckpointValues),
     /// It failed.
     Failed(Failure),
     /// It stopped on request.
@@ -141,7 +118,7 @@ impl RunEnd {
     /// The transition that leads to it.
     pub const fn transition(&self) -> Transition {
         match self {
-            Self::Succeeded { .. } => Transition::Succeed,
+            Self::Succeeded(_) => Transition::Succeed,
             Self::Failed(_) => Transition::Fail,
             Self::Cancelled(_) => Transition::Cancel,
             Self::Paused(_) => Transition::Pause,
@@ -153,7 +130,7 @@ impl RunEnd {
     /// The state it leads to.
     pub const fn state(&self) -> RunState {
         match self {
-            Self::Succeeded { .. } => RunState::Succeeded,
+            Self::Succeeded(_) => RunState::Succeeded,
             Self::Failed(_) => RunState::Failed,
             Self::Cancelled(_) => RunState::Cancelled,
             Self::Paused(_) => RunState::Paused,

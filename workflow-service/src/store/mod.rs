@@ -20,8 +20,7 @@ use crate::domain::{
 };
 
 pub use dispatch::{
-    CacheScope, CachedResult, Claimed, Dispatch, EntrypointVersion, Fence, Pruned, Rest, RestedRun,
-    RunEnd, StartedRun,
+    Claimed, Dispatch, EntrypointVersion, Fence, Pruned, Rest, RestedRun, RunEnd, StartedRun,
 };
 pub use error::StoreError;
 pub use request::{Answers, NewRun, RequestKey, RunFilter, ThreadPosition};
@@ -236,18 +235,6 @@ pub trait CheckpointStore: Send + Sync + 'static {
         before: Option<CheckpointId>,
         limit: u32,
     ) -> Result<Vec<Checkpoint>, StoreError>;
-
-    /// What is cached under a key and has not expired.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
-    async fn cached(
-        &self,
-        tenant: &Tenant,
-        scope: &CacheScope,
-        key: &str,
-        now: Timestamp,
-    ) -> Result<Option<CachedResult>, StoreError>;
 
     /// Waits until all writes are done, and takes no more.
     async fn close(&self);

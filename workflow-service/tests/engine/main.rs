@@ -1,7 +1,6 @@
 //! What the engine promises, on a real store, with entrypoints made for the test.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod caches;
 mod cancel;
 mod harness;
 mod interrupts;
@@ -10,5 +9,4 @@ mod recovery;
 mod retry;
 mod runs;
 mod streams;
-mod targets;
 mod time;

@@ -1,0 +1,154 @@
+//! The embedder that is configured.
+
+use std::path::PathBuf;
+
+use serde::de::{Deserialize as _, IntoDeserializer as _, value::Error as ValueError};
+use service_runtime::Secret;
+
+use super::{Config, NO_EMBEDDER, Unusable};
+use crate::embed::{
+    Embedding, Source, Template,
+    http::HttpSettings,
+    local::{Kind, LocalSettings},
+};
+
+impl Config {
+    /// The embedder, called once to learn what it makes; `None` for none.
+    ///
+    /// # Errors
+    /// [`Unusable`] names the flag and what to do.
+    pub async fn embedding(&self) -> Result<Option<Embedding>, Unusable> {
+        let Some((source, template)) = self.embedding_source()? else {
+            return Ok(None);
+        };
+        let embedder = source.open().await;
+        let embedder = embedder.map_err(|cause| Unusable::Embedding {
+            embedder: self.embedder.clone(),
+            cause,
+        })?;
+        Ok(Some(Embedding { embedder, template }))
+    }
+
+    /// Where the embedder is and what it is given; `None` for none.
+    ///
+    /// # Errors
+    /// [`Unusable`] names the flag and what to do.
+    pub fn embedding_source(&self) -> Result<Option<(Source, Template)>, Unusable> {
+        let template = Template::parse(&self.embedding_template)?;
+        if self.embedder == NO_EMBEDDER {
+            return Ok(None);
+        }
+        let unknown = || Unusable::Embedder(self.embedder.clone());
+        let (kind, place) = self.embedder.split_once(':').ok_or_else(unknown)?;
+        let source = match kind {
+            "static" => self.local(Kind::Static, place),
+            "bert" => self.local(Kind::Bert, place),
+            "http" => Source::Http(self.http(place)?),
+            _ => return Err(unknown()),
+        };
+        Ok(Some((source, template)))
+    }
+
+    fn local(&self, kind: Kind, folder: &str) -> Source {
+        Source::Local(LocalSettings {
+            kind,
+            folder: PathBuf::from(folder),
+            dims: self.dims(),
+            timeout: self.embedding_timeout,
+        })
+    }
+
+    fn http(&self, base_url: &str) -> Result<HttpSettings, Unusable> {
+        if self.embedding_model.is_empty() {
+            return Err(Unusable::EmbeddingModel(self.embedder.clone()));
+        }
+        Ok(HttpSettings {
+            base_url: base_url.to_owned(),
+            model: self.embedding_model.clone(),
+            dims: self.dims(),
+            api_key: self.embedding_api_key()?,
+            timeout: self.embedding_timeout,
+        })
+    }
+
+    fn dims(&self) -> Option<usize> {
+        Some(self.embedding_dims).filter(|dims| *dims > 0)
+    }
+
+    fn embedding_api_key(&self) -> Result<Option<Secret>, Unusable> {
+        let file = &self.embedding_api_key_file;
+        if self.embedding_api_key.is_some() || file.as_os_str().is_empty() {
+            return Ok(self.embedding_api_key.clone());
+        }
+        let unreadable = |cause: String| Unusable::EmbeddingApiKey {
+            file: file.display().to_string(),
+            cause,
+        };
+        let text = std::fs::read_to_string(file).map_err(|error| unreadable(error.to_string()))?;
+        let key = Secret::deserialize(text.trim().into_deserializer());
+        let key = key.map_err(|error: ValueError| unreadable(error.to_string()))?;
+        Ok(Some(key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn embedders_that_cannot_be_used_are_refused_by_their_flag() {
+        let default = || Config {
+            embedder: "http:http://127.0.0.1:1".into(),
+            embedding_model: "m".into(),
+            ..Config::default()
+        };
+        let embedder = |embedder: &str| Config {
+            embedder: embedder.into(),
+            ..default()
+        };
+        for (config, expected) in [
+            (
+                embedder("statics:x"),
+                "`--embedder statics:x` must be `none`",
+            ),
+            (embedder("wordllama"), "`--embedder wordllama` must be"),
+            (
+                embedder("static:does/not/exist"),
+                "`--embedder static:does/not/exist` cannot be used: there is no `does/not/exist/model.safetensors`",
+            ),
+            (
+                embedder("bert:does/not/exist"),
+                "`--embedder bert:does/not/exist` cannot be used: there is no `does/not/exist/config.json`",
+            ),
+            (
+                Config {
+                    embedding_model: String::new(),
+                    ..default()
+                },
+                "`--embedding-model` must name a model",
+            ),
+            (
+                Config {
+                    embedding_template: "{key}".into(),
+                    ..default()
+                },
+                "`--embedding-template` must have `{text}`",
+            ),
+            (
+                Config {
+                    embedding_api_key_file: "does-not-exist".into(),
+                    ..default()
+                },
+                "`--embedding-api-key-file does-not-exist` cannot be read",
+            ),
+            (
+                default(),
+                "`--embedder http:http://127.0.0.1:1` cannot be used: the embedder is unavailable",
+            ),
+        ] {
+            let error = config.embedding().await.err();
+            let error = error.map(|error| error.to_string()).unwrap_or_default();
+            assert!(error.starts_with(expected), "{error}");
+        }
+    }
+}
