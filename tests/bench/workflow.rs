@@ -32,7 +32,11 @@ use weft_proto::{
     },
 };
 use weft_worker::{Context, Entrypoint, Failure, Task, TaskContext, Worker};
-use workflow_service::{engine::Engine, grpc::Workflows, store::sqlite::SqliteStore};
+use workflow_service::{
+    engine::{Engine, EngineSettings, Targets},
+    grpc::Workflows,
+    store::sqlite::SqliteStore,
+};
 
 /// What a step returns: 256 bytes of JSON.
 const RESULT_BYTES: usize = 254;
@@ -168,7 +172,14 @@ async fn main() {
     disk(folder.path());
 
     let store = Arc::new(SqliteStore::open(&folder.path().join("store")).unwrap());
-    let engine = Engine::new(store, 10_000, Duration::from_secs(1));
+    let engine = Engine::new(
+        store,
+        Targets::default(),
+        EngineSettings {
+            max_runs: 10_000,
+            cancel_grace: Duration::from_secs(1),
+        },
+    );
     engine.host(worker());
     engine.start();
     let any = "127.0.0.1:0".parse().unwrap();

@@ -5,13 +5,17 @@ use std::{fmt, sync::Arc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::Json;
+use crate::{Failure, Json};
+
+/// Longest key of a call, in bytes.
+const MAX_KEY_BYTES: usize = 256;
 
 /// CallId names one call within a run, the same after every replay.
 ///
 /// It is the path of call orders from the entrypoint down, joined by `/`: `2` is the third call of
 /// the entrypoint, `2/0` the first call that this one makes itself. Orders count from 0 in the
-/// order in which the code makes the calls, not in which they finish.
+/// order in which the code makes the calls, not in which they finish. A call that was given a key
+/// has `:` and the key in place of its order, with `%` and `/` written as `%25` and `%2F`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CallId(Arc<str>);
 
@@ -22,6 +26,27 @@ impl CallId {
             Some(caller) => Self(format!("{caller}/{order}").into()),
             None => Self(order.to_string().into()),
         }
+    }
+
+    /// The call that `caller` makes under a key; `None` stands for the entrypoint.
+    ///
+    /// # Errors
+    /// `INVALID_KEY` if the key is empty or has more than 256 bytes.
+    pub fn keyed(caller: Option<&CallId>, key: &str) -> Result<Self, Failure> {
+        if key.is_empty() || key.len() > MAX_KEY_BYTES {
+            return Err(Failure::new(
+                "INVALID_KEY",
+                format!(
+                    "a call's key has 1 to {MAX_KEY_BYTES} bytes, this one has {}",
+                    key.len()
+                ),
+            ));
+        }
+        let key = key.replace('%', "%25").replace('/', "%2F");
+        Ok(match caller {
+            Some(caller) => Self(format!("{caller}/:{key}").into()),
+            None => Self(format!(":{key}").into()),
+        })
     }
 
     /// Reads an id as it was written by [`CallId::as_str`].
@@ -54,6 +79,8 @@ impl fmt::Display for CallId {
 pub enum CallKind {
     /// The result of a task.
     Task,
+    /// The result of something that the service does itself.
+    Target,
     /// An answer from outside.
     Interrupt,
     /// A value that is not the same every time, such as the time.
@@ -75,7 +102,7 @@ pub struct Call {
 
 /// SHA-256 of the canonical form of an argument: compact JSON with sorted keys, so that the order
 /// in which a map happens to be serialised does not count.
-pub(crate) fn hash_input(input: &Json) -> [u8; 32] {
+pub fn hash_input(input: &Json) -> [u8; 32] {
     match serde_json::from_str::<serde_json::Value>(input.get()) {
         Ok(mut value) => {
             value.sort_all_objects();
@@ -99,6 +126,22 @@ mod tests {
         assert!(inner.is_within(&outer));
         assert!(!outer.is_within(&outer));
         assert!(!CallId::new(None, 10).is_within(&outer));
+    }
+
+    #[test]
+    fn a_key_stands_for_one_call_whatever_is_in_it() {
+        let outer = CallId::keyed(None, "a").unwrap();
+        let inner = CallId::keyed(Some(&outer), "b").unwrap();
+        let other = CallId::keyed(None, "a/:b").unwrap();
+        assert!(inner.is_within(&outer));
+        assert!(!other.is_within(&outer));
+        assert_ne!(inner, other);
+        assert_ne!(
+            CallId::keyed(None, "%2F").unwrap(),
+            CallId::keyed(None, "/").unwrap()
+        );
+        assert_ne!(CallId::keyed(None, "1").unwrap(), CallId::new(None, 1));
+        assert_eq!(CallId::keyed(None, "").unwrap_err().reason, "INVALID_KEY");
     }
 
     #[test]

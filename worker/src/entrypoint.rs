@@ -1,11 +1,15 @@
 //! Entrypoints: the functions that runs execute.
 
-use std::{fmt, future::Future, pin::Pin, sync::Arc};
+use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 use crate::{Context, Failure, Json, RetryPolicy, json};
+
+/// How long calls that a failing run was waiting for have to end. Long enough for most calls of a
+/// network service, short beside what running them again costs.
+const SIBLING_GRACE: Duration = Duration::from_secs(5);
 
 type EntrypointFuture = Pin<Box<dyn Future<Output = Result<RecordedFinal, Failure>> + Send>>;
 type EntrypointFunction = Arc<dyn Fn(Context, Json) -> EntrypointFuture + Send + Sync>;
@@ -90,6 +94,9 @@ pub struct Entrypoint {
     input_schema: Option<Json>,
     check: Option<Check>,
     pub(crate) retry: RetryPolicy,
+    pub(crate) is_strict: bool,
+    pub(crate) sibling_grace: Duration,
+    cache_ttl: Option<Duration>,
     pub(crate) function: EntrypointFunction,
 }
 
@@ -118,6 +125,9 @@ impl Entrypoint {
             input_schema: None,
             check: None,
             retry: RetryPolicy::NEVER,
+            is_strict: false,
+            sibling_grace: SIBLING_GRACE,
+            cache_ttl: None,
             function: erased,
         }
     }
@@ -144,6 +154,30 @@ impl Entrypoint {
         self
     }
 
+    /// Pauses a run whose replay makes a recorded call with another argument. Without this, the
+    /// recorded result stands, and a warning is streamed.
+    #[must_use]
+    pub fn strict(mut self) -> Self {
+        self.is_strict = true;
+        self
+    }
+
+    /// How long the calls under way have to end when the run fails, so that RetryRun finds their
+    /// results recorded; 5 seconds unless set.
+    #[must_use]
+    pub fn sibling_grace(mut self, grace: Duration) -> Self {
+        self.sibling_grace = grace;
+        self
+    }
+
+    /// Keeps what a run returned for that long: further runs of the tenant with the same input,
+    /// config and `previous` return it without being executed.
+    #[must_use]
+    pub fn cache(mut self, ttl: Duration) -> Self {
+        self.cache_ttl = Some(ttl);
+        self
+    }
+
     /// What is checked before a run is recorded: given input and config, all that is wrong with
     /// them.
     #[must_use]
@@ -162,6 +196,7 @@ impl Entrypoint {
             version: Arc::clone(&self.version),
             description: self.description.clone(),
             input_schema: self.input_schema.clone(),
+            cache_ttl: self.cache_ttl,
             check: self.check.clone(),
         }
     }
@@ -187,6 +222,8 @@ pub struct EntrypointDescription {
     pub description: String,
     /// JSON Schema of the input.
     pub input_schema: Option<Json>,
+    /// How long its outputs are kept for runs with the same arguments.
+    pub cache_ttl: Option<Duration>,
     check: Option<Check>,
 }
 

@@ -1,15 +1,21 @@
 //! One execution of a run: the entrypoint's code, fed with outcomes in commit order.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, task::Poll, time::Duration};
+use std::{
+    future::poll_fn, panic::AssertUnwindSafe, pin::Pin, sync::Arc, task::Poll, time::Duration,
+};
 
-use futures::FutureExt as _;
-use tokio::{pin, select, sync::mpsc, time::Instant};
+use futures::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
+use tokio::{
+    pin, select,
+    sync::mpsc,
+    time::{Instant, Sleep},
+};
 
 use crate::{
     CallId, Clock, Context, Entrypoint, Failure,
     pending::panicked,
     protocol::{Finish, FromWorker, Outcome, StartRun, Suspend, WorkerMessage},
-    state::ExecutionState,
+    state::{DroppedCall, ExecutionState},
 };
 
 /// How long code may rest without making a call that is recorded before it counts as changed.
@@ -36,38 +42,61 @@ pub(crate) async fn execute(
     mut replies: mpsc::Receiver<Reply>,
 ) {
     let input = Arc::clone(&start.input);
-    let state = Arc::new(ExecutionState::new(start, clock, outbox));
+    let state = Arc::new(ExecutionState::new(
+        start,
+        clock,
+        outbox,
+        entrypoint.is_strict,
+    ));
+    // Outlives the code: what that lets go of when it is dropped refers to the state.
+    let _dropped = StopDropped(Arc::clone(&state));
     let context = Context::new(Arc::clone(&state));
     let code = AssertUnwindSafe(async { (entrypoint.function)(context, input).await });
     let code = code.catch_unwind();
     pin!(code);
+    // The calls that code lets go of and goes on are stopped. If it ends, they may end as well.
+    let mut code = poll_fn(|context| {
+        let polled = code.as_mut().poll(context);
+        if polled.is_pending() {
+            state.stop_dropped();
+        }
+        polled
+    });
+    // The failure of the code, while calls that it waited for end.
+    let mut failing: Option<Failing> = None;
 
     let mut last_progress = Instant::now();
     let last_word = loop {
         select! {
             biased;
             // The code goes first, so that it rests before it is given the next outcome.
-            returned = &mut code => {
+            returned = &mut code, if failing.is_none() => {
                 let finish = match (state.replay().mismatch_at_end(), returned) {
                     (Some(mismatch), _) => Finish::Mismatch(mismatch),
                     (None, Ok(Ok(done))) => {
                         Finish::Returned { value: done.value, saved: done.saved }
                     }
                     (None, Ok(Err(failure))) => {
-                        Finish::Failed { failure, retry: entrypoint.retry }
+                        failing = Some(Failing::new(failure, &state, entrypoint.sibling_grace));
+                        continue;
                     }
-                    (None, Err(panic)) => Finish::Failed {
-                        failure: panicked(panic.as_ref()),
-                        retry: entrypoint.retry,
-                    },
+                    (None, Err(panic)) => {
+                        let failure = panicked(panic.as_ref());
+                        failing = Some(Failing::new(failure, &state, entrypoint.sibling_grace));
+                        continue;
+                    }
                 };
                 break WorkerMessage::Finish(Box::new(finish));
             }
             mismatch = found_mismatch(&state) => {
                 break WorkerMessage::Finish(Box::new(Finish::Mismatch(mismatch)));
             }
+            failure = siblings_end(&mut failing, &state) => {
+                let retry = entrypoint.retry;
+                break WorkerMessage::Finish(Box::new(Finish::Failed { failure, retry }));
+            }
             () = release_next(&state) => last_progress = Instant::now(),
-            suspend = can_only_wait(&state) => break WorkerMessage::Suspend(Box::new(suspend)),
+            suspend = can_only_wait(&state), if failing.is_none() => break WorkerMessage::Suspend(Box::new(suspend)),
             reply = replies.recv() => match reply {
                 Some(Reply::Ack(call, outcome)) => state.replay().acknowledge(call, outcome),
                 Some(Reply::Retry(call, after)) => state.replay().retry(&call, after),
@@ -76,7 +105,7 @@ pub(crate) async fn execute(
                 None => return,
             },
             () = tokio::time::sleep_until(last_progress + HELD_BACK_LIMIT),
-                if state.replay().is_held_back() =>
+                if failing.is_none() && state.replay().is_held_back() =>
             {
                 // A task that is still at work may yet make the call.
                 match state.replay().mismatch_at_end() {
@@ -91,9 +120,56 @@ pub(crate) async fn execute(
     state.send(last_word).await;
 }
 
+/// Failing is a failure of the code, and the calls that it was waiting for.
+struct Failing {
+    failure: Failure,
+    siblings: FuturesUnordered<DroppedCall>,
+    grace: Pin<Box<Sleep>>,
+}
+
+impl Failing {
+    fn new(failure: Failure, state: &ExecutionState, grace: Duration) -> Self {
+        Self {
+            failure,
+            siblings: state.take_dropped().into_iter().collect(),
+            grace: Box::pin(tokio::time::sleep(grace)),
+        }
+    }
+}
+
+/// Completes with the failure of the code once nothing that it was waiting for is at work, or that
+/// had time enough. What waits for an answer or a timer is not waited for.
+async fn siblings_end(failing: &mut Option<Failing>, state: &ExecutionState) -> Failure {
+    let Some(failing) = failing else {
+        return std::future::pending().await;
+    };
+    poll_fn(|context| {
+        while let Poll::Ready(Some(_)) = failing.siblings.poll_next_unpin(context) {}
+        let is_over = failing.siblings.is_empty()
+            || (state.is_idle() && state.replay().is_settled())
+            || failing.grace.as_mut().poll(context).is_ready();
+        if is_over {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
+    failing.failure.clone()
+}
+
+/// Stops what code has let go of when the execution ends.
+struct StopDropped(Arc<ExecutionState>);
+
+impl Drop for StopDropped {
+    fn drop(&mut self) {
+        self.0.stop_dropped();
+    }
+}
+
 /// Completes when an outcome was released. Polled anew whenever anything else happens.
 async fn release_next(state: &ExecutionState) {
-    std::future::poll_fn(|_| {
+    poll_fn(|_| {
         if state.replay().release_next() {
             Poll::Ready(())
         } else {
@@ -105,9 +181,9 @@ async fn release_next(state: &ExecutionState) {
 
 /// Completes when the code can only wait for something outside.
 async fn can_only_wait(state: &ExecutionState) -> Suspend {
-    std::future::poll_fn(|_| state.suspension().map_or(Poll::Pending, Poll::Ready)).await
+    poll_fn(|_| state.suspension().map_or(Poll::Pending, Poll::Ready)).await
 }
 
 async fn found_mismatch(state: &ExecutionState) -> Failure {
-    std::future::poll_fn(|_| state.replay().mismatch().map_or(Poll::Pending, Poll::Ready)).await
+    poll_fn(|_| state.replay().mismatch().map_or(Poll::Pending, Poll::Ready)).await
 }

@@ -106,7 +106,7 @@
 //! names and in which order, may not.
 //!
 //! # Layout
-//! - `entrypoint`, `task`: what user code defines
+//! - `entrypoint`, `task`, `target`: what user code defines, and what it can have the service do
 //! - `context`: what user code can ask and do while it runs
 //! - `failure`, `retry`: how things fail, and when they are tried again
 //! - `call`, `replay`: which recorded result belongs to which call, and in which order they are
@@ -129,10 +129,11 @@ pub mod protocol;
 mod replay;
 mod retry;
 mod state;
+mod target;
 mod task;
 mod worker;
 
-pub use call::{Call, CallId, CallKind};
+pub use call::{Call, CallId, CallKind, hash_input};
 pub use clock::Clock;
 pub use context::{Context, TaskCall};
 pub use entrypoint::{
@@ -141,5 +142,6 @@ pub use entrypoint::{
 pub use failure::{FailedCall, Failure};
 pub use json::Json;
 pub use retry::RetryPolicy;
+pub use target::Target;
 pub use task::{Task, TaskContext};
 pub use worker::Worker;

@@ -7,10 +7,10 @@ use tokio::sync::oneshot;
 
 use crate::{
     Call, Context, Failure, Json, RetryPolicy, TaskContext,
-    protocol::{Event, Outcome, Question, Record, WorkerMessage},
+    protocol::{Event, Lookup, Outcome, Question, Record, TargetCall, WorkerMessage},
     replay::{Made, Reply},
     state::{ExecutionState, Scope},
-    task::TaskFunction,
+    task::{TaskFunction, TaskPolicy},
 };
 
 /// A call of a task.
@@ -19,8 +19,7 @@ pub(crate) struct PendingTask {
     pub(crate) scope: Arc<Scope>,
     pub(crate) call: Call,
     pub(crate) input: Json,
-    pub(crate) retry: RetryPolicy,
-    pub(crate) timeout: Option<Duration>,
+    pub(crate) policy: TaskPolicy,
     pub(crate) function: TaskFunction,
 }
 
@@ -32,8 +31,30 @@ impl PendingTask {
             Made::Mismatch => std::future::pending().await,
             Made::New => match self.execution.cancellation() {
                 Some(cancelled) => Err(cancelled),
-                None => self.attempts().await,
+                None => match self.cached().await {
+                    Some(outcome) => outcome,
+                    None => self.attempts().await,
+                },
             },
+        }
+    }
+
+    /// The outcome that was recorded from the cache, if the task has one and it has the result.
+    async fn cached(&self) -> Option<Outcome> {
+        let key = self.policy.cache.as_ref()?.key.clone();
+        let lookup = Lookup {
+            call: self.call.clone(),
+            key,
+        };
+        match ask(
+            &self.execution,
+            &self.call,
+            WorkerMessage::Lookup(Box::new(lookup)),
+        )
+        .await
+        {
+            Reply::Outcome(outcome) => Some(outcome),
+            Reply::Retry(_) => None,
         }
     }
 
@@ -41,7 +62,20 @@ impl PendingTask {
         let mut attempt = 1;
         loop {
             let outcome = self.attempt(attempt).await;
-            match record(&self.execution, &self.call, attempt, outcome, self.retry).await {
+            let record = Record {
+                call: self.call.clone(),
+                attempt,
+                outcome,
+                retry: self.policy.retry,
+                cache: self.policy.cache.clone(),
+            };
+            match ask(
+                &self.execution,
+                &self.call,
+                WorkerMessage::Record(Box::new(record)),
+            )
+            .await
+            {
                 Reply::Outcome(outcome) => return outcome,
                 Reply::Retry(after) => {
                     let _at_work = self
@@ -71,9 +105,10 @@ impl PendingTask {
             attempt,
             input: Arc::clone(&self.input),
         });
+        let scope = Arc::new(scope);
         let context = Context {
             execution: Arc::clone(&self.execution),
-            scope: Arc::new(scope),
+            scope: Arc::clone(&scope),
         };
         let context = TaskContext {
             context,
@@ -83,16 +118,83 @@ impl PendingTask {
         let function = Arc::clone(&self.function);
         let input = Arc::clone(&self.input);
         let run = AssertUnwindSafe(async move { function(context, input).await });
-        let limit = self.timeout.unwrap_or(Duration::MAX);
-        let outcome = match tokio::time::timeout(limit, run.catch_unwind()).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(panic)) => Err(panicked(panic.as_ref())),
-            Err(_) => {
-                let what = format!("an attempt took longer than {limit:?}");
-                Err(Failure::transient("TASK_TIMEOUT", what))
+        let outcome = tokio::select! {
+            biased;
+            outcome = run.catch_unwind() => {
+                outcome.unwrap_or_else(|panic| Err(panicked(panic.as_ref())))
             }
+            timed_out = too_long(self.policy.timeout) => Err(timed_out),
+            idle = too_idle(&scope, self.policy.idle_timeout) => Err(idle),
         };
         outcome.map_err(|failure| failure.of_call(&self.call.id, &self.call.task))
+    }
+}
+
+/// Completes with the failure of an attempt that takes longer than it may.
+async fn too_long(limit: Option<Duration>) -> Failure {
+    let Some(limit) = limit else {
+        return std::future::pending().await;
+    };
+    tokio::time::sleep(limit).await;
+    let what = format!("an attempt took longer than {limit:?}");
+    Failure::transient("TASK_TIMEOUT", what)
+}
+
+/// Completes with the failure of an attempt that gives no sign of life.
+async fn too_idle(scope: &Scope, limit: Option<Duration>) -> Failure {
+    let Some(limit) = limit else {
+        return std::future::pending().await;
+    };
+    scope.idle(limit).await;
+    let what = format!("an attempt gave no sign of life for {limit:?}");
+    Failure::transient("TASK_IDLE", what)
+}
+
+/// A call of something that the service does.
+pub(crate) struct PendingTarget {
+    pub(crate) execution: Arc<ExecutionState>,
+    pub(crate) scope: Arc<Scope>,
+    pub(crate) call: Call,
+    pub(crate) input: Json,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) timeout: Option<Duration>,
+}
+
+impl PendingTarget {
+    pub(crate) async fn outcome(self, made: Made) -> Outcome {
+        let _waiting = self.scope.wait();
+        match made {
+            Made::Recorded(reply) => recorded(reply).await,
+            Made::Mismatch => std::future::pending().await,
+            Made::New => {
+                if let Some(cancelled) = self.execution.cancellation() {
+                    return Err(cancelled);
+                }
+                let call = TargetCall {
+                    call: self.call.clone(),
+                    input: self.input,
+                    retry: self.retry,
+                    timeout: self.timeout,
+                };
+                let asked = ask(
+                    &self.execution,
+                    &self.call,
+                    WorkerMessage::Call(Box::new(call)),
+                );
+                tokio::select! {
+                    biased;
+                    reply = asked => match reply {
+                        Reply::Outcome(outcome) => outcome,
+                        // The engine tries again itself.
+                        Reply::Retry(_) => std::future::pending().await,
+                    },
+                    () = self.execution.cancelled.cancelled() => Err(self
+                        .execution
+                        .cancellation()
+                        .unwrap_or_else(Failure::cancelled)),
+                }
+            }
+        }
     }
 }
 
@@ -150,7 +252,15 @@ impl PendingSide<'_> {
                 if let Some(cancelled) = self.execution.cancellation() {
                     return Err(cancelled);
                 }
-                match record(self.execution, &self.call, 1, value(), RetryPolicy::NEVER).await {
+                let record = Record {
+                    call: self.call.clone(),
+                    attempt: 1,
+                    outcome: value(),
+                    retry: RetryPolicy::NEVER,
+                    cache: None,
+                };
+                let record = WorkerMessage::Record(Box::new(record));
+                match ask(self.execution, &self.call, record).await {
                     Reply::Outcome(outcome) => outcome,
                     Reply::Retry(_) => std::future::pending().await,
                 }
@@ -159,24 +269,10 @@ impl PendingSide<'_> {
     }
 }
 
-/// Asks for an outcome to be recorded, and waits for what the engine says.
-async fn record(
-    execution: &ExecutionState,
-    call: &Call,
-    attempt: u32,
-    outcome: Outcome,
-    retry: RetryPolicy,
-) -> Reply {
+/// Tells the engine something about a call, and waits for what it says.
+async fn ask(execution: &ExecutionState, call: &Call, message: WorkerMessage) -> Reply {
     let reply = execution.replay().wait_for(&call.id);
-    let record = Record {
-        call: call.clone(),
-        attempt,
-        outcome,
-        retry,
-    };
-    execution
-        .send(WorkerMessage::Record(Box::new(record)))
-        .await;
+    execution.send(message).await;
     match reply.await {
         Ok(reply) => reply,
         // The execution was fenced; it is about to be dropped.

@@ -39,11 +39,11 @@ pub enum ToWorker {
         /// What is recorded: the first outcome that was committed for the call.
         outcome: Outcome,
     },
-    /// The failure is not final: try the task again.
+    /// Run the task: its failure is not final, or its cache has nothing for it.
     Retry {
         /// Execution it belongs to.
         execution: ExecutionId,
-        /// The call to try again.
+        /// The call to run.
         call: CallId,
         /// When, from now.
         after: Duration,
@@ -110,6 +110,12 @@ pub struct FromWorker {
 pub enum WorkerMessage {
     /// An attempt of a task ended.
     Record(Box<Record>),
+    /// The engine is to do something itself and to record what comes of it. Answered by an
+    /// [`ToWorker::Ack`].
+    Call(Box<TargetCall>),
+    /// A task is called that may be cached. Answered by an [`ToWorker::Ack`] if it is, else by a
+    /// [`ToWorker::Retry`] at once.
+    Lookup(Box<Lookup>),
     /// Something to stream; not recorded.
     Event(Event),
     /// The code can do nothing until something happens outside. Ends the execution.
@@ -150,6 +156,39 @@ pub struct Record {
     pub outcome: Outcome,
     /// What to do about a retryable failure.
     pub retry: RetryPolicy,
+    /// Where to keep a result for other calls.
+    pub cache: Option<CacheEntry>,
+}
+
+/// TargetCall asks the engine to do something itself, such as to call a language model.
+#[derive(Clone, Debug)]
+pub struct TargetCall {
+    /// The call; its `task` names what is to be done, e.g. `llm/chat`.
+    pub call: Call,
+    /// Argument.
+    pub input: Json,
+    /// What to do about a retryable failure.
+    pub retry: RetryPolicy,
+    /// Longest time of one attempt.
+    pub timeout: Option<Duration>,
+}
+
+/// Lookup asks whether the result of a task is cached.
+#[derive(Clone, Debug)]
+pub struct Lookup {
+    /// The call.
+    pub call: Call,
+    /// Under which key.
+    pub key: String,
+}
+
+/// CacheEntry says where, and for how long, a result is kept for other calls of the same task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheEntry {
+    /// Key, beside the names of entrypoint, version and task.
+    pub key: String,
+    /// How long.
+    pub ttl: Duration,
 }
 
 /// Event is something to stream while a run executes.
@@ -184,6 +223,24 @@ pub enum Event {
         /// What it writes.
         value: Json,
     },
+    /// Something that people should know, and that does not stop the run.
+    Warning {
+        /// The call it is about; `None` for the entrypoint itself.
+        call: Option<CallId>,
+        /// Name of the task; empty for the entrypoint itself.
+        task: Arc<str>,
+        /// What.
+        warning: Warning,
+    },
+}
+
+/// Warning is something that people should know, and that does not stop the run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// Stable UPPER_SNAKE_CASE reason, for programs.
+    pub reason: String,
+    /// Sentence for people.
+    pub message: String,
 }
 
 /// MessagePiece is a piece of a message that a model writes.

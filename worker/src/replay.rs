@@ -85,11 +85,29 @@ impl Replay {
             });
             return Made::Mismatch;
         }
-        if entry.call.input_hash != call.input_hash {
-            tracing::warn!(call = %call.id, task = %call.task,
-                "a recorded call is replayed with another argument; its recorded result stands");
-        }
         Made::Recorded(self.wait_for(&call.id))
+    }
+
+    /// Whether `call` is recorded with another argument.
+    pub(crate) fn has_other_input(&self, call: &Call) -> bool {
+        self.unmade
+            .get(&call.id)
+            .is_some_and(|entry| entry.call.input_hash != call.input_hash)
+    }
+
+    /// Notes that the code makes a recorded call with an argument that it must not have.
+    pub(crate) fn refuse_input(&mut self, call: &Call) -> Made {
+        self.mismatch.get_or_insert_with(|| {
+            mismatch(format!(
+                "call {} of {} `{}` was recorded with another argument",
+                call.id,
+                noun(call.kind),
+                call.task
+            ))
+            .with("call", call.id.as_str())
+            .with("task", &*call.task)
+        });
+        Made::Mismatch
     }
 
     /// Where the next reply to `call` will arrive.
@@ -165,6 +183,7 @@ impl Replay {
 fn noun(kind: CallKind) -> &'static str {
     match kind {
         CallKind::Task => "task",
+        CallKind::Target => "target",
         CallKind::Interrupt => "interrupt",
         CallKind::Side => "side value",
     }

@@ -1,7 +1,8 @@
 //! What all code of one execution shares.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
+    pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
@@ -9,13 +10,13 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    CallId, Clock, Failure,
-    protocol::{Event, FromWorker, Question, StartRun, Suspend, WorkerMessage},
-    replay::Replay,
+    Call, CallId, Clock, Failure, Json,
+    protocol::{Event, FromWorker, Outcome, Question, StartRun, Suspend, Warning, WorkerMessage},
+    replay::{Made, Replay},
 };
 
 /// A timer that is due sooner is waited for; for a later one the run gives its worker back. The
@@ -28,10 +29,17 @@ pub(crate) struct ExecutionState {
     pub(crate) clock: Clock,
     pub(crate) cancelled: CancellationToken,
     outbox: mpsc::Sender<FromWorker>,
+    /// Whether a recorded call with another argument is a mismatch.
+    is_strict: bool,
     replay: Mutex<Replay>,
     waits: Mutex<Waits>,
     cancel_reason: Mutex<String>,
+    /// Calls that the code let go of, until it is clear why.
+    dropped: Mutex<Vec<DroppedCall>>,
 }
+
+/// DroppedCall is a call under way that its caller let go of.
+pub(crate) type DroppedCall = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
 /// What code is waiting for.
 #[derive(Default)]
@@ -45,22 +53,50 @@ struct Waits {
 }
 
 impl ExecutionState {
-    pub(crate) fn new(mut start: StartRun, clock: Clock, outbox: mpsc::Sender<FromWorker>) -> Self {
+    pub(crate) fn new(
+        mut start: StartRun,
+        clock: Clock,
+        outbox: mpsc::Sender<FromWorker>,
+        is_strict: bool,
+    ) -> Self {
         let journal = std::mem::take(&mut start.journal);
         Self {
             start,
             clock,
             cancelled: CancellationToken::new(),
             outbox,
+            is_strict,
             replay: Mutex::new(Replay::new(journal)),
             waits: Mutex::default(),
             cancel_reason: Mutex::default(),
+            dropped: Mutex::default(),
         }
     }
 
     pub(crate) fn replay(&self) -> MutexGuard<'_, Replay> {
         // Nothing panics while it holds the lock, and a replay is valid after each of its steps.
         self.replay.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that the code makes `call`.
+    pub(crate) fn make(&self, call: &Call) -> Made {
+        let mut replay = self.replay();
+        if replay.has_other_input(call) {
+            if self.is_strict {
+                return replay.refuse_input(call);
+            }
+            self.send_event(Event::Warning {
+                call: Some(call.id.clone()),
+                task: Arc::clone(&call.task),
+                warning: Warning {
+                    reason: "INPUT_CHANGED".into(),
+                    message: "a recorded call is made again with another argument; its recorded \
+                              result stands"
+                        .into(),
+                },
+            });
+        }
+        replay.make(call)
     }
 
     fn waits(&self) -> MutexGuard<'_, Waits> {
@@ -110,6 +146,25 @@ impl ExecutionState {
                 .unwrap_or_else(PoisonError::into_inner);
             Failure::new(Failure::CANCELLED, reason.clone())
         })
+    }
+
+    /// Keeps a call that the code let go of, until it is clear why.
+    pub(crate) fn keep_dropped(&self, call: DroppedCall) {
+        self.dropped_calls().push(call);
+    }
+
+    /// The calls that the code let go of since this was last asked.
+    pub(crate) fn take_dropped(&self) -> Vec<DroppedCall> {
+        std::mem::take(&mut *self.dropped_calls())
+    }
+
+    /// Stops the calls that the code let go of, and those that they made.
+    pub(crate) fn stop_dropped(&self) {
+        while !self.take_dropped().is_empty() {}
+    }
+
+    fn dropped_calls(&self) -> MutexGuard<'_, Vec<DroppedCall>> {
+        self.dropped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) async fn send(&self, message: WorkerMessage) {
@@ -182,8 +237,12 @@ pub(crate) struct Scope {
     pub(crate) caller: Option<CallId>,
     /// Name of the calling task; empty for the entrypoint.
     pub(crate) task: Arc<str>,
+    /// What the last run of the thread saved, for the entrypoint that the run is of.
+    pub(crate) previous: Option<Json>,
     next_order: AtomicU32,
     next_value: AtomicU32,
+    last_progress: Mutex<Instant>,
+    keys: Mutex<HashSet<String>>,
     /// Things it waits for now.
     pub(crate) waits: Arc<AtomicU32>,
 }
@@ -193,8 +252,11 @@ impl Scope {
         Self {
             caller,
             task,
+            previous: None,
             next_order: AtomicU32::new(0),
             next_value: AtomicU32::new(0),
+            last_progress: Mutex::new(Instant::now()),
+            keys: Mutex::default(),
             waits: Arc::default(),
         }
     }
@@ -207,11 +269,47 @@ impl Scope {
         )
     }
 
+    /// Id of a call that is made from here under a key.
+    pub(crate) fn keyed_call(&self, key: &str) -> Result<CallId, Failure> {
+        let id = CallId::keyed(self.caller.as_ref(), key)?;
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if keys.insert(key.to_owned()) {
+            return Ok(id);
+        }
+        let what = format!("the key `{key}` stands for another call already; a key names one call");
+        Err(Failure::new("DUPLICATE_KEY", what))
+    }
+
     /// Name of the next value that is derived here, unique in the run.
     pub(crate) fn next_value(&self) -> String {
         let order = self.next_value.fetch_add(1, Ordering::Relaxed);
         let caller = self.caller.as_ref().map_or("", CallId::as_str);
         format!("{caller}#{order}")
+    }
+
+    /// Notes that code here gets on.
+    pub(crate) fn note_progress(&self) {
+        *self.last_progress() = Instant::now();
+    }
+
+    /// Completes when code here did not get on for `limit`. Waiting for a call counts as getting on.
+    pub(crate) async fn idle(&self, limit: Duration) {
+        loop {
+            if self.waits.load(Ordering::Relaxed) > 0 {
+                self.note_progress();
+            }
+            let due = *self.last_progress() + limit;
+            if due <= Instant::now() {
+                return;
+            }
+            tokio::time::sleep_until(due).await;
+        }
+    }
+
+    fn last_progress(&self) -> MutexGuard<'_, Instant> {
+        self.last_progress
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes that code here waits for something, for as long as the guard lives.

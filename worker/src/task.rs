@@ -8,7 +8,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     Call, CallId, Context, Failure, Json, RetryPolicy, json,
-    protocol::{Event, MessagePiece, Outcome},
+    protocol::{CacheEntry, Event, MessagePiece, Outcome},
 };
 
 pub(crate) type TaskFuture = Pin<Box<dyn Future<Output = Outcome> + Send>>;
@@ -21,10 +21,57 @@ pub(crate) type TaskFunction = Arc<dyn Fn(TaskContext, Json) -> TaskFuture + Sen
 /// repeated.
 pub struct Task<I, O> {
     pub(crate) name: Arc<str>,
-    pub(crate) retry: RetryPolicy,
-    pub(crate) timeout: Option<Duration>,
+    pub(crate) policy: TaskPolicy,
+    pub(crate) cache: Option<CachePolicy<I>>,
     pub(crate) function: TaskFunction,
     types: PhantomData<fn(I) -> O>,
+}
+
+/// TaskPolicy says when an attempt of a task ends, and what becomes of its outcome.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TaskPolicy {
+    pub(crate) retry: RetryPolicy,
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) idle_timeout: Option<Duration>,
+    /// Where the result of a call is looked for first, and kept.
+    pub(crate) cache: Option<CacheEntry>,
+}
+
+/// CachePolicy says for how long, and under which key, the results of a task are kept.
+pub(crate) struct CachePolicy<I> {
+    ttl: Duration,
+    key: CacheKey<I>,
+}
+
+enum CacheKey<I> {
+    /// The hash of the argument.
+    Input,
+    Function(Arc<dyn Fn(&I) -> String + Send + Sync>),
+}
+
+impl<I> CachePolicy<I> {
+    /// Where the result of a call is kept.
+    pub(crate) fn entry(&self, call: &Call, input: &I) -> CacheEntry {
+        let key = match &self.key {
+            CacheKey::Input => call
+                .input_hash
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect(),
+            CacheKey::Function(key) => key(input),
+        };
+        CacheEntry { key, ttl: self.ttl }
+    }
+}
+
+impl<I> Clone for CachePolicy<I> {
+    fn clone(&self) -> Self {
+        let key = match &self.key {
+            CacheKey::Input => CacheKey::Input,
+            CacheKey::Function(key) => CacheKey::Function(Arc::clone(key)),
+        };
+        Self { ttl: self.ttl, key }
+    }
 }
 
 impl<I, O> Task<I, O>
@@ -50,8 +97,8 @@ where
         });
         Self {
             name: name.into(),
-            retry: RetryPolicy::NEVER,
-            timeout: None,
+            policy: TaskPolicy::default(),
+            cache: None,
             function: erased,
             types: PhantomData,
         }
@@ -60,14 +107,44 @@ where
     /// Tries the task again after retryable failures.
     #[must_use]
     pub fn retry(mut self, policy: RetryPolicy) -> Self {
-        self.retry = policy;
+        self.policy.retry = policy;
         self
     }
 
     /// Ends an attempt that takes longer with the retryable failure `TASK_TIMEOUT`.
     #[must_use]
     pub fn timeout(mut self, limit: Duration) -> Self {
-        self.timeout = Some(limit);
+        self.policy.timeout = Some(limit);
+        self
+    }
+
+    /// Ends an attempt that gives no sign of life for that long with the retryable failure
+    /// `TASK_IDLE`. Signs of life are [`TaskContext::heartbeat`], whatever is streamed, and calls
+    /// of its own that it waits for.
+    #[must_use]
+    pub fn idle_timeout(mut self, limit: Duration) -> Self {
+        self.policy.idle_timeout = Some(limit);
+        self
+    }
+
+    /// Keeps results for that long, for all calls with the same argument, on every thread of the
+    /// tenant: those do not run the task. A result is kept for this task of this version of the
+    /// entrypoint.
+    #[must_use]
+    pub fn cache(mut self, ttl: Duration) -> Self {
+        let key = CacheKey::Input;
+        self.cache = Some(CachePolicy { ttl, key });
+        self
+    }
+
+    /// Like [`Task::cache`], for all calls whose arguments have the same key.
+    #[must_use]
+    pub fn cache_by<K>(mut self, ttl: Duration, key: K) -> Self
+    where
+        K: Fn(&I) -> String + Send + Sync + 'static,
+    {
+        let key = CacheKey::Function(Arc::new(key));
+        self.cache = Some(CachePolicy { ttl, key });
         self
     }
 }
@@ -76,8 +153,8 @@ impl<I, O> Clone for Task<I, O> {
     fn clone(&self) -> Self {
         Self {
             name: Arc::clone(&self.name),
-            retry: self.retry,
-            timeout: self.timeout,
+            policy: self.policy.clone(),
+            cache: self.cache.clone(),
             function: Arc::clone(&self.function),
             types: PhantomData,
         }
@@ -118,9 +195,15 @@ impl TaskContext {
         &self.call.id
     }
 
+    /// Says that the attempt gets on; see [`Task::idle_timeout`].
+    pub fn heartbeat(&self) {
+        self.context.scope.note_progress();
+    }
+
     /// Streams a piece of a message. Pieces are not recorded and never hold the task up: a reader
     /// that is too slow misses some.
     pub fn write_message_piece(&self, piece: MessagePiece) {
+        self.heartbeat();
         self.context.execution.send_event(Event::Message {
             call: self.call.id.clone(),
             task: Arc::clone(&self.call.task),

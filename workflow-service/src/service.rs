@@ -10,7 +10,7 @@ use weft_worker::Worker;
 
 use crate::{
     config::{Args, Config},
-    engine::Engine,
+    engine::{Engine, EngineSettings, Targets},
     grpc::{Threads, Workflows},
     llm::Models,
     memory::MemoryClient,
@@ -74,7 +74,11 @@ impl Service for WorkflowService {
         let memory = MemoryClient::new(&config.memory_url, config.memory_timeout)?;
         let folder = config.data_dir.join("workflow");
         let store = tokio::task::spawn_blocking(move || SqliteStore::open(&folder)).await??;
-        let engine = Engine::new(Arc::new(store), config.max_runs, config.cancel_grace);
+        let settings = EngineSettings {
+            max_runs: config.max_runs,
+            cancel_grace: config.cancel_grace,
+        };
+        let engine = Engine::new(Arc::new(store), Targets::default(), settings);
         let chat = Chat {
             memory,
             models,

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use weft_worker::{CallId, Failure, Json, protocol::MessagePiece};
+use weft_worker::{
+    CallId, Failure, Json,
+    protocol::{MessagePiece, Warning},
+};
 
 use super::{Checkpoint, Interrupt, Run, RunId, Timestamp};
 
@@ -34,6 +37,8 @@ pub enum EventKind {
         call: Option<CallId>,
         /// The result.
         result: Json,
+        /// Whether it came from a cache.
+        is_cached: bool,
     },
     /// A piece of a message that a model writes.
     Message {
@@ -65,6 +70,15 @@ pub enum EventKind {
         attempt: u32,
         /// What happened.
         step: TaskStep,
+    },
+    /// Something that people should know, and that does not stop the run.
+    Warning {
+        /// Call it is about; `None` for the entrypoint.
+        call: Option<CallId>,
+        /// Name of the task; empty for the entrypoint.
+        task: Arc<str>,
+        /// What.
+        warning: Warning,
     },
     /// A checkpoint was written.
     Checkpoint(Box<Checkpoint>),
@@ -123,7 +137,7 @@ impl EventKind {
             Self::Update { .. } => Some(StreamMode::Updates),
             Self::Message { .. } => Some(StreamMode::Messages),
             Self::Custom { .. } => Some(StreamMode::Custom),
-            Self::Task { .. } => Some(StreamMode::Tasks),
+            Self::Task { .. } | Self::Warning { .. } => Some(StreamMode::Tasks),
             Self::Checkpoint(_) => Some(StreamMode::Checkpoints),
             Self::Run(_) => Some(StreamMode::States),
             Self::Gap { .. } => None,
@@ -157,6 +171,7 @@ impl EventKind {
                 checkpoint.value.get().len() + checkpoint.saved.get().len()
             }
             Self::Run(run) => run.input.get().len() + run.config.get().len(),
+            Self::Warning { warning, .. } => warning.message.len(),
             Self::Task { .. } | Self::Gap { .. } => 0,
         };
         payload + 256

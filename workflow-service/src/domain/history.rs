@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use weft_worker::{
-    CallKind,
-    protocol::{JournalEntry, Outcome},
+    CallKind, Json,
+    protocol::{CacheEntry, JournalEntry, Outcome},
 };
 
 use super::{Checkpoint, Event, EventKind, Run, RunState, TaskStep, Timestamp};
@@ -31,13 +31,36 @@ pub struct RecordedCall {
     pub attempt: u32,
     /// When it was recorded.
     pub time: Timestamp,
+    /// Where the outcome comes from.
+    pub origin: Origin,
+}
+
+/// Origin says where a result comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Code was executed for it; it is kept in the cache if there is an entry for it, which is
+    /// not read back.
+    Executed(Option<CacheEntry>),
+    /// Code was executed for it by another call or run.
+    Cache,
+}
+
+/// Key of what a run returns in its entrypoint's cache: all that the entrypoint is given.
+pub fn output_key(run: &Run, previous: Option<&Json>) -> String {
+    let none = weft_worker::json::null();
+    let given = [&run.input, &run.config, previous.unwrap_or(&none)];
+    given
+        .into_iter()
+        .flat_map(weft_worker::hash_input)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// How many events the record of a call brings. Answers and side values bring none.
 pub const fn events_of_record(kind: CallKind, outcome: &Outcome) -> i64 {
     match (kind, outcome) {
-        (CallKind::Task, Ok(_)) => 2,
-        (CallKind::Task, Err(_)) => 1,
+        (CallKind::Task | CallKind::Target, Ok(_)) => 2,
+        (CallKind::Task | CallKind::Target, Err(_)) => 1,
         (CallKind::Interrupt | CallKind::Side, _) => 0,
     }
 }
@@ -106,7 +129,7 @@ pub fn recorded(run: &Run, call: &RecordedCall) -> Vec<Event> {
         attempt: call.attempt,
         step,
     };
-    if call.entry.call.kind != CallKind::Task {
+    if events_of_record(call.entry.call.kind, &call.entry.outcome) == 0 {
         return Vec::new();
     }
     match &call.entry.outcome {
@@ -118,6 +141,7 @@ pub fn recorded(run: &Run, call: &RecordedCall) -> Vec<Event> {
                     task: Arc::clone(&call.entry.call.task),
                     call: Some(call.entry.call.id.clone()),
                     result: Arc::clone(result),
+                    is_cached: call.origin == Origin::Cache,
                 },
             ),
         ],
@@ -140,6 +164,7 @@ pub fn settled(run: &Run, checkpoint: Option<&Checkpoint>) -> Vec<Event> {
             task: Arc::clone(&run.entrypoint),
             call: None,
             result: Arc::clone(output),
+            is_cached: run.is_cached,
         });
         kinds.push(EventKind::Value(Arc::clone(output)));
     }

@@ -11,6 +11,7 @@ pub mod thread;
 pub use checkpoint::{Checkpoint, CheckpointSource};
 pub use clock::Timestamp;
 pub use event::{Event, EventKind, StreamMode, TaskStep};
+pub use history::Origin;
 pub use ids::{CheckpointId, RunId, ThreadId};
 pub use run::{Concurrency, Durability, IllegalTransition, Interrupt, Run, RunState, Transition};
 pub use thread::{Thread, ThreadState};

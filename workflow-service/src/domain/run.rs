@@ -40,6 +40,8 @@ pub struct Run {
     pub config: Json,
     /// What it returned, when SUCCEEDED.
     pub output: Option<Json>,
+    /// Whether that came from the entrypoint's cache.
+    pub is_cached: bool,
     /// Why it ended, when FAILED or PAUSED.
     pub failure: Option<Failure>,
     /// What it waits for, when INTERRUPTED.

@@ -5,17 +5,22 @@ use std::{collections::VecDeque, future::Future, pin::Pin, sync::Arc, time::Dura
 use futures::future::OptionFuture;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use tokio::{select, sync::mpsc, time::Instant};
-use weft_worker::protocol::{StartRun, ToWorker};
+use weft_worker::protocol::{CacheEntry, StartRun, ToWorker, WorkerMessage};
 
 use super::{
     Shared,
+    errands::{Errand, Errands},
     event_log::EventLog,
     machine::{Effect, RunMachine},
     workers::Execution,
 };
 use crate::{
-    domain::{Durability, history::RecordedCall},
-    store::{Dispatch, Fence, Rest, StoreError},
+    domain::{
+        Durability,
+        checkpoint::CheckpointValues,
+        history::{self, RecordedCall},
+    },
+    store::{CacheScope, Dispatch, EntrypointVersion, Fence, Rest, StoreError},
 };
 
 /// Records of one run that may wait for the store. While that many do, the worker is not heard.
@@ -57,6 +62,11 @@ pub(super) async fn drive(
         log,
         machine: RunMachine::new(&dispatch),
         jitter: jitter(dispatch.fence),
+        errands: Errands::new(
+            dispatch.tenant.clone(),
+            dispatch.run.id,
+            shared.targets.clone(),
+        ),
         overdue: dispatch
             .remaining
             .map(|remaining| Instant::now() + remaining),
@@ -89,6 +99,7 @@ struct Driver<'a> {
     log: Arc<EventLog>,
     machine: RunMachine,
     jitter: StdRng,
+    errands: Errands,
     cancels: mpsc::Receiver<String>,
     is_cancelling: bool,
     /// When the run, or its worker's grace after a cancel, has taken too long.
@@ -103,11 +114,20 @@ struct Driver<'a> {
 
 impl Driver<'_> {
     async fn run(mut self) -> Driven {
-        if self.execution.outbox.send(self.start()).await.is_err() {
-            return Driven::WorkerLost;
-        }
         let started = self.machine.start();
-        self.perform(started).await;
+        match self.cached_output().await {
+            Some(values) => {
+                self.perform(started).await;
+                let effects = self.machine.cached(values, self.shared.now());
+                self.perform(effects).await;
+            }
+            None => {
+                if self.execution.outbox.send(self.start()).await.is_err() {
+                    return Driven::WorkerLost;
+                }
+                self.perform(started).await;
+            }
+        }
         loop {
             self.begin_append();
             if self.append.is_none()
@@ -142,6 +162,7 @@ impl Driver<'_> {
                     let effects = self.machine.cancel(reason);
                     self.perform(effects).await;
                 }
+                errand = self.errands.next(), if hears => self.errand(errand).await,
                 message = self.execution.inbox.recv(), if hears => match message {
                     None => return Driven::WorkerLost,
                     Some(message) => {
@@ -153,6 +174,70 @@ impl Driver<'_> {
                 }
             }
         }
+    }
+
+    /// What another run of the entrypoint returned for the same arguments, if that is cached.
+    async fn cached_output(&mut self) -> Option<CheckpointValues> {
+        let run = &self.dispatch.run;
+        // A run that has recorded something is to go on where it stands.
+        if !self.dispatch.journal.is_empty() {
+            return None;
+        }
+        let described = self
+            .shared
+            .workers
+            .find(&run.entrypoint, Some(&run.version));
+        let ttl = described?.cache_ttl?;
+        let key = history::output_key(run, self.dispatch.previous.as_ref());
+        let found = self
+            .shared
+            .store
+            .cached(
+                &self.dispatch.tenant,
+                &self.cache_scope(None),
+                &key,
+                self.shared.now(),
+            )
+            .await;
+        match found {
+            Ok(Some(found)) => {
+                let saved = found.saved.as_ref().unwrap_or(&found.value);
+                return Some(CheckpointValues::new(&found.value, saved));
+            }
+            Ok(None) => self.machine.keep_output(CacheEntry { key, ttl }),
+            Err(error) => tracing::warn!(%error, "a cache cannot be read; its run is executed"),
+        }
+        None
+    }
+
+    fn cache_scope(&self, task: Option<Arc<str>>) -> CacheScope {
+        let run = &self.dispatch.run;
+        let entrypoint = EntrypointVersion {
+            name: Arc::clone(&run.entrypoint),
+            version: Arc::clone(&run.version),
+        };
+        CacheScope { entrypoint, task }
+    }
+
+    async fn errand(&mut self, errand: Errand) {
+        let now = self.shared.now();
+        let effects = match errand {
+            Errand::Event(event) => {
+                let event = WorkerMessage::Event(event);
+                self.machine.heard(event, now, self.jitter.random())
+            }
+            Errand::Due { call, attempt } => self.machine.due(call, attempt, now),
+            Errand::Attempted {
+                call,
+                attempt,
+                outcome,
+            } => {
+                let jitter = self.jitter.random();
+                self.machine.attempted(&call, attempt, outcome, now, jitter)
+            }
+            Errand::LookedUp { lookup, found } => self.machine.looked_up(*lookup, found, now),
+        };
+        self.perform(effects).await;
     }
 
     fn start(&self) -> ToWorker {
@@ -225,7 +310,18 @@ impl Driver<'_> {
                 Effect::Publish(event) => self.log.push(event),
                 Effect::Append(call) => self.uncommitted.push_back(call),
                 Effect::Rest(rest) => self.rest = Some(rest),
+                Effect::Attempt(call, attempt) => self.errands.attempt(call, attempt),
+                Effect::AttemptLater(call, attempt, after) => {
+                    self.errands.attempt_later(call, attempt, after);
+                }
+                Effect::LookUp(lookup) => {
+                    let scope = self.cache_scope(Some(Arc::clone(&lookup.call.task)));
+                    let store = Arc::clone(&self.shared.store);
+                    self.errands
+                        .look_up(store, scope, lookup, self.shared.now());
+                }
                 Effect::Cancel(reason) => {
+                    self.errands.stop();
                     self.tell(ToWorker::Cancel { execution, reason }).await;
                 }
                 Effect::Ack(call, outcome) => {

@@ -5,20 +5,23 @@
 //! events in the order of their numbers.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
 
 use serde_json::value::RawValue;
 use weft_worker::{
-    CallId, Failure,
-    protocol::{self, Finish, JournalEntry, MessagePiece, Outcome, Record, Suspend, WorkerMessage},
+    Call, CallId, Failure, Json,
+    protocol::{
+        self, CacheEntry, Finish, JournalEntry, Lookup, MessagePiece, Outcome, Record, Suspend,
+        TargetCall, WorkerMessage,
+    },
 };
 
 use crate::{
     domain::{
-        Durability, Event, EventKind, Run, TaskStep, Timestamp,
+        Durability, Event, EventKind, Origin, Run, TaskStep, Timestamp,
         checkpoint::CheckpointValues,
         history::{self, RecordedCall},
     },
@@ -37,8 +40,14 @@ pub(super) enum Effect {
     Append(RecordedCall),
     /// Tell the worker that a call has this outcome.
     Ack(CallId, Outcome),
-    /// Tell the worker to try a call again.
+    /// Tell the worker to run the task of a call.
     Retry(CallId, Duration),
+    /// Make an attempt of a target; then call [`RunMachine::attempted`].
+    Attempt(Arc<TargetCall>, u32),
+    /// Wait for the time of an attempt; then call [`RunMachine::due`].
+    AttemptLater(Arc<TargetCall>, u32, Duration),
+    /// Look into a task's cache; then call [`RunMachine::looked_up`].
+    LookUp(Box<Lookup>),
     /// Tell the worker that the run is to stop.
     Cancel(String),
     /// End the dispatch, after all appends; then call [`RunMachine::rested`].
@@ -56,6 +65,10 @@ pub(super) struct RunMachine {
     committing: VecDeque<RecordedCall>,
     /// Events that wait for a record before them.
     held_back: VecDeque<Held>,
+    /// Calls of targets and lookups that have no outcome yet.
+    asked: HashSet<CallId>,
+    /// Where the run's output is to be kept.
+    cache: Option<CacheEntry>,
     /// Messages that a call's current attempt wrote pieces of.
     messages: HashMap<CallId, BTreeMap<Arc<str>, MessagePiece>>,
     /// How often the entrypoint was tried again before.
@@ -92,6 +105,8 @@ impl RunMachine {
                 .collect(),
             committing: VecDeque::new(),
             held_back: VecDeque::new(),
+            asked: HashSet::new(),
+            cache: None,
             messages: HashMap::new(),
             retries: dispatch.retries,
             durability: dispatch.durability,
@@ -126,10 +141,97 @@ impl RunMachine {
         }
         match message {
             WorkerMessage::Event(event) => self.event(event, now),
-            WorkerMessage::Record(record) => self.record(*record, now, jitter),
+            WorkerMessage::Record(record) => {
+                let call = record.call.id.clone();
+                self.record(*record, now, jitter, |delay| Effect::Retry(call, delay))
+            }
+            WorkerMessage::Call(call) => self.call(Arc::from(call), now),
+            WorkerMessage::Lookup(lookup) => match self.known(&lookup.call.id) {
+                Some(effects) => effects,
+                None => vec![Effect::LookUp(lookup)],
+            },
             WorkerMessage::Suspend(suspend) => self.suspend(*suspend, now),
             WorkerMessage::Finish(finish) => self.finish(*finish, now, jitter),
         }
+    }
+
+    /// The next attempt of a target is due.
+    pub(super) fn due(
+        &mut self,
+        call: Arc<TargetCall>,
+        attempt: u32,
+        now: Timestamp,
+    ) -> Vec<Effect> {
+        if self.finishing {
+            return Vec::new();
+        }
+        let started = EventKind::Task {
+            call: call.call.id.clone(),
+            task: Arc::clone(&call.call.task),
+            attempt,
+            step: TaskStep::Started(Arc::clone(&call.input)),
+        };
+        let mut effects: Vec<_> = self.publish(started, now).into_iter().collect();
+        effects.push(Effect::Attempt(call, attempt));
+        effects
+    }
+
+    /// An attempt of a target ended. `jitter` is a random number from 0 to 1.
+    pub(super) fn attempted(
+        &mut self,
+        call: &Arc<TargetCall>,
+        attempt: u32,
+        outcome: Outcome,
+        now: Timestamp,
+        jitter: f64,
+    ) -> Vec<Effect> {
+        if self.finishing {
+            return Vec::new();
+        }
+        let record = Record {
+            call: call.call.clone(),
+            attempt,
+            outcome,
+            retry: call.retry,
+            cache: None,
+        };
+        let again = Arc::clone(call);
+        self.record(record, now, jitter, |delay| {
+            Effect::AttemptLater(again, attempt + 1, delay)
+        })
+    }
+
+    /// A task's cache was looked into.
+    pub(super) fn looked_up(
+        &mut self,
+        lookup: Lookup,
+        found: Option<Json>,
+        now: Timestamp,
+    ) -> Vec<Effect> {
+        if self.finishing {
+            return Vec::new();
+        }
+        match found {
+            Some(result) => self.append(lookup.call, Ok(result), 1, now, Origin::Cache),
+            None => {
+                self.asked.remove(&lookup.call.id);
+                vec![Effect::Retry(lookup.call.id, Duration::ZERO)]
+            }
+        }
+    }
+
+    /// The run's output is to be kept for others with the same arguments.
+    pub(super) fn keep_output(&mut self, cache: CacheEntry) {
+        self.cache = Some(cache);
+    }
+
+    /// Another run with the same arguments returned this.
+    pub(super) fn cached(&mut self, values: CheckpointValues, now: Timestamp) -> Vec<Effect> {
+        let cached = RunEnd::Succeeded {
+            values,
+            origin: Origin::Cache,
+        };
+        self.end(cached, now)
     }
 
     /// Somebody wants the run to stop.
@@ -226,11 +328,44 @@ impl RunMachine {
             protocol::Event::Custom { call, task, value } => {
                 EventKind::Custom { call, task, value }
             }
+            protocol::Event::Warning {
+                call,
+                task,
+                warning,
+            } => EventKind::Warning {
+                call,
+                task,
+                warning,
+            },
         };
         self.publish(kind, now).into_iter().collect()
     }
 
-    fn record(&mut self, mut record: Record, now: Timestamp, jitter: f64) -> Vec<Effect> {
+    /// The worker asks for something that the engine does.
+    fn call(&mut self, call: Arc<TargetCall>, now: Timestamp) -> Vec<Effect> {
+        match self.known(&call.call.id) {
+            Some(effects) => effects,
+            None => self.due(call, 1, now),
+        }
+    }
+
+    /// What to do about a call that was asked for before; `None` if it is new.
+    fn known(&mut self, id: &CallId) -> Option<Vec<Effect>> {
+        if let Some(stored) = self.recorded.get(id) {
+            return Some(vec![Effect::Ack(id.clone(), stored.clone())]);
+        }
+        let is_new = self.asked.insert(id.clone());
+        (!is_new).then(Vec::new)
+    }
+
+    /// An attempt ended; `again` makes the next one, if there is to be one.
+    fn record(
+        &mut self,
+        mut record: Record,
+        now: Timestamp,
+        jitter: f64,
+        again: impl FnOnce(Duration) -> Effect,
+    ) -> Vec<Effect> {
         let id = record.call.id.clone();
         if let Some(failure) = record
             .outcome
@@ -261,25 +396,37 @@ impl RunMachine {
                 .filter_map(|reset| self.publish(reset, now))
                 .collect();
             let retrying = EventKind::Task {
-                call: id.clone(),
+                call: id,
                 task,
                 attempt,
                 step,
             };
             effects.extend(self.publish(retrying, now));
-            effects.push(Effect::Retry(id, delay));
+            effects.push(again(delay));
             return effects;
         }
+        let origin = Origin::Executed(record.cache);
+        self.append(record.call, record.outcome, record.attempt, now, origin)
+    }
+
+    /// Records an outcome.
+    fn append(
+        &mut self,
+        call: Call,
+        outcome: Outcome,
+        attempt: u32,
+        now: Timestamp,
+        origin: Origin,
+    ) -> Vec<Effect> {
+        let id = call.id.clone();
+        self.asked.remove(&id);
         let call = RecordedCall {
-            sequence: self
-                .take_sequences(history::events_of_record(record.call.kind, &record.outcome)),
-            entry: JournalEntry {
-                call: record.call,
-                outcome: record.outcome,
-            },
+            sequence: self.take_sequences(history::events_of_record(call.kind, &outcome)),
+            entry: JournalEntry { call, outcome },
             commit_sequence: self.next_commit,
-            attempt: record.attempt,
+            attempt,
             time: now,
+            origin,
         };
         self.next_commit += 1;
         self.committing.push_back(call.clone());
@@ -325,7 +472,10 @@ impl RunMachine {
             (Finish::Returned { value, saved }, _) => {
                 match too_large(&value).or_else(|| too_large(&saved)) {
                     Some(failure) => RunEnd::Failed(failure),
-                    None => RunEnd::Succeeded(CheckpointValues::new(&value, &saved)),
+                    None => RunEnd::Succeeded {
+                        values: CheckpointValues::new(&value, &saved),
+                        origin: Origin::Executed(self.cache.take()),
+                    },
                 }
             }
             (Finish::Failed { .. } | Finish::Mismatch(_), Some(cancelled)) => {

@@ -3,6 +3,8 @@
 //! # Layout
 //! - `machine`: the rules of one dispatch, without input or output
 //! - `driver`: carries messages between worker, machine and store
+//! - `targets`: what the service does itself when a run calls it
+//! - `errands`: such calls, and lookups in caches, under way
 //! - `workers`: the connected workers and what they host
 //! - `event_log`: recent events of runs under way
 //! - `dispatcher`: claims runs and sees them to their end
@@ -12,11 +14,13 @@
 mod commands;
 mod dispatcher;
 mod driver;
+mod errands;
 mod event_log;
 mod follow;
 mod machine;
 mod read;
 mod start;
+mod targets;
 mod workers;
 
 use std::{
@@ -43,6 +47,7 @@ use crate::{
 
 pub use follow::Follower;
 pub use start::{NewRunRequest, StartError};
+pub use targets::{CallTarget, TargetContext, Targets};
 
 /// Engine executes runs. Cheap to clone.
 #[derive(Clone)]
@@ -50,11 +55,21 @@ pub struct Engine {
     shared: Arc<Shared>,
 }
 
+/// EngineSettings are the engine's limits.
+#[derive(Clone, Debug)]
+pub struct EngineSettings {
+    /// Most runs under way at once.
+    pub max_runs: usize,
+    /// How long workers have to stop a run that is cancelled.
+    pub cancel_grace: Duration,
+}
+
 /// What the engine's tasks share.
 struct Shared {
     store: Arc<dyn CheckpointStore>,
     clock: Clock,
     workers: Workers,
+    targets: Targets,
     logs: EventLogs,
     /// One permit for each run that may be under way.
     slots: Arc<Semaphore>,
@@ -69,27 +84,31 @@ struct Shared {
 }
 
 impl Engine {
-    /// An engine with room for `max_runs` runs under way at once, whose workers have
-    /// `cancel_grace` to stop a run that is cancelled.
-    pub fn new(store: Arc<dyn CheckpointStore>, max_runs: usize, cancel_grace: Duration) -> Self {
-        Self::with_clock(store, max_runs, cancel_grace, Clock::system())
+    /// An engine on `store` whose runs can call `targets`.
+    pub fn new(
+        store: Arc<dyn CheckpointStore>,
+        targets: Targets,
+        settings: EngineSettings,
+    ) -> Self {
+        Self::with_clock(store, targets, settings, Clock::system())
     }
 
     /// An engine that reads the time from `clock`.
     pub fn with_clock(
         store: Arc<dyn CheckpointStore>,
-        max_runs: usize,
-        cancel_grace: Duration,
+        targets: Targets,
+        settings: EngineSettings,
         clock: Clock,
     ) -> Self {
         let shared = Arc::new(Shared {
             store,
             clock,
             workers: Workers::default(),
+            targets,
             logs: EventLogs::default(),
-            slots: Arc::new(Semaphore::new(max_runs)),
+            slots: Arc::new(Semaphore::new(settings.max_runs)),
             under_way: Mutex::default(),
-            cancel_grace,
+            cancel_grace: settings.cancel_grace,
             claimable: Notify::new(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),

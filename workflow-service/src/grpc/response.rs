@@ -121,11 +121,26 @@ pub(super) fn event(event: &Event, form: PayloadForm) -> pb::Event {
             task_id: call.as_ref().map(ToString::to_string).unwrap_or_default(),
             value: payloads.of(value),
         }),
-        EventKind::Update { task, call, result } => Kind::Update(pb::UpdateEvent {
+        EventKind::Update {
+            task,
+            call,
+            result,
+            is_cached,
+        } => Kind::Update(pb::UpdateEvent {
             task: task.to_string(),
             task_id: call.as_ref().map(ToString::to_string).unwrap_or_default(),
             result: payloads.of(result),
-            cached: false,
+            cached: *is_cached,
+        }),
+        EventKind::Warning {
+            call,
+            task,
+            warning,
+        } => Kind::Warning(pb::WarningEvent {
+            task: task.to_string(),
+            task_id: call.as_ref().map(ToString::to_string).unwrap_or_default(),
+            reason: warning.reason.clone(),
+            message: warning.message.clone(),
         }),
         EventKind::Message {
             call,

@@ -6,7 +6,7 @@ use service_runtime::Tenant;
 use weft_worker::{Failure, Json, protocol::Question};
 
 use crate::domain::{
-    Checkpoint, Durability, Run, RunId, RunState, Timestamp, Transition,
+    Checkpoint, Durability, Origin, Run, RunId, RunState, Timestamp, Transition,
     checkpoint::CheckpointValues, history::RecordedCall,
 };
 
@@ -51,6 +51,24 @@ pub struct Dispatch {
     pub retries: u32,
 }
 
+/// CacheScope says whose results a cache holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheScope {
+    /// The entrypoint and its version.
+    pub entrypoint: EntrypointVersion,
+    /// The task; `None` for the entrypoint itself.
+    pub task: Option<Arc<str>>,
+}
+
+/// CachedResult is what a cache holds.
+#[derive(Clone, Debug)]
+pub struct CachedResult {
+    /// Result of a task, or output of an entrypoint.
+    pub value: Json,
+    /// What the entrypoint saved.
+    pub saved: Option<Json>,
+}
+
 /// Claimed is what a claim found.
 #[derive(Debug, Default)]
 pub struct Claimed {
@@ -86,7 +104,12 @@ pub struct Rest {
 #[derive(Clone, Debug)]
 pub enum RunEnd {
     /// The entrypoint returned; a checkpoint is written.
-    Succeeded(CheckpointValues),
+    Succeeded {
+        /// What it returned.
+        values: CheckpointValues,
+        /// Where that comes from.
+        origin: Origin,
+    },
     /// It failed.
     Failed(Failure),
     /// It stopped on request.
@@ -118,7 +141,7 @@ impl RunEnd {
     /// The transition that leads to it.
     pub const fn transition(&self) -> Transition {
         match self {
-            Self::Succeeded(_) => Transition::Succeed,
+            Self::Succeeded { .. } => Transition::Succeed,
             Self::Failed(_) => Transition::Fail,
             Self::Cancelled(_) => Transition::Cancel,
             Self::Paused(_) => Transition::Pause,
@@ -130,7 +153,7 @@ impl RunEnd {
     /// The state it leads to.
     pub const fn state(&self) -> RunState {
         match self {
-            Self::Succeeded(_) => RunState::Succeeded,
+            Self::Succeeded { .. } => RunState::Succeeded,
             Self::Failed(_) => RunState::Failed,
             Self::Cancelled(_) => RunState::Cancelled,
             Self::Paused(_) => RunState::Paused,

@@ -20,7 +20,8 @@ use crate::domain::{
 };
 
 pub use dispatch::{
-    Claimed, Dispatch, EntrypointVersion, Fence, Pruned, Rest, RestedRun, RunEnd, StartedRun,
+    CacheScope, CachedResult, Claimed, Dispatch, EntrypointVersion, Fence, Pruned, Rest, RestedRun,
+    RunEnd, StartedRun,
 };
 pub use error::StoreError;
 pub use request::{Answers, NewRun, RequestKey, RunFilter, ThreadPosition};
@@ -235,6 +236,18 @@ pub trait CheckpointStore: Send + Sync + 'static {
         before: Option<CheckpointId>,
         limit: u32,
     ) -> Result<Vec<Checkpoint>, StoreError>;
+
+    /// What is cached under a key and has not expired.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::Corrupt`].
+    async fn cached(
+        &self,
+        tenant: &Tenant,
+        scope: &CacheScope,
+        key: &str,
+        now: Timestamp,
+    ) -> Result<Option<CachedResult>, StoreError>;
 
     /// Waits until all writes are done, and takes no more.
     async fn close(&self);

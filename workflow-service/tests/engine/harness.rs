@@ -16,7 +16,7 @@ use tokio::{sync::Semaphore, time::timeout};
 use weft_worker::{Context, Entrypoint, Task, TaskContext, Worker, json};
 use workflow_service::{
     domain::{Concurrency, Durability, Event, Run, RunId, ThreadId, Timestamp},
-    engine::{Engine, Follower, NewRunRequest},
+    engine::{Engine, EngineSettings, Follower, NewRunRequest, Targets},
     store::{NewRun, sqlite::SqliteStore},
 };
 
@@ -102,8 +102,24 @@ pub(crate) fn tenant() -> Tenant {
 }
 
 pub(crate) async fn engine_in(folder: &Path, worker: Worker, max_runs: usize) -> Engine {
+    engine_with(folder, worker, Targets::default(), max_runs).await
+}
+
+pub(crate) async fn engine_with(
+    folder: &Path,
+    worker: Worker,
+    targets: Targets,
+    max_runs: usize,
+) -> Engine {
     let store = SqliteStore::open(folder).unwrap();
-    let engine = Engine::new(Arc::new(store), max_runs, CANCEL_GRACE);
+    let engine = Engine::new(
+        Arc::new(store),
+        targets,
+        EngineSettings {
+            max_runs,
+            cancel_grace: CANCEL_GRACE,
+        },
+    );
     engine.host(worker);
     engine.start();
     engine

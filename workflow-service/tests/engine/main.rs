@@ -1,6 +1,7 @@
 //! What the engine promises, on a real store, with entrypoints made for the test.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod caches;
 mod cancel;
 mod harness;
 mod interrupts;
@@ -9,4 +10,5 @@ mod recovery;
 mod retry;
 mod runs;
 mod streams;
+mod targets;
 mod time;

@@ -33,6 +33,7 @@ fn durable(events: &[Arc<Event>]) -> Vec<(i64, String)> {
             EventKind::Task { .. }
             | EventKind::Message { .. }
             | EventKind::Custom { .. }
+            | EventKind::Warning { .. }
             | EventKind::Gap { .. } => return None,
         };
         Some((event.sequence, name))

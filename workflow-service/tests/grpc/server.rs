@@ -20,7 +20,7 @@ use weft_proto::{
 };
 use weft_worker::{Context, Entrypoint, Failure, Json, Task, TaskContext, Worker};
 use workflow_service::{
-    engine::Engine,
+    engine::{Engine, EngineSettings, Targets},
     grpc::{Threads, Workflows},
     store::sqlite::SqliteStore,
 };
@@ -77,7 +77,14 @@ impl Serving {
     pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(SqliteStore::open(folder.path()).unwrap());
-        let engine = Engine::new(store, 100, Duration::from_millis(200));
+        let engine = Engine::new(
+            store,
+            Targets::default(),
+            EngineSettings {
+                max_runs: 100,
+                cancel_grace: Duration::from_millis(200),
+            },
+        );
         engine.host(worker());
         engine.start();
         let any = "127.0.0.1:0".parse().unwrap();

@@ -8,13 +8,13 @@ use service_runtime::Tenant;
 use weft_worker::{Call, CallId, CallKind, Failure, protocol::JournalEntry};
 
 use super::{
-    Fence, StoreError,
+    Fence, StoreError, cache,
     rows::{JsonText, Typed, typed},
 };
-use crate::domain::{RunId, RunState, history::RecordedCall};
+use crate::domain::{Origin, RunId, RunState, history::RecordedCall};
 
-const COLUMNS: &str =
-    "call_id, commit_sequence, sequence, kind, task, input_hash, succeeded, outcome, attempt, time";
+const COLUMNS: &str = "call_id, commit_sequence, sequence, kind, task, input_hash, succeeded, outcome, attempt, time, \
+     cached";
 
 pub(super) fn append(
     db: &Connection,
@@ -33,8 +33,8 @@ pub(super) fn insert(
 ) -> Result<(), StoreError> {
     let mut insert = db.prepare_cached(
         "INSERT INTO journal (run_id, call_id, commit_sequence, sequence, kind, task, input_hash, \
-         succeeded, outcome, attempt, time) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING",
+         succeeded, outcome, attempt, time, cached) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) ON CONFLICT DO NOTHING",
     )?;
     for recorded in calls {
         let call = &recorded.entry.call;
@@ -58,7 +58,14 @@ pub(super) fn insert(
             outcome,
             recorded.attempt,
             recorded.time,
+            recorded.origin == Origin::Cache,
         ])?;
+        if let (Origin::Executed(Some(entry)), Ok(result)) =
+            (&recorded.origin, &recorded.entry.outcome)
+        {
+            let task = Some(&*call.task);
+            cache::put(db, run, task, entry, result, None, recorded.time)?;
+        }
     }
     Ok(())
 }
@@ -127,19 +134,29 @@ fn recorded_call(row: &Row<'_>) -> rusqlite::Result<RecordedCall> {
         sequence: row.get(2)?,
         attempt: row.get(8)?,
         time: row.get(9)?,
+        origin: match row.get(10)? {
+            true => Origin::Cache,
+            false => Origin::Executed(None),
+        },
     })
 }
 
 fn kind_name(kind: CallKind) -> &'static str {
     match kind {
         CallKind::Task => "task",
+        CallKind::Target => "target",
         CallKind::Interrupt => "interrupt",
         CallKind::Side => "side",
     }
 }
 
 fn kind_of_name(name: &str) -> FromSqlResult<CallKind> {
-    let kinds = [CallKind::Task, CallKind::Interrupt, CallKind::Side];
+    let kinds = [
+        CallKind::Task,
+        CallKind::Target,
+        CallKind::Interrupt,
+        CallKind::Side,
+    ];
     kinds
         .into_iter()
         .find(|kind| kind_name(*kind) == name)

@@ -10,9 +10,10 @@
 //! - `writer`: group commit
 //! - `readers`: connections for reading
 //! - `rows`: rows to domain types
-//! - `runs`, `journal`, `threads`: the statements, by table
+//! - `runs`, `journal`, `threads`, `cache`: the statements, by table
 //! - `claim`, `settle`, `resume`: the statements that change the state of runs
 
+mod cache;
 mod claim;
 mod journal;
 mod open;
@@ -33,8 +34,8 @@ use weft_worker::Failure;
 
 use self::{readers::Readers, writer::Writer};
 use super::{
-    Answers, CheckpointStore, Claimed, Dispatch, EntrypointVersion, Fence, NewRun, Pruned, Rest,
-    RestedRun, RunFilter, StartedRun, StoreError, ThreadPosition,
+    Answers, CacheScope, CachedResult, CheckpointStore, Claimed, Dispatch, EntrypointVersion,
+    Fence, NewRun, Pruned, Rest, RestedRun, RunFilter, StartedRun, StoreError, ThreadPosition,
 };
 use crate::domain::{
     Checkpoint, CheckpointId, Run, RunId, Thread, ThreadId, ThreadState, Timestamp,
@@ -264,6 +265,19 @@ impl CheckpointStore for SqliteStore {
         let (tenant, thread) = (tenant.clone(), thread.clone());
         self.readers
             .read(move |db| threads::list_checkpoints(db, &tenant, &thread, before, limit))
+            .await
+    }
+
+    async fn cached(
+        &self,
+        tenant: &Tenant,
+        scope: &CacheScope,
+        key: &str,
+        now: Timestamp,
+    ) -> Result<Option<CachedResult>, StoreError> {
+        let (tenant, scope, key) = (tenant.clone(), scope.clone(), key.to_owned());
+        self.readers
+            .read(move |db| cache::get(db, &tenant, &scope, &key, now))
             .await
     }
 

@@ -8,7 +8,7 @@ use weft_worker::{Call, CallId, CallKind, Failure, Json, protocol::JournalEntry}
 
 use super::{StartedRun, StoreError, claim, journal, runs};
 use crate::{
-    domain::{Run, RunId, RunState, Timestamp, Transition, history::RecordedCall},
+    domain::{Origin, Run, RunId, RunState, Timestamp, Transition, history::RecordedCall},
     store::Answers,
 };
 
@@ -35,6 +35,7 @@ pub(super) fn answer(
             sequence,
             attempt: 1,
             time: now,
+            origin: Origin::Executed(None),
         };
         journal::insert(db, id, &[recorded])?;
         db.prepare_cached("DELETE FROM interrupts WHERE run_id = ?1 AND call_id = ?2")?

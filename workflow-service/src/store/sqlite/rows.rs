@@ -18,7 +18,7 @@ use crate::domain::{
 /// Columns that [`run`] reads, in its order.
 pub(super) const RUN: &str = "run_id, thread_id, entrypoint, version, state, input, config, \
     output, failure, checkpoint_id, attempt, last_sequence, create_time, start_time, end_time, \
-    update_time, labels, wake_time, start_sequence";
+    update_time, labels, wake_time, start_sequence, cached";
 
 /// Columns that [`checkpoint`] reads, in its order.
 pub(super) const CHECKPOINT: &str =
@@ -47,6 +47,7 @@ pub(super) fn run(row: &Row<'_>) -> rusqlite::Result<Run> {
         labels: row.get::<_, Typed<_>>(16)?.0,
         wake_time: row.get(17)?,
         start_sequence: row.get(18)?,
+        is_cached: row.get(19)?,
         interrupts: Vec::new(),
     })
 }

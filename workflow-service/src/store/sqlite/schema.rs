@@ -14,6 +14,7 @@ pub(super) const APPLICATION_ID: i32 = 0x5765_6674;
 ///   by the caller or set by the first claim. `timeout` and `executed` are microseconds.
 /// - `journal`: one row for each recorded call; rows are never changed.
 /// - `interrupts`: the open questions of INTERRUPTED runs.
+/// - `cache`: results of tasks, and of entrypoints, whose `task` is empty then. `key` is a hash.
 /// - `thread_in_use`: at most one run of a thread is under way, whatever else goes wrong.
 pub(super) const MIGRATIONS: [&str; VERSION as usize] = ["
 CREATE TABLE threads (
@@ -50,6 +51,7 @@ CREATE TABLE runs (
     start_sequence INTEGER,
     last_sequence  INTEGER NOT NULL,
     labels         TEXT    NOT NULL,
+    cached         INTEGER NOT NULL DEFAULT 0,
     create_time    INTEGER NOT NULL,
     start_time     INTEGER,
     end_time       INTEGER,
@@ -74,6 +76,7 @@ CREATE TABLE journal (
     outcome          TEXT    NOT NULL,
     attempt          INTEGER NOT NULL,
     time             INTEGER NOT NULL,
+    cached           INTEGER NOT NULL,
     PRIMARY KEY (run_id, call_id)
 ) STRICT, WITHOUT ROWID;
 
@@ -99,6 +102,19 @@ CREATE TABLE checkpoints (
     create_time    INTEGER NOT NULL,
     PRIMARY KEY (tenant, thread_id, checkpoint_id)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE cache (
+    tenant         TEXT    NOT NULL,
+    entrypoint     TEXT    NOT NULL,
+    version        TEXT    NOT NULL,
+    task           TEXT    NOT NULL,
+    key            BLOB    NOT NULL,
+    value          TEXT    NOT NULL,
+    saved          TEXT,
+    expire_time    INTEGER NOT NULL,
+    PRIMARY KEY (tenant, entrypoint, version, task, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX cache_by_expire_time ON cache (expire_time);
 
 CREATE TABLE requests (
     tenant         TEXT    NOT NULL,

@@ -6,11 +6,13 @@ use rusqlite::{Connection, params};
 use service_runtime::Tenant;
 use weft_worker::{Failure, protocol::Question};
 
-use super::{Fence, Rest, RestedRun, StoreError, claim, journal, rows::typed, runs, threads};
+use super::{
+    Fence, Rest, RestedRun, StoreError, cache, claim, journal, rows::typed, runs, threads,
+};
 use crate::{
     domain::{
-        Checkpoint, CheckpointId, CheckpointSource, Run, RunId, RunState, Timestamp, Transition,
-        checkpoint::CheckpointValues, history::SEQUENCES_PER_DISPATCH,
+        Checkpoint, CheckpointId, CheckpointSource, Origin, Run, RunId, RunState, Timestamp,
+        Transition, checkpoint::CheckpointValues, history::SEQUENCES_PER_DISPATCH,
     },
     store::RunEnd,
 };
@@ -30,6 +32,7 @@ pub(super) fn rest(
         .map_err(|_| StoreError::Fenced)?;
     let Ended {
         output,
+        is_cached,
         failure,
         wake_time,
         checkpoint,
@@ -38,7 +41,8 @@ pub(super) fn rest(
     db.prepare_cached(
         "UPDATE runs SET state = ?2, output = ?3, failure = ?4, \
          checkpoint_id = coalesce(?5, checkpoint_id), last_sequence = ?6, end_time = ?7, \
-         update_time = ?8, wake_time = ?9, executed = executed + ?10, retries = retries + ?11 \
+         update_time = ?8, wake_time = ?9, executed = executed + ?10, retries = retries + ?11, \
+         cached = ?12 \
          WHERE run_id = ?1",
     )?
     .execute(params![
@@ -53,6 +57,7 @@ pub(super) fn rest(
         wake_time,
         runs::micros(rest.executed),
         retries,
+        is_cached,
     ])?;
     threads::touch(db, &tenant, &running.thread_id, rest.now)?;
     let next = match claim_next && state.is_final() {
@@ -70,6 +75,7 @@ pub(super) fn rest(
 #[derive(Default)]
 struct Ended {
     output: Option<String>,
+    is_cached: bool,
     failure: Option<String>,
     wake_time: Option<Timestamp>,
     checkpoint: Option<Checkpoint>,
@@ -77,11 +83,18 @@ struct Ended {
 
 fn end(db: &Connection, tenant: &Tenant, run: &Run, rest: &Rest) -> Result<Ended, StoreError> {
     Ok(match &rest.end {
-        RunEnd::Succeeded(values) => Ended {
-            output: Some(values.value.get().to_owned()),
-            checkpoint: Some(add_checkpoint(db, tenant, run, values, rest.now)?),
-            ..Ended::default()
-        },
+        RunEnd::Succeeded { values, origin } => {
+            if let Origin::Executed(Some(entry)) = origin {
+                let saved = Some(&values.saved);
+                cache::put(db, run.id, None, entry, &values.value, saved, rest.now)?;
+            }
+            Ended {
+                output: Some(values.value.get().to_owned()),
+                is_cached: *origin == Origin::Cache,
+                checkpoint: Some(add_checkpoint(db, tenant, run, values, rest.now)?),
+                ..Ended::default()
+            }
+        }
         RunEnd::Failed(failure) | RunEnd::Cancelled(failure) | RunEnd::Paused(failure) => Ended {
             failure: Some(typed(failure)?),
             ..Ended::default()

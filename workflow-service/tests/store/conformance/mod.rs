@@ -11,7 +11,7 @@ use service_runtime::Tenant;
 use weft_worker::{Call, CallId, CallKind, Failure, json, protocol::JournalEntry};
 use workflow_service::{
     domain::{
-        Concurrency, Durability, RunId, ThreadId, Timestamp, checkpoint::CheckpointValues,
+        Concurrency, Durability, Origin, RunId, ThreadId, Timestamp, checkpoint::CheckpointValues,
         history::RecordedCall,
     },
     store::{CheckpointStore, Dispatch, EntrypointVersion, NewRun, Rest, RunEnd, StartedRun},
@@ -87,13 +87,17 @@ pub(crate) fn record(order: u32, result: &str) -> RecordedCall {
         sequence: 3 + 2 * i64::from(order),
         attempt: 1,
         time: Timestamp::now(),
+        origin: Origin::Executed(None),
     }
 }
 
 pub(crate) fn succeeded(saved: &str) -> Rest {
     let value = json::from_text(r#""value""#).unwrap();
     let saved = json::from_text(saved).unwrap();
-    let end = RunEnd::Succeeded(CheckpointValues::new(&value, &saved));
+    let end = RunEnd::Succeeded {
+        values: CheckpointValues::new(&value, &saved),
+        origin: Origin::Executed(None),
+    };
     Rest {
         end,
         last_sequence: 100,

@@ -1,0 +1,166 @@
+//! Errands: what the engine does for a run while its worker goes on.
+
+use std::{future::Future, panic::AssertUnwindSafe, pin::Pin, sync::Arc, time::Duration};
+
+use futures::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
+use service_runtime::Tenant;
+use tokio::{select, sync::mpsc};
+use weft_worker::{
+    Failure, Json,
+    protocol::{Event, Lookup, Outcome, TargetCall},
+};
+
+use super::targets::{TargetContext, Targets};
+use crate::{
+    domain::{RunId, Timestamp},
+    store::{CacheScope, CheckpointStore},
+};
+
+/// Passing events of targets that may wait for the driver.
+const EVENT_QUEUE: usize = 256;
+
+/// What became of an errand.
+#[derive(Debug)]
+pub(super) enum Errand {
+    /// A target has something to stream.
+    Event(Event),
+    /// The next attempt of a target is due.
+    Due { call: Arc<TargetCall>, attempt: u32 },
+    /// An attempt of a target ended.
+    Attempted {
+        call: Arc<TargetCall>,
+        attempt: u32,
+        outcome: Outcome,
+    },
+    /// A cache was looked into.
+    LookedUp {
+        lookup: Box<Lookup>,
+        found: Option<Json>,
+    },
+}
+
+/// Errands are those of one dispatch.
+pub(super) struct Errands {
+    tenant: Tenant,
+    run_id: RunId,
+    targets: Targets,
+    under_way: FuturesUnordered<Pin<Box<dyn Future<Output = Errand> + Send>>>,
+    /// One that ended, told after what it wrote.
+    ended: Option<Errand>,
+    events: mpsc::Sender<Event>,
+    written: mpsc::Receiver<Event>,
+}
+
+impl Errands {
+    pub(super) fn new(tenant: Tenant, run_id: RunId, targets: Targets) -> Self {
+        let (events, written) = mpsc::channel(EVENT_QUEUE);
+        Self {
+            tenant,
+            run_id,
+            targets,
+            under_way: FuturesUnordered::new(),
+            ended: None,
+            events,
+            written,
+        }
+    }
+
+    /// Makes an attempt of a target.
+    pub(super) fn attempt(&self, call: Arc<TargetCall>, attempt: u32) {
+        let context = TargetContext {
+            tenant: self.tenant.clone(),
+            run_id: self.run_id,
+            call: call.call.id.clone(),
+            target: Arc::clone(&call.call.task),
+            attempt,
+            events: self.events.clone(),
+        };
+        let target = self.targets.find(&call.call.task);
+        self.under_way.push(Box::pin(async move {
+            let outcome = match target {
+                Ok(target) => {
+                    let input = Arc::clone(&call.input);
+                    let performed = AssertUnwindSafe(target.call(context, input)).catch_unwind();
+                    select! {
+                        biased;
+                        outcome = performed => outcome.unwrap_or_else(|_| {
+                            Err(Failure::new("PANICKED", "the target panicked; see the log"))
+                        }),
+                        timed_out = too_long(call.timeout) => Err(timed_out),
+                    }
+                }
+                Err(unknown) => Err(unknown),
+            };
+            let outcome = outcome.map_err(|error| error.of_call(&call.call.id, &call.call.task));
+            Errand::Attempted {
+                call,
+                attempt,
+                outcome,
+            }
+        }));
+    }
+
+    /// Waits for the time of an attempt.
+    pub(super) fn attempt_later(&self, call: Arc<TargetCall>, attempt: u32, after: Duration) {
+        self.under_way.push(Box::pin(async move {
+            tokio::time::sleep(after).await;
+            Errand::Due { call, attempt }
+        }));
+    }
+
+    /// Looks into a task's cache. A store that cannot answer has nothing cached.
+    pub(super) fn look_up(
+        &self,
+        store: Arc<dyn CheckpointStore>,
+        scope: CacheScope,
+        lookup: Box<Lookup>,
+        now: Timestamp,
+    ) {
+        let tenant = self.tenant.clone();
+        self.under_way.push(Box::pin(async move {
+            let found = store.cached(&tenant, &scope, &lookup.key, now).await;
+            let found = found.unwrap_or_else(|error| {
+                tracing::warn!(%error, "a cache cannot be read; its task runs");
+                None
+            });
+            Errand::LookedUp {
+                lookup,
+                found: found.map(|found| found.value),
+            }
+        }));
+    }
+
+    /// The next thing that happens: what a target streams comes before its outcome. Never, if there
+    /// is no errand.
+    pub(super) async fn next(&mut self) -> Errand {
+        loop {
+            if let Ok(event) = self.written.try_recv() {
+                return Errand::Event(event);
+            }
+            if let Some(ended) = self.ended.take() {
+                return ended;
+            }
+            select! {
+                biased;
+                Some(event) = self.written.recv() => return Errand::Event(event),
+                Some(errand) = self.under_way.next() => self.ended = Some(errand),
+                else => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Drops all of them.
+    pub(super) fn stop(&mut self) {
+        self.under_way.clear();
+        self.ended = None;
+    }
+}
+
+async fn too_long(limit: Option<Duration>) -> Failure {
+    let Some(limit) = limit else {
+        return std::future::pending().await;
+    };
+    tokio::time::sleep(limit).await;
+    let what = format!("an attempt took longer than {limit:?}");
+    Failure::transient("TASK_TIMEOUT", what)
+}

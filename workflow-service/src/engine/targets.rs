@@ -1,0 +1,93 @@
+//! Call targets: what the service does itself when a run calls it.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use async_trait::async_trait;
+use service_runtime::Tenant;
+use tokio::sync::mpsc;
+use weft_worker::{
+    CallId, Failure, Json,
+    protocol::{Event, MessagePiece, Outcome},
+};
+
+use crate::domain::RunId;
+
+/// CallTarget is something that the service does itself when a run calls it by name, such as
+/// `llm/chat`. Its outcome is recorded like that of a task; retries and timeouts are the engine's.
+#[async_trait]
+pub trait CallTarget: Send + Sync + 'static {
+    /// Does it. Dropped when the run is cancelled or the attempt takes too long.
+    async fn call(&self, context: TargetContext, input: Json) -> Outcome;
+}
+
+/// TargetContext is what one attempt of a target can know and do.
+#[derive(Clone, Debug)]
+pub struct TargetContext {
+    /// Tenant of the run.
+    pub tenant: Tenant,
+    /// The run.
+    pub run_id: RunId,
+    /// The call.
+    pub call: CallId,
+    /// Name of the target.
+    pub target: Arc<str>,
+    /// 1 for the first attempt.
+    pub attempt: u32,
+    pub(super) events: mpsc::Sender<Event>,
+}
+
+impl TargetContext {
+    /// Key of this call: the same in every attempt and after every replay, and never that of
+    /// another call.
+    pub fn idempotency_key(&self) -> String {
+        format!("{}/{}", self.run_id, self.call)
+    }
+
+    /// Streams a piece of a message. Pieces are not recorded and never hold the target up: a reader
+    /// that is too slow misses some.
+    pub fn write_message_piece(&self, piece: MessagePiece) {
+        // A full queue means that the run's driver is behind: the stream shows a gap.
+        let _ = self.events.try_send(Event::Message {
+            call: self.call.clone(),
+            task: Arc::clone(&self.target),
+            piece,
+        });
+    }
+}
+
+/// Targets are the targets that runs can call, by name.
+#[derive(Clone, Default)]
+pub struct Targets(BTreeMap<Arc<str>, Arc<dyn CallTarget>>);
+
+impl Targets {
+    /// Adds a target, in place of another one of that name.
+    #[must_use]
+    pub fn with(mut self, name: &str, target: impl CallTarget) -> Self {
+        self.0.insert(name.into(), Arc::new(target));
+        self
+    }
+
+    /// The target of this name.
+    ///
+    /// # Errors
+    /// `NO_SUCH_TARGET`, naming those that there are.
+    pub(super) fn find(&self, name: &str) -> Result<Arc<dyn CallTarget>, Failure> {
+        self.0.get(name).cloned().ok_or_else(|| {
+            let names: Vec<&str> = self.0.keys().map(|name| &**name).collect();
+            let names = match names.as_slice() {
+                [] => "there are none".to_owned(),
+                names => format!("there are: {}", names.join(", ")),
+            };
+            Failure::new(
+                "NO_SUCH_TARGET",
+                format!("this service has no target `{name}`; {names}"),
+            )
+        })
+    }
+}
+
+impl fmt::Debug for Targets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
