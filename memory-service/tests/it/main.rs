@@ -22,6 +22,7 @@ mod items;
 mod lifetimes;
 mod listing;
 mod local_models;
+mod model;
 mod partners;
 mod process;
 mod recency;

@@ -1,0 +1,111 @@
+//! Few matches among very many items: every page is full, and the last one says that it is.
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use memory_service::{
+    domain::{Document, Etag, Filter, Indexing, Json, NamespacePrefix, Precondition, filter::terms},
+    lexical::Bm25,
+    list::{ListQuery, list},
+    rank::Order,
+    search::{Search, count, search},
+    store::{Put, RankOrder, Store, edge::EdgeStore},
+};
+use service_runtime::Tenant;
+
+use crate::conformance::{at, id, tenant};
+
+const ITEMS: usize = 100_000;
+const MATCHES: usize = 10;
+/// Puts that wait for the store at once: more than it writes at once.
+const AT_ONCE: usize = 512;
+
+/// Every ten-thousandth item is rare. All have the same words, so that all score alike.
+fn item(number: usize, bm25: &Bm25) -> Put {
+    let rare = number % (ITEMS / MATCHES) == 77;
+    let value = Document::stored(format!(r#"{{"n":{number},"rare":{rare}}}"#)).unwrap();
+    let document = value.parse().unwrap();
+    Put {
+        id: id("deep.pages", &format!("{number:06}")),
+        terms: terms::of_document(&document),
+        words: bm25.document(&["a common note".to_owned()]),
+        meanings: Vec::new(),
+        value,
+        indexing: Indexing::Configured,
+        ttl: None,
+        precondition: Precondition::None,
+        etag: Etag::fresh(),
+        now: at(number as i64),
+    }
+}
+
+fn filter(json: &str) -> Filter {
+    Filter::parse(&Json::parse(json).unwrap()).unwrap()
+}
+
+/// The keys of all pages of three, one after the other.
+async fn searched(store: &dyn Store, tenant: &Tenant, order: &RankOrder, json: &str) -> Vec<String> {
+    let mut keys = Vec::new();
+    loop {
+        let query = Search {
+            prefix: NamespacePrefix::default(),
+            filter: Some(filter(json)),
+            order: Order::By(order.clone()),
+            half_life: None,
+            min_score: None,
+            offset: keys.len(),
+            limit: 3,
+            now: at(0),
+        };
+        let page = search(store, tenant, &query).await.unwrap();
+        keys.extend(page.iter().map(|hit| hit.item.id.key.to_string()));
+        if page.len() < 3 {
+            return keys;
+        }
+    }
+}
+
+async fn listed(store: &dyn Store, tenant: &Tenant, json: &str) -> Vec<String> {
+    let (mut keys, mut after) = (Vec::new(), None);
+    loop {
+        let query = ListQuery {
+            prefix: NamespacePrefix::default(),
+            filter: Some(filter(json)),
+            after,
+            limit: 3,
+            now: at(0),
+        };
+        let page = list(store, tenant, query).await.unwrap();
+        keys.extend(page.items.iter().map(|item| item.id.key.to_string()));
+        if !page.more {
+            return keys;
+        }
+        assert_eq!(page.items.len(), 3);
+        after = page.items.last().map(|item| item.id.clone());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deep_pages_are_right_where_ten_of_a_hundred_thousand_items_match() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = EdgeStore::open(folder.path(), None).await.unwrap();
+    let (tenant, bm25) = (tenant("deep"), Bm25::new().unwrap());
+    stream::iter(0..ITEMS)
+        .map(|number| store.put(&tenant, item(number, &bm25)))
+        .buffer_unordered(AT_ONCE)
+        .try_for_each(|_| async { Ok(()) })
+        .await
+        .unwrap();
+
+    let rare: Vec<_> = (0..MATCHES)
+        .map(|match_| format!("{:06}", match_ * (ITEMS / MATCHES) + 77))
+        .collect();
+    let newest: Vec<_> = rare.iter().rev().cloned().collect();
+    let words = RankOrder::Words(bm25.query("notes").unwrap());
+    // What the engine can narrow down by itself, and what only the documents tell.
+    for json in [r#"{"rare":true}"#, r#"{"rare":{"$gt":false},"n":{"$gte":0}}"#] {
+        let expected = if json.contains("$gt\"") { (vec![], vec![]) } else { (newest.clone(), rare.clone()) };
+        assert_eq!(searched(&store, &tenant, &RankOrder::Newest, json).await, expected.0);
+        assert_eq!(searched(&store, &tenant, &words, json).await, expected.1);
+        assert_eq!(listed(&store, &tenant, json).await, expected.1);
+    }
+    store.close().await.unwrap();
+}
