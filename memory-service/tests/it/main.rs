@@ -15,6 +15,7 @@ mod concurrency;
 mod conformance;
 mod conformance_of_reads;
 mod crash;
+mod deep_pages;
 mod embedder;
 mod embedding;
 mod fusion;
