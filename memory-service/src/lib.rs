@@ -100,6 +100,9 @@ impl Service for MemoryService {
         "max_runs",
         "cancel_grace",
         "default_timeout",
+        "thread_ttl",
+        "run_ttl",
+        "journal_ttl",
     ];
     type Args = Args;
     type Config = Config;

@@ -33,7 +33,7 @@ use weft_proto::{
 };
 use weft_worker::{Context, Entrypoint, Failure, Task, TaskContext, Worker};
 use workflow_service::{
-    engine::{Engine, EngineSettings, Targets},
+    engine::{Engine, EngineSettings, Retention, Targets},
     grpc::Workflows,
     store::sqlite::SqliteStore,
 };
@@ -178,6 +178,7 @@ async fn main() {
         EngineSettings {
             max_runs: 10_000,
             cancel_grace: Duration::from_secs(1),
+            retention: Retention::default(),
         },
     );
     engine.host(worker());

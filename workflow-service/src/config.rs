@@ -11,7 +11,10 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use service_runtime::{CommonArgs, ServerSettings, config::human};
 use tonic::transport::Uri;
 
-use crate::llm::{ModelName, echo};
+use crate::{
+    engine::Retention,
+    llm::{ModelName, echo},
+};
 
 /// Runs durable entrypoints, and calls memory-service and language models for them.
 #[derive(Debug, Parser, Serialize)]
@@ -59,6 +62,15 @@ pub struct Config {
     /// Longest time to execute of runs that name none; zero for no bound.
     #[serde(with = "human::duration")]
     pub default_timeout: Duration,
+    /// How long threads on which nothing happens are kept; zero is for ever.
+    #[serde(with = "human::duration")]
+    pub thread_ttl: Duration,
+    /// How long finished runs are kept, with their journals; zero is for ever.
+    #[serde(with = "human::duration")]
+    pub run_ttl: Duration,
+    /// How long the journals of runs that succeeded are kept; zero is for ever.
+    #[serde(with = "human::duration")]
+    pub journal_ttl: Duration,
     /// How gRPC is served.
     pub server: ServerSettings,
 }
@@ -79,7 +91,22 @@ impl Default for Config {
             max_runs: 10_000,
             cancel_grace: Duration::from_secs(10),
             default_timeout: Duration::ZERO,
+            thread_ttl: Duration::ZERO,
+            run_ttl: Duration::ZERO,
+            journal_ttl: Duration::ZERO,
             server: ServerSettings::default(),
+        }
+    }
+}
+
+impl Config {
+    /// How long things are kept.
+    pub(crate) fn retention(&self) -> Retention {
+        let kept = |ttl: Duration| (!ttl.is_zero()).then_some(ttl);
+        Retention {
+            threads: kept(self.thread_ttl),
+            runs: kept(self.run_ttl),
+            journals: kept(self.journal_ttl),
         }
     }
 }

@@ -77,6 +77,7 @@ impl Service for WorkflowService {
         let settings = EngineSettings {
             max_runs: config.max_runs,
             cancel_grace: config.cancel_grace,
+            retention: config.retention(),
         };
         let engine = Engine::new(Arc::new(store), Targets::default(), settings);
         let chat = Chat {

@@ -30,6 +30,13 @@ impl Timestamp {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or_default())
     }
 
+    /// This time moved back by `age`.
+    #[must_use]
+    pub fn before(self, age: Duration) -> Self {
+        let micros = i64::try_from(age.as_micros()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_sub(micros))
+    }
+
     /// This time moved by `delay`.
     #[must_use]
     pub fn after(self, delay: Duration) -> Self {

@@ -7,6 +7,7 @@
 //! - `errands`: such calls, and lookups in caches, under way
 //! - `workers`: the connected workers and what they host
 //! - `event_log`: recent events of runs under way
+//! - `retention`: deletes what is old
 //! - `dispatcher`: claims runs and sees them to their end
 //! - `start`, `read`, `commands`: what callers ask for
 //! - `follow`: durable events from the store and recent ones from the log, in one stream
@@ -19,6 +20,7 @@ mod event_log;
 mod follow;
 mod machine;
 mod read;
+mod retention;
 mod start;
 mod targets;
 mod workers;
@@ -46,6 +48,7 @@ use crate::{
 };
 
 pub use follow::Follower;
+pub use retention::Retention;
 pub use start::{NewRunRequest, StartError};
 pub use targets::{CallTarget, TargetContext, Targets};
 
@@ -62,6 +65,8 @@ pub struct EngineSettings {
     pub max_runs: usize,
     /// How long workers have to stop a run that is cancelled.
     pub cancel_grace: Duration,
+    /// How long things are kept.
+    pub retention: Retention,
 }
 
 /// What the engine's tasks share.
@@ -77,6 +82,7 @@ struct Shared {
     under_way: Mutex<HashMap<RunId, mpsc::Sender<String>>>,
     /// How long a worker has to stop after a cancel.
     cancel_grace: Duration,
+    retention: Retention,
     /// Told when a queued run may have become claimable.
     claimable: Notify,
     tasks: TaskTracker,
@@ -109,6 +115,7 @@ impl Engine {
             slots: Arc::new(Semaphore::new(settings.max_runs)),
             under_way: Mutex::default(),
             cancel_grace: settings.cancel_grace,
+            retention: settings.retention,
             claimable: Notify::new(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -144,13 +151,21 @@ impl Engine {
         self.shared.claimable.notify_one();
     }
 
-    /// Begins to claim queued runs, also those that a former process left behind.
+    /// Begins to claim queued runs, also those that a former process left behind, and to delete what
+    /// has expired.
     pub fn start(&self) {
         let shared = Arc::clone(&self.shared);
         self.shared.tasks.spawn(async move {
             select! {
                 () = shared.stop.cancelled() => {}
                 () = dispatcher::claim_runs(&shared) => {}
+            }
+        });
+        let shared = Arc::clone(&self.shared);
+        self.shared.tasks.spawn(async move {
+            select! {
+                () = shared.stop.cancelled() => {}
+                () = retention::sweep(&shared) => {}
             }
         });
         self.shared.claimable.notify_one();

@@ -6,6 +6,7 @@
 mod dispatch;
 mod error;
 mod request;
+mod retention;
 pub mod sqlite;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ pub use dispatch::{
 };
 pub use error::StoreError;
 pub use request::{Answers, NewRun, RequestKey, RunFilter, ThreadPosition};
+pub use retention::{Expired, Swept};
 
 /// CheckpointStore keeps runs, journals and checkpoints. A write that returned is on the disk.
 #[async_trait]
@@ -248,6 +250,12 @@ pub trait CheckpointStore: Send + Sync + 'static {
         key: &str,
         now: Timestamp,
     ) -> Result<Option<CachedResult>, StoreError>;
+
+    /// Deletes what has expired, at most `limit` things of each kind, and gives their room back.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn sweep(&self, expired: Expired, limit: u32) -> Result<Swept, StoreError>;
 
     /// Waits until all writes are done, and takes no more.
     async fn close(&self);

@@ -16,7 +16,7 @@ use tokio::{sync::Semaphore, time::timeout};
 use weft_worker::{Context, Entrypoint, Task, TaskContext, Worker, json};
 use workflow_service::{
     domain::{Concurrency, Durability, Event, Run, RunId, ThreadId, Timestamp},
-    engine::{Engine, EngineSettings, Follower, NewRunRequest, Targets},
+    engine::{Engine, EngineSettings, Follower, NewRunRequest, Retention, Targets},
     store::{NewRun, sqlite::SqliteStore},
 };
 
@@ -118,6 +118,7 @@ pub(crate) async fn engine_with(
         EngineSettings {
             max_runs,
             cancel_grace: CANCEL_GRACE,
+            retention: Retention::default(),
         },
     );
     engine.host(worker);

@@ -20,7 +20,7 @@ use weft_proto::{
 };
 use weft_worker::{Context, Entrypoint, Failure, Json, Task, TaskContext, Worker};
 use workflow_service::{
-    engine::{Engine, EngineSettings, Targets},
+    engine::{Engine, EngineSettings, Retention, Targets},
     grpc::{Threads, Workflows},
     store::sqlite::SqliteStore,
 };
@@ -83,6 +83,7 @@ impl Serving {
             EngineSettings {
                 max_runs: 100,
                 cancel_grace: Duration::from_millis(200),
+                retention: Retention::default(),
             },
         );
         engine.host(worker());

@@ -4,15 +4,16 @@ use std::{fs, sync::Arc};
 
 use rusqlite::Connection;
 use tempfile::TempDir;
+use weft_worker::json;
 use workflow_service::{
-    domain::RunState,
+    domain::{RunState, Timestamp},
     store::{
-        CheckpointStore as _, StoreError,
+        CheckpointStore as _, Expired, StoreError,
         sqlite::{OpenError, SqliteStore},
     },
 };
 
-use crate::conformance::{Store, claimed, conformance, new_run, record, tenant};
+use crate::conformance::{Store, claimed, conformance, new_run, record, succeeded, tenant, thread};
 
 fn open() -> (Store, TempDir) {
     let folder = tempfile::tempdir().unwrap();
@@ -39,6 +40,12 @@ conformance!(open() =>
         the_first_outcome_of_a_call_stands,
         the_journal_comes_in_commit_order_and_after_a_sequence,
         failures_are_recorded_whole,
+    ;
+    retention:
+        what_has_expired_is_deleted_and_the_rest_is_kept,
+        a_thread_with_an_unfinished_run_does_not_expire,
+        a_journal_is_kept_for_as_long_as_its_run_can_be_retried,
+        cached_results_expire_and_the_newest_one_stands,
     ;
     threads:
         a_successful_run_leaves_a_checkpoint_that_names_its_parent,
@@ -137,4 +144,84 @@ fn a_file_of_something_else_is_refused_and_left_alone() {
         assert!(error.to_string().contains("workflow.db"), "{error}");
         assert_eq!(fs::read(&file).unwrap(), content);
     }
+}
+
+/// JSON text of this many bytes.
+fn text_of(bytes: usize) -> String {
+    format!("\"{}\"", "x".repeat(bytes - 2))
+}
+
+fn count(folder: &TempDir, sql: &str) -> i64 {
+    let db = Connection::open(folder.path().join("workflow.db")).unwrap();
+    db.query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
+#[tokio::test]
+async fn large_values_are_kept_apart_come_back_whole_and_go_with_their_rows() {
+    let (store, folder) = open();
+    let (large, small) = (text_of(256 * 1024 + 1), text_of(256 * 1024));
+    let mut run = new_run("t");
+    run.input = json::from_text(large.clone()).unwrap();
+    let dispatch = claimed(&store, run).await;
+    let calls = vec![record(0, &large), record(1, &small)];
+    store.append(dispatch.fence, calls.clone()).await.unwrap();
+    // Said again, as a worker does that did not hear the answer.
+    store.append(dispatch.fence, calls).await.unwrap();
+    let rest = succeeded(&large);
+    store.rest_run(dispatch.fence, rest, true).await.unwrap();
+    let copy = store
+        .fork_thread(
+            &tenant(),
+            &thread("t"),
+            None,
+            &thread("copy"),
+            Timestamp::now(),
+        )
+        .await
+        .unwrap();
+    assert_eq!(copy.checkpoint.unwrap().saved.get(), large);
+    // The input, one result, what was saved, and its copy.
+    assert_eq!(count(&folder, "SELECT count(*) FROM blobs"), 4);
+
+    let found = store
+        .run(&tenant(), dispatch.run.id)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(found.input.get(), large);
+    let journal = store.journal(&tenant(), found.id, 0).await.unwrap();
+    let results: Vec<_> = journal
+        .iter()
+        .map(|call| call.entry.outcome.as_ref().unwrap().get())
+        .collect();
+    assert_eq!(results, [large.as_str(), small.as_str()]);
+
+    store.delete_thread(&tenant(), &thread("t")).await.unwrap();
+    assert_eq!(count(&folder, "SELECT count(*) FROM blobs"), 1);
+    let copy = store.thread(&tenant(), &thread("copy")).await.unwrap();
+    assert_eq!(copy.unwrap().checkpoint.unwrap().saved.get(), large);
+}
+
+#[tokio::test]
+async fn the_room_of_what_was_deleted_is_given_back() {
+    let (store, folder) = open();
+    for _ in 0..8 {
+        let mut run = new_run("t");
+        run.input = json::from_text(text_of(1024 * 1024)).unwrap();
+        let dispatch = claimed(&store, run).await;
+        let rest = succeeded("1");
+        store.rest_run(dispatch.fence, rest, true).await.unwrap();
+    }
+    let pages = || count(&folder, "PRAGMA page_count");
+    let full = pages();
+    store.delete_thread(&tenant(), &thread("t")).await.unwrap();
+    assert_eq!(pages(), full);
+    let nothing = Expired {
+        threads: None,
+        runs: None,
+        journals: None,
+        now: Timestamp::now(),
+    };
+    store.sweep(nothing, 10).await.unwrap();
+    assert!(pages() < full / 10, "{} of {full} pages", pages());
 }

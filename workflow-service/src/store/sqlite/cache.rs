@@ -5,7 +5,11 @@ use service_runtime::Tenant;
 use sha2::{Digest as _, Sha256};
 use weft_worker::{Json, protocol::CacheEntry};
 
-use super::{StoreError, rows::JsonText};
+use super::{
+    StoreError,
+    blobs::{self, text_of},
+    rows::JsonText,
+};
 use crate::{
     domain::{RunId, Timestamp},
     store::{CacheScope, CachedResult},
@@ -19,10 +23,14 @@ pub(super) fn get(
     now: Timestamp,
 ) -> Result<Option<CachedResult>, StoreError> {
     let found = db
-        .prepare_cached(
-            "SELECT value, saved FROM cache WHERE tenant = ?1 AND entrypoint = ?2 \
-             AND version = ?3 AND task = ?4 AND key = ?5 AND expire_time > ?6",
-        )?
+        .prepare_cached(concat!(
+            "SELECT ",
+            text_of!("value"),
+            ", ",
+            text_of!("saved"),
+            " FROM cache WHERE tenant = ?1 AND entrypoint = ?2 \
+             AND version = ?3 AND task = ?4 AND key = ?5 AND expire_time > ?6"
+        ))?
         .query_row(
             params![
                 tenant.as_str(),
@@ -53,8 +61,19 @@ pub(super) fn put(
     saved: Option<&Json>,
     now: Timestamp,
 ) -> Result<(), StoreError> {
+    // Not REPLACE, which would leave the blobs of the old row behind.
     db.prepare_cached(
-        "INSERT OR REPLACE INTO cache \
+        "DELETE FROM cache WHERE (tenant, entrypoint, version) = \
+           (SELECT tenant, entrypoint, version FROM runs WHERE run_id = ?1) \
+         AND task = ?2 AND key = ?3",
+    )?
+    .execute(params![run, task_column(task), hash(&entry.key)])?;
+    let value = blobs::keep(db, value.get())?;
+    let saved = saved
+        .map(|saved| blobs::keep(db, saved.get()))
+        .transpose()?;
+    db.prepare_cached(
+        "INSERT INTO cache \
          (tenant, entrypoint, version, task, key, value, saved, expire_time) \
          SELECT tenant, entrypoint, version, ?2, ?3, ?4, ?5, ?6 FROM runs WHERE run_id = ?1",
     )?
@@ -62,8 +81,8 @@ pub(super) fn put(
         run,
         task_column(task),
         hash(&entry.key),
-        value.get(),
-        saved.map(|saved| saved.get()),
+        value,
+        saved,
         now.after(entry.ttl),
     ])?;
     Ok(())

@@ -8,13 +8,18 @@ use service_runtime::Tenant;
 use weft_worker::{Call, CallId, CallKind, Failure, protocol::JournalEntry};
 
 use super::{
-    Fence, StoreError, cache,
+    Fence, StoreError,
+    blobs::{self, text_of},
+    cache,
     rows::{JsonText, Typed, typed},
 };
 use crate::domain::{Origin, RunId, RunState, history::RecordedCall};
 
-const COLUMNS: &str = "call_id, commit_sequence, sequence, kind, task, input_hash, succeeded, outcome, attempt, time, \
-     cached";
+const COLUMNS: &str = concat!(
+    "call_id, commit_sequence, sequence, kind, task, input_hash, succeeded, ",
+    text_of!("outcome"),
+    ", attempt, time, cached"
+);
 
 pub(super) fn append(
     db: &Connection,
@@ -46,7 +51,8 @@ pub(super) fn insert(
                 (false, failure.as_str())
             }
         };
-        insert.execute(params![
+        let outcome = blobs::keep(db, outcome)?;
+        let inserted = insert.execute(params![
             run,
             call.id.as_str(),
             recorded.commit_sequence,
@@ -60,6 +66,10 @@ pub(super) fn insert(
             recorded.time,
             recorded.origin == Origin::Cache,
         ])?;
+        if inserted == 0 {
+            blobs::drop_unused(db, outcome)?;
+            continue;
+        }
         if let (Origin::Executed(Some(entry)), Ok(result)) =
             (&recorded.origin, &recorded.entry.outcome)
         {

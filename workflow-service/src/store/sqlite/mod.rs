@@ -11,14 +11,18 @@
 //! - `readers`: connections for reading
 //! - `rows`: rows to domain types
 //! - `runs`, `journal`, `threads`, `cache`: the statements, by table
+//! - `blobs`: large values
+//! - `retention`: deleting what is old
 //! - `claim`, `settle`, `resume`: the statements that change the state of runs
 
+mod blobs;
 mod cache;
 mod claim;
 mod journal;
 mod open;
 mod readers;
 mod resume;
+mod retention;
 mod rows;
 mod runs;
 mod schema;
@@ -35,7 +39,8 @@ use weft_worker::Failure;
 use self::{readers::Readers, writer::Writer};
 use super::{
     Answers, CacheScope, CachedResult, CheckpointStore, Claimed, Dispatch, EntrypointVersion,
-    Fence, NewRun, Pruned, Rest, RestedRun, RunFilter, StartedRun, StoreError, ThreadPosition,
+    Expired, Fence, NewRun, Pruned, Rest, RestedRun, RunFilter, StartedRun, StoreError, Swept,
+    ThreadPosition,
 };
 use crate::domain::{
     Checkpoint, CheckpointId, Run, RunId, Thread, ThreadId, ThreadState, Timestamp,
@@ -278,6 +283,12 @@ impl CheckpointStore for SqliteStore {
         let (tenant, scope, key) = (tenant.clone(), scope.clone(), key.to_owned());
         self.readers
             .read(move |db| cache::get(db, &tenant, &scope, &key, now))
+            .await
+    }
+
+    async fn sweep(&self, expired: Expired, limit: u32) -> Result<Swept, StoreError> {
+        self.writer
+            .write(move |db| retention::sweep(db, &expired, limit))
             .await
     }
 

@@ -125,6 +125,12 @@ fn migrate(connection: &mut Connection, file: &Path) -> Result<(), OpenError> {
             found,
         });
     }
+    if is_empty {
+        // Stays with the file. Lets the room of deleted rows be given back bit by bit.
+        connection
+            .pragma_update(None, "auto_vacuum", "INCREMENTAL")
+            .map_err(database)?;
+    }
     // Cannot be changed inside of a transaction, and stays with the file.
     connection
         .pragma_update(None, "journal_mode", "WAL")

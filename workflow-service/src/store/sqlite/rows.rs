@@ -1,7 +1,5 @@
 //! Rows to domain types.
 
-use std::sync::Arc;
-
 use rusqlite::{
     Row,
     types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef},
@@ -9,20 +7,32 @@ use rusqlite::{
 use uuid::Uuid;
 use weft_worker::{Json, json};
 
-use super::StoreError;
+use super::{StoreError, blobs::text_of};
 use crate::domain::{
     Checkpoint, CheckpointId, CheckpointSource, Durability, Run, RunId, RunState, ThreadId,
     Timestamp,
 };
 
 /// Columns that [`run`] reads, in its order.
-pub(super) const RUN: &str = "run_id, thread_id, entrypoint, version, state, input, config, \
-    output, failure, checkpoint_id, attempt, last_sequence, create_time, start_time, end_time, \
-    update_time, labels, wake_time, start_sequence, cached";
+pub(super) const RUN: &str = concat!(
+    "run_id, thread_id, entrypoint, version, state, ",
+    text_of!("input"),
+    ", ",
+    text_of!("config"),
+    ", ",
+    text_of!("output"),
+    ", failure, checkpoint_id, attempt, last_sequence, create_time, start_time, end_time, \
+     update_time, labels, wake_time, start_sequence, cached",
+);
 
 /// Columns that [`checkpoint`] reads, in its order.
-pub(super) const CHECKPOINT: &str =
-    "checkpoint_id, thread_id, parent_id, run_id, value, saved, source, create_time";
+pub(super) const CHECKPOINT: &str = concat!(
+    "checkpoint_id, thread_id, parent_id, run_id, ",
+    text_of!("value"),
+    ", ",
+    text_of!("saved"),
+    ", source, create_time",
+);
 
 /// Reads a run, without its interrupts, from the columns of [`RUN`].
 pub(super) fn run(row: &Row<'_>) -> rusqlite::Result<Run> {
@@ -159,9 +169,4 @@ impl FromSql for CheckpointSource {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         Self::from_name(value.as_str()?).ok_or(FromSqlError::InvalidType)
     }
-}
-
-/// Text of JSON for a column that [`JsonText`] reads.
-pub(super) fn json_text(json: &Arc<serde_json::value::RawValue>) -> &str {
-    json.get()
 }

@@ -7,8 +7,10 @@ use service_runtime::Tenant;
 use weft_worker::CallId;
 
 use super::{
-    NewRun, RunFilter, StartedRun, StoreError, claim,
-    rows::{self, JsonText, json_text, typed},
+    NewRun, RunFilter, StartedRun, StoreError,
+    blobs::{self, text_of},
+    claim,
+    rows::{self, JsonText, typed},
     threads,
 };
 use crate::{
@@ -52,6 +54,8 @@ pub(super) fn start(
 }
 
 fn insert(db: &Connection, tenant: &Tenant, new: &NewRun) -> Result<(), StoreError> {
+    let input = blobs::keep(db, new.input.get())?;
+    let config = blobs::keep(db, new.config.get())?;
     db.prepare_cached(
         "INSERT INTO runs (run_id, tenant, thread_id, entrypoint, version, state, epoch, attempt, \
          parent_id, wake_time, timeout, input, config, last_sequence, labels, create_time, \
@@ -68,8 +72,8 @@ fn insert(db: &Connection, tenant: &Tenant, new: &NewRun) -> Result<(), StoreErr
         new.branch_from,
         new.start_after,
         new.timeout.map(micros),
-        json_text(&new.input),
-        json_text(&new.config),
+        input,
+        config,
         QUEUED_SEQUENCE,
         typed(&new.labels)?,
         new.now,
@@ -175,9 +179,11 @@ fn with_interrupts(db: &Connection, mut run: Run) -> Result<Run, StoreError> {
 /// The open questions of a run, in the order of their ids.
 pub(super) fn interrupts(db: &Connection, run: RunId) -> Result<Vec<Interrupt>, StoreError> {
     let interrupts = db
-        .prepare_cached(
-            "SELECT call_id, asked_by, value FROM interrupts WHERE run_id = ?1 ORDER BY call_id",
-        )?
+        .prepare_cached(concat!(
+            "SELECT call_id, asked_by, ",
+            text_of!("value"),
+            " FROM interrupts WHERE run_id = ?1 ORDER BY call_id"
+        ))?
         .query_map([run], |row| {
             Ok(Interrupt {
                 id: CallId::from_recorded(row.get_ref(0)?.as_str()?),

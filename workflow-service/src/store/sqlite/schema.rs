@@ -8,10 +8,11 @@ pub(super) const APPLICATION_ID: i32 = 0x5765_6674;
 
 /// What leads from each version to the next one. Never edited once released, only added to.
 ///
-/// Times are microseconds since the Unix epoch. Ids are 16 bytes, JSON is text as it was given.
+/// Times are microseconds since the Unix epoch. Ids are 16 bytes. JSON, in columns of type ANY, is
+/// text as it was given, or the integer id of a row of `blobs`, which belongs to that column alone.
 /// - `runs`: written when a run starts, is claimed and rests, never in between. `epoch` is the
 ///   fence: it grows with every claim. `parent_id` is the checkpoint that the run builds on, given
-///   by the caller or set by the first claim. `timeout` and `executed` are microseconds.
+///   by the caller or set by the first claim. `has_journal` is 0 once retention has deleted it. `timeout` and `executed` are microseconds.
 /// - `journal`: one row for each recorded call; rows are never changed.
 /// - `interrupts`: the open questions of INTERRUPTED runs.
 /// - `cache`: results of tasks, and of entrypoints, whose `task` is empty then. `key` is a hash.
@@ -27,6 +28,7 @@ CREATE TABLE threads (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX threads_by_update_time ON threads (tenant, update_time, thread_id);
+CREATE INDEX threads_by_age ON threads (update_time);
 
 CREATE TABLE runs (
     run_id         BLOB    NOT NULL PRIMARY KEY,
@@ -43,15 +45,16 @@ CREATE TABLE runs (
     timeout        INTEGER,
     executed       INTEGER NOT NULL DEFAULT 0,
     durability     INTEGER NOT NULL,
-    input          TEXT    NOT NULL,
-    config         TEXT    NOT NULL,
-    output         TEXT,
+    input          ANY     NOT NULL,
+    config         ANY     NOT NULL,
+    output         ANY,
     failure        TEXT,
     checkpoint_id  BLOB,
     start_sequence INTEGER,
     last_sequence  INTEGER NOT NULL,
     labels         TEXT    NOT NULL,
     cached         INTEGER NOT NULL DEFAULT 0,
+    has_journal    INTEGER NOT NULL DEFAULT 1,
     create_time    INTEGER NOT NULL,
     start_time     INTEGER,
     end_time       INTEGER,
@@ -63,6 +66,8 @@ CREATE INDEX runs_queued ON runs (run_id) WHERE state = 1;
 CREATE INDEX runs_queued_of_thread ON runs (tenant, thread_id, run_id) WHERE state = 1;
 CREATE INDEX runs_of_thread ON runs (tenant, thread_id, run_id);
 CREATE INDEX runs_of_tenant ON runs (tenant, run_id);
+CREATE INDEX runs_by_end_time ON runs (end_time) WHERE end_time IS NOT NULL;
+CREATE INDEX runs_with_journal ON runs (end_time) WHERE state = 6 AND has_journal;
 
 CREATE TABLE journal (
     run_id           BLOB    NOT NULL,
@@ -73,7 +78,7 @@ CREATE TABLE journal (
     task             TEXT    NOT NULL,
     input_hash       BLOB    NOT NULL,
     succeeded        INTEGER NOT NULL,
-    outcome          TEXT    NOT NULL,
+    outcome          ANY     NOT NULL,
     attempt          INTEGER NOT NULL,
     time             INTEGER NOT NULL,
     cached           INTEGER NOT NULL,
@@ -86,7 +91,7 @@ CREATE TABLE interrupts (
     task           TEXT    NOT NULL,
     asked_by       TEXT,
     input_hash     BLOB    NOT NULL,
-    value          TEXT    NOT NULL,
+    value          ANY     NOT NULL,
     PRIMARY KEY (run_id, call_id)
 ) STRICT, WITHOUT ROWID;
 
@@ -96,8 +101,8 @@ CREATE TABLE checkpoints (
     checkpoint_id  BLOB    NOT NULL,
     parent_id      BLOB,
     run_id         BLOB,
-    value          TEXT    NOT NULL,
-    saved          TEXT    NOT NULL,
+    value          ANY     NOT NULL,
+    saved          ANY     NOT NULL,
     source         TEXT    NOT NULL,
     create_time    INTEGER NOT NULL,
     PRIMARY KEY (tenant, thread_id, checkpoint_id)
@@ -109,8 +114,8 @@ CREATE TABLE cache (
     version        TEXT    NOT NULL,
     task           TEXT    NOT NULL,
     key            BLOB    NOT NULL,
-    value          TEXT    NOT NULL,
-    saved          TEXT,
+    value          ANY     NOT NULL,
+    saved          ANY,
     expire_time    INTEGER NOT NULL,
     PRIMARY KEY (tenant, entrypoint, version, task, key)
 ) STRICT, WITHOUT ROWID;
@@ -125,4 +130,29 @@ CREATE TABLE requests (
     PRIMARY KEY (tenant, request_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX requests_by_expire_time ON requests (expire_time);
+
+CREATE TABLE blobs (
+    blob_id        INTEGER PRIMARY KEY,
+    text           TEXT    NOT NULL
+) STRICT;
+CREATE TRIGGER blobs_of_runs AFTER DELETE ON runs
+WHEN typeof(old.input) = 'integer' OR typeof(old.config) = 'integer' OR typeof(old.output) = 'integer' BEGIN
+    DELETE FROM blobs WHERE blob_id IN (iif(typeof(old.input) = 'integer', old.input, NULL), iif(typeof(old.config) = 'integer', old.config, NULL), iif(typeof(old.output) = 'integer', old.output, NULL));
+END;
+CREATE TRIGGER blobs_of_journal AFTER DELETE ON journal
+WHEN typeof(old.outcome) = 'integer' BEGIN
+    DELETE FROM blobs WHERE blob_id IN (old.outcome);
+END;
+CREATE TRIGGER blobs_of_interrupts AFTER DELETE ON interrupts
+WHEN typeof(old.value) = 'integer' BEGIN
+    DELETE FROM blobs WHERE blob_id IN (old.value);
+END;
+CREATE TRIGGER blobs_of_checkpoints AFTER DELETE ON checkpoints
+WHEN typeof(old.value) = 'integer' OR typeof(old.saved) = 'integer' BEGIN
+    DELETE FROM blobs WHERE blob_id IN (iif(typeof(old.value) = 'integer', old.value, NULL), iif(typeof(old.saved) = 'integer', old.saved, NULL));
+END;
+CREATE TRIGGER blobs_of_cache AFTER DELETE ON cache
+WHEN typeof(old.value) = 'integer' OR typeof(old.saved) = 'integer' BEGIN
+    DELETE FROM blobs WHERE blob_id IN (iif(typeof(old.value) = 'integer', old.value, NULL), iif(typeof(old.saved) = 'integer', old.saved, NULL));
+END;
 "];

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, params};
 use service_runtime::Tenant;
-use weft_worker::{Failure, protocol::Question};
+use weft_worker::{Failure, Json, protocol::Question};
 
 use super::{
-    Fence, Rest, RestedRun, StoreError, cache, claim, journal, rows::typed, runs, threads,
+    Fence, Rest, RestedRun, StoreError, blobs, cache, claim, journal, rows::typed, runs, threads,
 };
 use crate::{
     domain::{
@@ -37,6 +37,8 @@ pub(super) fn rest(
         wake_time,
         checkpoint,
     } = end(db, &tenant, &running, &rest)?;
+    let output = output.as_ref().map(|output| output.get());
+    let output = output.map(|output| blobs::keep(db, output)).transpose()?;
     let retries = i32::from(matches!(rest.end, RunEnd::Retrying { .. }));
     db.prepare_cached(
         "UPDATE runs SET state = ?2, output = ?3, failure = ?4, \
@@ -74,7 +76,7 @@ pub(super) fn rest(
 /// What the end of a dispatch leaves in the run's row, beside the state.
 #[derive(Default)]
 struct Ended {
-    output: Option<String>,
+    output: Option<Json>,
     is_cached: bool,
     failure: Option<String>,
     wake_time: Option<Timestamp>,
@@ -89,7 +91,7 @@ fn end(db: &Connection, tenant: &Tenant, run: &Run, rest: &Rest) -> Result<Ended
                 cache::put(db, run.id, None, entry, &values.value, saved, rest.now)?;
             }
             Ended {
-                output: Some(values.value.get().to_owned()),
+                output: Some(Arc::clone(&values.value)),
                 is_cached: *origin == Origin::Cache,
                 checkpoint: Some(add_checkpoint(db, tenant, run, values, rest.now)?),
                 ..Ended::default()
@@ -168,7 +170,7 @@ fn ask(db: &Connection, run: RunId, questions: &[Question]) -> Result<(), StoreE
             &*call.task,
             asked_by.as_deref(),
             call.input_hash,
-            value.get(),
+            blobs::keep(db, value.get())?,
         ])?;
     }
     Ok(())

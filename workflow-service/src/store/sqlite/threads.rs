@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use service_runtime::Tenant;
 
 use super::{
-    StoreError,
+    StoreError, blobs,
     rows::{self, typed},
     runs, settle,
 };
@@ -160,6 +160,25 @@ pub(super) fn add_checkpoint(
     tenant: &Tenant,
     checkpoint: &Checkpoint,
 ) -> Result<(), StoreError> {
+    insert_checkpoint(db, tenant, checkpoint)?;
+    db.prepare_cached(
+        "UPDATE threads SET checkpoint_id = ?3 WHERE tenant = ?1 AND thread_id = ?2",
+    )?
+    .execute(params![
+        tenant.as_str(),
+        checkpoint.thread_id,
+        checkpoint.id
+    ])?;
+    Ok(())
+}
+
+fn insert_checkpoint(
+    db: &Connection,
+    tenant: &Tenant,
+    checkpoint: &Checkpoint,
+) -> Result<(), StoreError> {
+    let value = blobs::keep(db, checkpoint.value.get())?;
+    let saved = blobs::keep(db, checkpoint.saved.get())?;
     db.prepare_cached(
         "INSERT INTO checkpoints (tenant, thread_id, checkpoint_id, parent_id, run_id, value, \
          saved, source, create_time) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
@@ -170,18 +189,10 @@ pub(super) fn add_checkpoint(
         checkpoint.id,
         checkpoint.parent_id,
         checkpoint.run_id,
-        checkpoint.value.get(),
-        checkpoint.saved.get(),
+        value,
+        saved,
         checkpoint.source.name(),
         checkpoint.create_time,
-    ])?;
-    db.prepare_cached(
-        "UPDATE threads SET checkpoint_id = ?3 WHERE tenant = ?1 AND thread_id = ?2",
-    )?
-    .execute(params![
-        tenant.as_str(),
-        checkpoint.thread_id,
-        checkpoint.id
     ])?;
     Ok(())
 }
@@ -251,22 +262,26 @@ pub(super) fn fork(
     }
     let last = last.or(original.checkpoint.map(|newest| newest.id));
     ensure(db, tenant, copy, now)?;
-    db.prepare_cached(
-        "WITH RECURSIVE line (id) AS (VALUES (?3) UNION \
-           SELECT parent_id FROM checkpoints, line \
-           WHERE tenant = ?1 AND thread_id = ?2 AND checkpoint_id = line.id) \
-         INSERT INTO checkpoints (tenant, thread_id, checkpoint_id, parent_id, run_id, value, \
-           saved, source, create_time) \
-         SELECT tenant, ?4, checkpoint_id, parent_id, run_id, value, saved, ?5, create_time \
-         FROM checkpoints WHERE tenant = ?1 AND thread_id = ?2 AND checkpoint_id IN line",
-    )?
-    .execute(params![
-        tenant.as_str(),
-        id,
-        last,
-        copy,
-        CheckpointSource::Fork.name()
-    ])?;
+    let line = db
+        .prepare_cached(
+            "WITH RECURSIVE line (id) AS (VALUES (?3) UNION \
+               SELECT parent_id FROM checkpoints, line \
+               WHERE tenant = ?1 AND thread_id = ?2 AND checkpoint_id = line.id) \
+             SELECT id FROM line WHERE id IS NOT NULL",
+        )?
+        .query_map(params![tenant.as_str(), id, last], |row| row.get(0))?
+        .collect::<Result<Vec<CheckpointId>, _>>()?;
+    for of_line in line {
+        // The oldest may have been pruned.
+        if let Some(original) = checkpoint(db, tenant, id, of_line)? {
+            let copied = Checkpoint {
+                thread_id: copy.clone(),
+                source: CheckpointSource::Fork,
+                ..original
+            };
+            insert_checkpoint(db, tenant, &copied)?;
+        }
+    }
     find_newest(db, tenant, copy)?;
     get(db, tenant, copy)?.ok_or_else(|| StoreError::NoSuchThread(copy.clone()))
 }

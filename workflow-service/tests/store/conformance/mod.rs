@@ -2,6 +2,7 @@
 
 pub(crate) mod dispatches;
 pub(crate) mod journal;
+pub(crate) mod retention;
 pub(crate) mod runs;
 pub(crate) mod threads;
 
