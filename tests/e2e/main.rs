@@ -36,6 +36,7 @@ mod restart;
 mod run_input;
 mod runs;
 mod search_input;
+mod storage;
 mod streams;
 mod thread_input;
 mod threads;

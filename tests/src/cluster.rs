@@ -120,7 +120,15 @@ impl Cluster {
     /// # Errors
     /// If it does not start.
     pub async fn start_workflow(&mut self) -> Result<()> {
-        let service = Process::start(&self.workflow_launch()).await?;
+        self.start_workflow_by(&self.workflow_launch()).await
+    }
+
+    /// Starts workflow-service this way and waits until it is ready.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub async fn start_workflow_by(&mut self, launch: &Launch) -> Result<()> {
+        let service = Process::start(launch).await?;
         health::ready(service.channel()?).await?;
         self.workflow = Some(service);
         Ok(())

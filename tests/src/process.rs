@@ -130,6 +130,21 @@ impl Process {
         matches!(self.child.try_wait(), Ok(None))
     }
 
+    /// Lets no file of the process grow beyond `bytes`, as if the disk were full; `None` lifts that
+    /// again. See [`Launch::surviving_file_limit`].
+    ///
+    /// # Errors
+    /// If `prlimit` cannot be run.
+    pub async fn limit_files(&self, bytes: Option<u64>) -> Result<()> {
+        let id = self.id().context("the service has ended")?;
+        let limit = bytes.map_or("unlimited".to_owned(), |bytes| bytes.to_string());
+        let mut prlimit = Command::new("prlimit");
+        prlimit.args([format!("--pid={id}"), format!("--fsize={limit}:unlimited")]);
+        let status = within("prlimit", prlimit.status()).await??;
+        ensure!(status.success(), "prlimit ended with {status}");
+        Ok(())
+    }
+
     /// Sends a signal.
     ///
     /// # Errors

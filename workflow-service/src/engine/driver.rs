@@ -363,7 +363,7 @@ where
                 tracing::error!(%error, "a run cannot be recorded");
                 return Err(error);
             }
-            Err(StoreError::Unavailable(cause)) => {
+            Err(StoreError::Unavailable(cause) | StoreError::DiskRefuses(cause)) => {
                 tracing::error!(%cause, "a write failed and will be tried again");
                 tokio::time::sleep(WRITE_RETRY_DELAY).await;
             }

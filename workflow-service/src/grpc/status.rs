@@ -170,6 +170,17 @@ pub(super) fn store(error: StoreError) -> Status {
             .retry_after(STORE_RETRY_DELAY)
             .build()
         }
+        StoreError::DiskRefuses(cause) => {
+            tracing::error!(%cause, "the disk of the checkpoint store takes no writes");
+            StatusBuilder::new(
+                Code::Unavailable,
+                DOMAIN,
+                "STORE_DISK_REFUSES",
+                "the disk of the checkpoint store takes no writes; is it full?",
+            )
+            .retry_after(STORE_RETRY_DELAY)
+            .build()
+        }
         StoreError::Corrupt(cause) => {
             tracing::error!(%cause, "stored data cannot be read");
             StatusBuilder::new(

@@ -57,6 +57,9 @@ pub enum StoreError {
     /// The store cannot be used now; trying again may help.
     #[error("the checkpoint store is not available: {0}")]
     Unavailable(Arc<str>),
+    /// The disk takes no more; what was written before is safe. Trying again may help.
+    #[error("the disk of the checkpoint store takes no writes: {0}")]
+    DiskRefuses(Arc<str>),
     /// Something stored cannot be read.
     #[error("stored data cannot be read: {0}")]
     Corrupt(Arc<str>),

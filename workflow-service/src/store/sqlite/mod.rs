@@ -299,7 +299,9 @@ impl CheckpointStore for SqliteStore {
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
-        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase, TypeMismatch};
+        use rusqlite::ErrorCode::{
+            DatabaseCorrupt, DiskFull, NotADatabase, SystemIoFailure, TypeMismatch,
+        };
         match error {
             rusqlite::Error::FromSqlConversionFailure(..)
             | rusqlite::Error::InvalidColumnType(..)
@@ -310,6 +312,11 @@ impl From<rusqlite::Error> for StoreError {
                 if matches!(failure.code, DatabaseCorrupt | NotADatabase | TypeMismatch) =>
             {
                 Self::Corrupt(error.to_string().into())
+            }
+            rusqlite::Error::SqliteFailure(failure, _)
+                if matches!(failure.code, DiskFull | SystemIoFailure) =>
+            {
+                Self::DiskRefuses(error.to_string().into())
             }
             error => Self::Unavailable(error.to_string().into()),
         }

@@ -1,0 +1,106 @@
+//! What workflow-service keeps, for how long, and what it says if it cannot.
+
+use std::{
+    fs::{self, File},
+    io::{Seek as _, SeekFrom, Write as _},
+};
+
+use anyhow::{Result, bail};
+use e2e::{
+    Cluster, Process, Refusal, chat,
+    conversation::{INTRODUCTION, QUESTION, answer},
+    gate::{Gate, Hold},
+    runs::{invoke, rested, start, succeeded},
+    within,
+};
+use tonic::Code;
+use weft_proto::workflow::v1::{GetRunRequest, GetThreadRequest};
+
+#[tokio::test]
+async fn finished_runs_go_when_their_time_is_over_and_what_they_saved_stays() -> Result<()> {
+    let mut cluster = Cluster::start().await?;
+    let run = invoke(&mut cluster.workflow_client()?, INTRODUCTION.to_run()).await?;
+    cluster.take_workflow()?.terminate().await?;
+    cluster.set("workflow-service", "WEFT_RUN_TTL", "1ms");
+    cluster.start_workflow().await?;
+
+    let mut client = cluster.workflow_client()?;
+    let gone = async {
+        loop {
+            let request = GetRunRequest {
+                run_id: run.id.clone(),
+                ..GetRunRequest::default()
+            };
+            match client.get_run(request).await {
+                Ok(_) => {}
+                Err(status) if status.code() == Code::NotFound => return Ok(()),
+                Err(status) => bail!(status),
+            }
+        }
+    };
+    within("the run to be deleted", gone).await??;
+    let request = GetThreadRequest {
+        thread_id: INTRODUCTION.thread.into(),
+        ..GetThreadRequest::default()
+    };
+    let thread = cluster.thread_client()?.get_thread(request).await?;
+    let thread = thread.into_inner().thread.unwrap_or_default();
+    assert!(thread.checkpoint.is_some(), "{thread:?}");
+    cluster.finish().await
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_runs_by_name_and_those_under_way_go_on_once_there_is_room()
+-> Result<()> {
+    let (mut cluster, gate) = Gate::in_cluster(Cluster::new()?).await?;
+    cluster.take_workflow()?.terminate().await?;
+    let launch = cluster.workflow_launch().surviving_file_limit();
+    cluster.start_workflow_by(&launch).await?;
+    let mut client = cluster.workflow_client()?;
+    let before = invoke(&mut client, INTRODUCTION.to_run()).await?;
+    gate.hold(Hold::Before("SearchItems"));
+    let under_way = start(&mut client, QUESTION.to_run()).await?;
+    gate.sees("SearchItems", 2).await?;
+
+    let limit = fs::metadata(cluster.folder().join("workflow/workflow.db-wal"))?.len();
+    cluster.workflow()?.limit_files(Some(limit)).await?;
+    let refused = start(&mut client, chat("refused", "1", "hello")).await;
+    let status = refused.unwrap_err().downcast::<tonic::Status>()?;
+    Refusal::from_status(status)?.is(Code::Unavailable, "STORE_DISK_REFUSES")?;
+    // What was kept is still there.
+    let kept = rested(&mut client, &before.id).await?;
+    assert!(answer(Some(&kept))?.contains("Bob"), "{kept:?}");
+
+    gate.open();
+    cluster.workflow()?.limit_files(None).await?;
+    let run = succeeded(&mut client, &under_way.id).await?;
+    assert!(answer(Some(&run))?.contains("Bob"), "{run:?}");
+    let run = start(&mut client, chat("refused", "1", "hello")).await?;
+    succeeded(&mut client, &run.id).await?;
+
+    // It says the errors that it met: the log is not clean.
+    cluster.take_workflow()?.terminate().await?;
+    fs::remove_file(cluster.folder().join("workflow-service.log"))?;
+    cluster.finish().await
+}
+
+#[tokio::test]
+async fn a_database_that_is_damaged_is_refused_by_name() -> Result<()> {
+    let mut cluster = Cluster::start().await?;
+    invoke(&mut cluster.workflow_client()?, INTRODUCTION.to_run()).await?;
+    cluster.take_workflow()?.terminate().await?;
+    let path = cluster.folder().join("workflow/workflow.db");
+    // Else the log would mend the first page, which holds the schema after a header of 100 bytes.
+    fs::remove_file(cluster.folder().join("workflow/workflow.db-wal"))?;
+    let mut file = File::options().write(true).open(&path)?;
+    file.seek(SeekFrom::Start(100))?;
+    file.write_all(&[0xff; 3000])?;
+    drop(file);
+
+    let refused = Process::start(&cluster.workflow_launch()).await;
+    let refusal = format!("{:#}", refused.unwrap_err());
+    assert!(refusal.contains("workflow.db"), "{refusal}");
+    assert!(refusal.contains("malformed"), "{refusal}");
+    fs::remove_file(cluster.folder().join("workflow-service.log"))?;
+    cluster.finish().await
+}
