@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use weft_worker::{CallId, Json};
 
-use crate::domain::{CheckpointId, Concurrency, Durability, RunId, RunState, ThreadId, Timestamp};
+use crate::domain::{
+    CheckpointId, Concurrency, Durability, Run, RunId, RunState, ThreadId, Timestamp,
+    history::QUEUED_SEQUENCE,
+};
 
 /// NewRun is a run to record.
 #[derive(Clone, Debug)]
@@ -39,6 +42,50 @@ pub struct NewRun {
     pub claim: bool,
     /// The current time.
     pub now: Timestamp,
+}
+
+impl NewRun {
+    /// The run as it waits.
+    pub(super) fn queued(&self) -> Run {
+        Run {
+            id: self.id,
+            thread_id: self.thread_id.clone(),
+            entrypoint: Arc::clone(&self.entrypoint),
+            version: Arc::clone(&self.version),
+            state: RunState::Queued,
+            state_reason: String::new(),
+            input: Arc::clone(&self.input),
+            config: Arc::clone(&self.config),
+            output: None,
+            is_cached: false,
+            failure: None,
+            interrupts: Vec::new(),
+            wake_time: self.start_after,
+            checkpoint_id: None,
+            attempt: 0,
+            start_sequence: None,
+            last_sequence: QUEUED_SEQUENCE,
+            create_time: self.now,
+            start_time: None,
+            end_time: None,
+            update_time: self.now,
+            labels: self.labels.clone(),
+        }
+    }
+
+    /// The run as it is handed to a worker at once.
+    pub(super) fn started(&self) -> Run {
+        let start = QUEUED_SEQUENCE + 1;
+        Run {
+            state: RunState::Running,
+            wake_time: None,
+            attempt: 1,
+            start_sequence: Some(start),
+            last_sequence: start,
+            start_time: Some(self.now),
+            ..self.queued()
+        }
+    }
 }
 
 /// RequestKey makes repeats of a request return what the first one made.

@@ -5,9 +5,13 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use service_runtime::Tenant;
 
-use super::{Dispatch, EntrypointVersion, Fence, StoreError, journal, rows::typed, runs, threads};
+use super::{
+    Dispatch, EntrypointVersion, Fence, StoreError, journal,
+    rows::{self, typed},
+    runs, threads,
+};
 use crate::{
-    domain::{CheckpointId, Durability, RunId, RunState, ThreadId, Timestamp},
+    domain::{CheckpointId, Durability, RunId, RunState, ThreadId, Timestamp, Transition},
     store::Claimed,
 };
 
@@ -16,7 +20,7 @@ pub(super) fn one(db: &Connection, id: RunId, now: Timestamp) -> Result<Dispatch
     let (next_sequence, _) = journal::next_numbers(db, id)?;
     // The first claim decides what the run builds on: later ones must find it the same.
     let claimed = db
-        .prepare_cached(
+        .prepare_cached(&format!(
             "UPDATE runs SET state = ?2, epoch = epoch + 1, attempt = attempt + 1, \
              start_time = coalesce(start_time, ?3), update_time = ?3, wake_time = NULL, \
              failure = NULL, last_sequence = max(last_sequence + 1, ?4), \
@@ -24,9 +28,10 @@ pub(super) fn one(db: &Connection, id: RunId, now: Timestamp) -> Result<Dispatch
              parent_id = iif(attempt = 0 AND parent_id IS NULL, \
                (SELECT checkpoint_id FROM threads \
                 WHERE tenant = runs.tenant AND thread_id = runs.thread_id), parent_id) \
-             WHERE run_id = ?1 AND state IN (1, 3, 4) \
+             WHERE run_id = ?1 AND {} \
              RETURNING epoch, parent_id, timeout, executed, retries, durability",
-        )?
+            rows::in_states_that(Transition::Start)
+        ))?
         .query_row(params![id, RunState::Running, now, next_sequence], |row| {
             Ok((
                 row.get::<_, i64>(0)?,
@@ -43,7 +48,7 @@ pub(super) fn one(db: &Connection, id: RunId, now: Timestamp) -> Result<Dispatch
     let tenant = runs::tenant_of(db, id)?;
     let run = runs::get_stored(db, id)?;
     let previous = match parent {
-        Some(parent) => threads::checkpoint(db, &tenant, &run.thread_id, parent)?,
+        Some(parent) => threads::saved(db, &tenant, &run.thread_id, parent)?,
         None => None,
     };
     let journal = if run.attempt > 1 {
@@ -57,7 +62,7 @@ pub(super) fn one(db: &Connection, id: RunId, now: Timestamp) -> Result<Dispatch
     Ok(Dispatch {
         tenant,
         fence: Fence { run_id: id, epoch },
-        previous: previous.map(|checkpoint| checkpoint.saved),
+        previous,
         journal,
         remaining,
         retries,

@@ -16,8 +16,8 @@ use super::{
     writer::Writer,
 };
 
-/// Statements that each connection keeps prepared.
-const STATEMENT_CACHE: usize = 64;
+/// Statements that each connection keeps prepared: all of them.
+const STATEMENT_CACHE: usize = 256;
 /// How long a statement waits for another connection. Only the writer writes, so that this is met
 /// by nothing but a checkpoint of the write-ahead log.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

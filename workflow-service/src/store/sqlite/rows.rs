@@ -10,7 +10,7 @@ use weft_worker::{Json, json};
 use super::{StoreError, blobs::text_of};
 use crate::domain::{
     Checkpoint, CheckpointId, CheckpointSource, Durability, Run, RunId, RunState, ThreadId,
-    Timestamp,
+    Timestamp, Transition,
 };
 
 /// Columns that [`run`] reads, in its order.
@@ -169,4 +169,14 @@ impl FromSql for CheckpointSource {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         Self::from_name(value.as_str()?).ok_or(FromSqlError::InvalidType)
     }
+}
+
+/// The condition that a run's state allows a transition.
+pub(super) fn in_states_that(transition: Transition) -> String {
+    let states: Vec<String> = RunState::ALL
+        .into_iter()
+        .filter(|state| state.apply(transition).is_ok())
+        .map(|state| state.number().to_string())
+        .collect();
+    format!("state IN ({})", states.join(", "))
 }

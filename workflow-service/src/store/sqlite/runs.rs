@@ -7,16 +7,13 @@ use service_runtime::Tenant;
 use weft_worker::CallId;
 
 use super::{
-    NewRun, RunFilter, StartedRun, StoreError,
+    Dispatch, Fence, NewRun, RunFilter, StartedRun, StoreError,
     blobs::{self, text_of},
-    claim,
     rows::{self, JsonText, typed},
     threads,
 };
 use crate::{
-    domain::{
-        Concurrency, Interrupt, Run, RunId, RunState, ThreadId, Timestamp, history::QUEUED_SEQUENCE,
-    },
+    domain::{CheckpointId, Concurrency, Interrupt, Run, RunId, RunState, ThreadId, Timestamp},
     store::RequestKey,
 };
 
@@ -39,44 +36,72 @@ pub(super) fn start(
     if !is_free && new.concurrency != Concurrency::Enqueue {
         return Err(StoreError::ThreadBusy(new.thread_id));
     }
-    threads::ensure(db, tenant, &new.thread_id, new.now)?;
-    insert(db, tenant, &new)?;
+    let newest = threads::ensure(db, tenant, &new.thread_id, new.now)?;
     if let Some(request) = &new.request {
         remember_request(db, tenant, request, new.id, new.now)?;
     }
     let is_due = new.start_after.is_none_or(|time| time <= new.now);
-    if new.claim && is_free && is_due {
-        return Ok(StartedRun::Claimed(Box::new(claim::one(
-            db, new.id, new.now,
-        )?)));
+    if !(new.claim && is_free && is_due) {
+        let run = new.queued();
+        insert(db, tenant, &new, &run, new.branch_from)?;
+        return Ok(StartedRun::Queued(run));
     }
-    Ok(StartedRun::Queued(get_stored(db, new.id)?))
+    let run = new.started();
+    let parent = new.branch_from.or(newest);
+    insert(db, tenant, &new, &run, parent)?;
+    Ok(StartedRun::Claimed(Box::new(Dispatch {
+        tenant: tenant.clone(),
+        fence: Fence {
+            run_id: run.id,
+            epoch: i64::from(run.attempt),
+        },
+        previous: match parent {
+            Some(parent) => threads::saved(db, tenant, &run.thread_id, parent)?,
+            None => None,
+        },
+        journal: Vec::new(),
+        remaining: new.timeout,
+        durability: new.durability,
+        retries: 0,
+        run,
+    })))
 }
 
-fn insert(db: &Connection, tenant: &Tenant, new: &NewRun) -> Result<(), StoreError> {
-    let input = blobs::keep(db, new.input.get())?;
-    let config = blobs::keep(db, new.config.get())?;
+/// Records a run; its epoch is the number of its attempts.
+fn insert(
+    db: &Connection,
+    tenant: &Tenant,
+    new: &NewRun,
+    run: &Run,
+    parent: Option<CheckpointId>,
+) -> Result<(), StoreError> {
+    let input = blobs::keep(db, run.input.get())?;
+    let config = blobs::keep(db, run.config.get())?;
     db.prepare_cached(
         "INSERT INTO runs (run_id, tenant, thread_id, entrypoint, version, state, epoch, attempt, \
-         parent_id, wake_time, timeout, input, config, last_sequence, labels, create_time, \
-         update_time, durability) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?14, ?15)",
+         parent_id, wake_time, timeout, input, config, start_sequence, last_sequence, labels, \
+         create_time, start_time, update_time, durability) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, \
+         ?16, ?18)",
     )?
     .execute(params![
-        new.id,
+        run.id,
         tenant.as_str(),
-        new.thread_id,
-        &*new.entrypoint,
-        &*new.version,
-        RunState::Queued,
-        new.branch_from,
-        new.start_after,
+        run.thread_id,
+        &*run.entrypoint,
+        &*run.version,
+        run.state,
+        run.attempt,
+        parent,
+        run.wake_time,
         new.timeout.map(micros),
         input,
         config,
-        QUEUED_SEQUENCE,
-        typed(&new.labels)?,
-        new.now,
+        run.start_sequence,
+        run.last_sequence,
+        typed(&run.labels)?,
+        run.create_time,
+        run.start_time,
         new.durability as i32,
     ])?;
     Ok(())
@@ -169,6 +194,39 @@ pub(super) fn get_stored(db: &Connection, id: RunId) -> Result<Run, StoreError> 
     with_interrupts(db, run)
 }
 
+/// The run of a dispatch that still has it, its tenant, and the checkpoint that it builds on.
+pub(super) fn running(
+    db: &Connection,
+    fence: Fence,
+) -> Result<Option<(Run, Tenant, Option<CheckpointId>)>, StoreError> {
+    let columns = rows::RUN;
+    let found = db
+        .prepare_cached(&format!(
+            "SELECT {columns}, tenant, parent_id FROM runs \
+             WHERE run_id = ?1 AND epoch = ?2 AND state = ?3"
+        ))?
+        .query_row(
+            params![fence.run_id, fence.epoch, RunState::Running],
+            |row| {
+                Ok((
+                    rows::run(row)?,
+                    row.get::<_, String>("tenant")?,
+                    row.get("parent_id")?,
+                ))
+            },
+        )
+        .optional()?;
+    let Some((run, tenant, parent)) = found else {
+        return Ok(None);
+    };
+    Ok(Some((run, known_tenant(fence.run_id, &tenant)?, parent)))
+}
+
+fn known_tenant(id: RunId, tenant: &str) -> Result<Tenant, StoreError> {
+    Tenant::try_new(tenant)
+        .map_err(|_| StoreError::Corrupt(format!("run {id} has the tenant `{tenant}`").into()))
+}
+
 fn with_interrupts(db: &Connection, mut run: Run) -> Result<Run, StoreError> {
     if run.state == RunState::Interrupted {
         run.interrupts = interrupts(db, run.id)?;
@@ -200,8 +258,7 @@ pub(super) fn tenant_of(db: &Connection, id: RunId) -> Result<Tenant, StoreError
     let tenant: String = db
         .prepare_cached("SELECT tenant FROM runs WHERE run_id = ?1")?
         .query_row([id], |row| row.get(0))?;
-    Tenant::try_new(&tenant)
-        .map_err(|_| StoreError::Corrupt(format!("run {id} has the tenant `{tenant}`").into()))
+    known_tenant(id, &tenant)
 }
 
 pub(super) fn list(

@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, params};
 use service_runtime::Tenant;
-use weft_worker::{Failure, Json, protocol::Question};
+use weft_worker::{Failure, protocol::Question};
 
 use super::{
-    Fence, Rest, RestedRun, StoreError, blobs, cache, claim, journal, rows::typed, runs, threads,
+    Fence, Rest, RestedRun, StoreError, blobs, cache, claim, journal,
+    rows::{self, typed},
+    runs, threads,
 };
 use crate::{
     domain::{
-        Checkpoint, CheckpointId, CheckpointSource, Origin, Run, RunId, RunState, Timestamp,
-        Transition, checkpoint::CheckpointValues, history::SEQUENCES_PER_DISPATCH,
+        Checkpoint, CheckpointId, CheckpointSource, Interrupt, Origin, Run, RunId, RunState,
+        Timestamp, Transition, history::SEQUENCES_PER_DISPATCH,
     },
     store::RunEnd,
 };
@@ -23,135 +25,101 @@ pub(super) fn rest(
     rest: Rest,
     claim_next: bool,
 ) -> Result<RestedRun, StoreError> {
-    journal::require_running(db, fence)?;
-    let tenant = runs::tenant_of(db, fence.run_id)?;
-    let running = runs::get_stored(db, fence.run_id)?;
-    let state = running
+    let (mut run, tenant, parent) = runs::running(db, fence)?.ok_or(StoreError::Fenced)?;
+    run.state = run
         .state
         .apply(rest.end.transition())
         .map_err(|_| StoreError::Fenced)?;
-    let Ended {
-        output,
-        is_cached,
-        failure,
-        wake_time,
-        checkpoint,
-    } = end(db, &tenant, &running, &rest)?;
-    let output = output.as_ref().map(|output| output.get());
-    let output = output.map(|output| blobs::keep(db, output)).transpose()?;
+    run.last_sequence = rest.last_sequence;
+    run.update_time = rest.now;
+    run.end_time = run.state.is_final().then_some(rest.now);
+    let checkpoint = end(db, &tenant, &mut run, parent, &rest)?;
     let retries = i32::from(matches!(rest.end, RunEnd::Retrying { .. }));
+    let output = run.output.as_ref().map(|output| output.get());
+    let output = output.map(|output| blobs::keep(db, output)).transpose()?;
     db.prepare_cached(
-        "UPDATE runs SET state = ?2, output = ?3, failure = ?4, \
-         checkpoint_id = coalesce(?5, checkpoint_id), last_sequence = ?6, end_time = ?7, \
-         update_time = ?8, wake_time = ?9, executed = executed + ?10, retries = retries + ?11, \
-         cached = ?12 \
-         WHERE run_id = ?1",
+        "UPDATE runs SET state = ?2, output = ?3, failure = ?4, checkpoint_id = ?5, \
+         last_sequence = ?6, end_time = ?7, update_time = ?8, wake_time = ?9, \
+         executed = executed + ?10, retries = retries + ?11, cached = ?12 WHERE run_id = ?1",
     )?
     .execute(params![
-        running.id,
-        state,
+        run.id,
+        run.state,
         output,
-        failure,
-        checkpoint.as_ref().map(|checkpoint| checkpoint.id),
-        rest.last_sequence,
-        state.is_final().then_some(rest.now),
-        rest.now,
-        wake_time,
+        run.failure.as_ref().map(typed).transpose()?,
+        run.checkpoint_id,
+        run.last_sequence,
+        run.end_time,
+        run.update_time,
+        run.wake_time,
         runs::micros(rest.executed),
         retries,
-        is_cached,
+        run.is_cached,
     ])?;
-    threads::touch(db, &tenant, &running.thread_id, rest.now)?;
-    let next = match claim_next && state.is_final() {
-        true => claim::next_of_thread(db, &tenant, &running.thread_id, rest.now)?,
+    let next = match claim_next && run.state.is_final() {
+        true => claim::next_of_thread(db, &tenant, &run.thread_id, rest.now)?,
         false => None,
     };
     Ok(RestedRun {
-        run: runs::get_stored(db, running.id)?,
+        run,
         checkpoint,
         next: next.map(Box::new),
     })
 }
 
-/// What the end of a dispatch leaves in the run's row, beside the state.
-#[derive(Default)]
-struct Ended {
-    output: Option<Json>,
-    is_cached: bool,
-    failure: Option<String>,
-    wake_time: Option<Timestamp>,
-    checkpoint: Option<Checkpoint>,
-}
-
-fn end(db: &Connection, tenant: &Tenant, run: &Run, rest: &Rest) -> Result<Ended, StoreError> {
-    Ok(match &rest.end {
+/// Notes in the run how its dispatch ended, and on its thread: the checkpoint, if there is one.
+fn end(
+    db: &Connection,
+    tenant: &Tenant,
+    run: &mut Run,
+    parent: Option<CheckpointId>,
+    rest: &Rest,
+) -> Result<Option<Checkpoint>, StoreError> {
+    match &rest.end {
         RunEnd::Succeeded { values, origin } => {
             if let Origin::Executed(Some(entry)) = origin {
                 let saved = Some(&values.saved);
                 cache::put(db, run.id, None, entry, &values.value, saved, rest.now)?;
             }
-            Ended {
-                output: Some(Arc::clone(&values.value)),
-                is_cached: *origin == Origin::Cache,
-                checkpoint: Some(add_checkpoint(db, tenant, run, values, rest.now)?),
-                ..Ended::default()
-            }
+            let checkpoint = Checkpoint {
+                id: CheckpointId::new(),
+                thread_id: run.thread_id.clone(),
+                parent_id: parent,
+                run_id: Some(run.id),
+                value: Arc::clone(&values.value),
+                saved: Arc::clone(&values.saved),
+                source: CheckpointSource::Run,
+                create_time: rest.now,
+            };
+            threads::add_checkpoint(db, tenant, &checkpoint)?;
+            run.output = Some(Arc::clone(&values.value));
+            run.is_cached = *origin == Origin::Cache;
+            run.checkpoint_id = Some(checkpoint.id);
+            return Ok(Some(checkpoint));
         }
-        RunEnd::Failed(failure) | RunEnd::Cancelled(failure) | RunEnd::Paused(failure) => Ended {
-            failure: Some(typed(failure)?),
-            ..Ended::default()
-        },
+        RunEnd::Failed(failure) | RunEnd::Cancelled(failure) | RunEnd::Paused(failure) => {
+            run.failure = Some(failure.clone());
+        }
         RunEnd::Interrupted {
             questions,
             wake_time,
         } => {
-            ask(db, run.id, questions)?;
-            Ended {
-                wake_time: *wake_time,
-                ..Ended::default()
-            }
+            run.interrupts = ask(db, run.id, questions)?;
+            run.wake_time = *wake_time;
         }
-        RunEnd::Waiting { wake_time } => Ended {
-            wake_time: Some(*wake_time),
-            ..Ended::default()
-        },
+        RunEnd::Waiting { wake_time } => run.wake_time = Some(*wake_time),
         RunEnd::Retrying { failure, wake_time } => {
             journal::forget_failures(db, run.id, failure)?;
-            Ended {
-                failure: Some(typed(failure)?),
-                wake_time: Some(*wake_time),
-                ..Ended::default()
-            }
+            run.failure = Some(failure.clone());
+            run.wake_time = Some(*wake_time);
         }
-    })
+    }
+    threads::touch(db, tenant, &run.thread_id, rest.now)?;
+    Ok(None)
 }
 
-fn add_checkpoint(
-    db: &Connection,
-    tenant: &Tenant,
-    run: &Run,
-    values: &CheckpointValues,
-    now: Timestamp,
-) -> Result<Checkpoint, StoreError> {
-    let parent_id: Option<CheckpointId> = db
-        .prepare_cached("SELECT parent_id FROM runs WHERE run_id = ?1")?
-        .query_row([run.id], |row| row.get(0))?;
-    let checkpoint = Checkpoint {
-        id: CheckpointId::new(),
-        thread_id: run.thread_id.clone(),
-        parent_id,
-        run_id: Some(run.id),
-        value: Arc::clone(&values.value),
-        saved: Arc::clone(&values.saved),
-        source: CheckpointSource::Run,
-        create_time: now,
-    };
-    threads::add_checkpoint(db, tenant, &checkpoint)?;
-    Ok(checkpoint)
-}
-
-/// Replaces the open questions of a run.
-fn ask(db: &Connection, run: RunId, questions: &[Question]) -> Result<(), StoreError> {
+/// Replaces the open questions of a run: as they are read.
+fn ask(db: &Connection, run: RunId, questions: &[Question]) -> Result<Vec<Interrupt>, StoreError> {
     db.prepare_cached("DELETE FROM interrupts WHERE run_id = ?1")?
         .execute([run])?;
     let mut insert = db.prepare_cached(
@@ -173,7 +141,7 @@ fn ask(db: &Connection, run: RunId, questions: &[Question]) -> Result<(), StoreE
             blobs::keep(db, value.get())?,
         ])?;
     }
-    Ok(())
+    runs::interrupts(db, run)
 }
 
 pub(super) fn requeue(db: &Connection, fence: Fence) -> Result<(), StoreError> {
@@ -193,13 +161,8 @@ pub(super) fn requeue(db: &Connection, fence: Fence) -> Result<(), StoreError> {
 /// Queues the runs again that were under way when the last process ended.
 pub(super) fn requeue_orphans(db: &Connection) -> rusqlite::Result<usize> {
     db.execute(
-        &requeue_sql("state = ?4"),
-        params![
-            RunState::Queued,
-            SEQUENCES_PER_DISPATCH,
-            Timestamp::now(),
-            RunState::Running
-        ],
+        &requeue_sql(&rows::in_states_that(Transition::Requeue)),
+        params![RunState::Queued, SEQUENCES_PER_DISPATCH, Timestamp::now()],
     )
 }
 

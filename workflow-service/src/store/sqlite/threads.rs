@@ -2,10 +2,12 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use service_runtime::Tenant;
+use weft_worker::Json;
 
 use super::{
-    StoreError, blobs,
-    rows::{self, typed},
+    StoreError,
+    blobs::{self, text_of},
+    rows::{self, JsonText, typed},
     runs, settle,
 };
 use crate::{
@@ -139,19 +141,41 @@ pub(super) fn list_checkpoints(
     Ok(checkpoints)
 }
 
-/// Makes sure that a thread exists.
+/// Makes sure that a thread exists: its newest checkpoint.
 pub(super) fn ensure(
     db: &Connection,
     tenant: &Tenant,
     id: &ThreadId,
     now: Timestamp,
-) -> Result<(), StoreError> {
-    db.prepare_cached(
-        "INSERT INTO threads (tenant, thread_id, create_time, update_time) \
-         VALUES (?1, ?2, ?3, ?3) ON CONFLICT DO UPDATE SET update_time = ?3",
-    )?
-    .execute(params![tenant.as_str(), id, now])?;
-    Ok(())
+) -> Result<Option<CheckpointId>, StoreError> {
+    let newest = db
+        .prepare_cached(
+            "INSERT INTO threads (tenant, thread_id, create_time, update_time) \
+             VALUES (?1, ?2, ?3, ?3) ON CONFLICT DO UPDATE SET update_time = ?3 \
+             RETURNING checkpoint_id",
+        )?
+        .query_row(params![tenant.as_str(), id, now], |row| row.get(0))?;
+    Ok(newest)
+}
+
+/// What a checkpoint gives to the next run, if it is still there.
+pub(super) fn saved(
+    db: &Connection,
+    tenant: &Tenant,
+    thread: &ThreadId,
+    id: CheckpointId,
+) -> Result<Option<Json>, StoreError> {
+    let saved = db
+        .prepare_cached(concat!(
+            "SELECT ",
+            text_of!("saved"),
+            " FROM checkpoints WHERE tenant = ?1 AND thread_id = ?2 AND checkpoint_id = ?3"
+        ))?
+        .query_row(params![tenant.as_str(), thread, id], |row| {
+            Ok(row.get::<_, JsonText>(0)?.0)
+        })
+        .optional()?;
+    Ok(saved)
 }
 
 /// Adds a checkpoint as the newest one of its thread.
@@ -162,12 +186,14 @@ pub(super) fn add_checkpoint(
 ) -> Result<(), StoreError> {
     insert_checkpoint(db, tenant, checkpoint)?;
     db.prepare_cached(
-        "UPDATE threads SET checkpoint_id = ?3 WHERE tenant = ?1 AND thread_id = ?2",
+        "UPDATE threads SET checkpoint_id = ?3, update_time = ?4 \
+         WHERE tenant = ?1 AND thread_id = ?2",
     )?
     .execute(params![
         tenant.as_str(),
         checkpoint.thread_id,
-        checkpoint.id
+        checkpoint.id,
+        checkpoint.create_time
     ])?;
     Ok(())
 }

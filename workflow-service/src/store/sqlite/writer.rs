@@ -104,9 +104,7 @@ fn run(connection: &Connection, mut jobs: mpsc::Receiver<Job>) {
 }
 
 fn commit(connection: &Connection, batch: &mut Vec<Job>) {
-    let begun = connection
-        .execute_batch("BEGIN IMMEDIATE")
-        .map_err(transaction_failed);
+    let begun = execute(connection, "BEGIN IMMEDIATE").map_err(transaction_failed);
     let answers: Vec<Answer> = batch
         .drain(..)
         .map(|job| {
@@ -117,10 +115,10 @@ fn commit(connection: &Connection, batch: &mut Vec<Job>) {
         })
         .collect();
     let committed = begun.and_then(|()| {
-        connection.execute_batch("COMMIT").map_err(|error| {
+        execute(connection, "COMMIT").map_err(|error| {
             if !connection.is_autocommit() {
                 // The failed commit left the transaction open; the next one must start afresh.
-                let _ = connection.execute_batch("ROLLBACK");
+                let _ = execute(connection, "ROLLBACK");
             }
             transaction_failed(error)
         })
@@ -140,15 +138,22 @@ fn in_savepoint<T>(
     connection: &Connection,
     write: impl FnOnce(&Connection) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
-    connection.execute_batch("SAVEPOINT job")?;
+    execute(connection, "SAVEPOINT job")?;
     match write(connection) {
         Ok(value) => {
-            connection.execute_batch("RELEASE job")?;
+            execute(connection, "RELEASE job")?;
             Ok(value)
         }
         Err(error) => {
-            connection.execute_batch("ROLLBACK TO job; RELEASE job")?;
+            execute(connection, "ROLLBACK TO job")?;
+            execute(connection, "RELEASE job")?;
             Err(error)
         }
     }
+}
+
+/// Executes a statement that is kept prepared.
+fn execute(connection: &Connection, statement: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(statement)?.execute([])?;
+    Ok(())
 }
