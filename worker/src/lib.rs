@@ -65,6 +65,8 @@
 //! - Results reach code in the order of their commits, also in every replay: a race has the same
 //!   winner, and branches that are joined go on in the same order.
 //! - A failure that code catches is recorded too, and replays as that failure.
+//! - When a run fails, the calls beside the one that failed are given [`Entrypoint::sibling_grace`]
+//!   to end, so that their results are recorded and a retry does not run them again.
 //! - A replay that does not fit the journal is never guessed at: the run is PAUSED, and its error
 //!   names both what is recorded and what the code does now.
 //! - [`Context::interrupt`] and long [`Context::sleep`]s hold nothing while they wait.
@@ -99,11 +101,44 @@
 //! let entrypoint = Entrypoint::new("order", "1", order);
 //! ```
 //!
+//! # Policies
+//! A task can be retried, timed out as a whole or for want of a sign of life, and cached; the same
+//! call can be given a key, so that it stays the same call when code around it changes. What the
+//! service does itself is a [`Target`]. An entrypoint can be called like a task, and cached too.
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use weft_worker::{Context, Entrypoint, Failure, RetryPolicy, Target, Task, TaskContext};
+//! # async fn page(_: &str) -> Result<String, Failure> { Ok(String::new()) }
+//! async fn digest(context: Context, urls: Vec<String>) -> Result<Vec<String>, Failure> {
+//!     let fetch = Task::new("fetch", |task: TaskContext, url: String| async move {
+//!         let text = page(&url).await?;
+//!         task.heartbeat();
+//!         Ok(text)
+//!     })
+//!     .retry(RetryPolicy::exponential(5, Duration::from_millis(200), Duration::from_secs(10)))
+//!     .timeout(Duration::from_secs(120))
+//!     .idle_timeout(Duration::from_secs(20))
+//!     .cache(Duration::from_secs(3600));
+//!     let summarise = Target::<String, String>::new("text/summarise");
+//!
+//!     let mut summaries = Vec::new();
+//!     for url in urls {
+//!         let text = context.call_keyed(&url, &fetch, url.clone()).await?;
+//!         summaries.push(context.call_target(&summarise, &text).await?);
+//!     }
+//!     Ok(summaries)
+//! }
+//! let entrypoint = Entrypoint::new("digest", "1", digest).strict();
+//! ```
+//!
 //! # Changing code under unfinished runs
 //! A run stays with the version of the entrypoint that it started with. Give a changed entrypoint
 //! another version and host both, until the runs of the old one are finished. Without a new
 //! version, what happens *inside* of a task may change freely; which tasks are called, under which
-//! names and in which order, may not.
+//! names and in which order, may not. A call with a key may change its place. A call that is
+//! recorded with another argument keeps its recorded result, and a warning is streamed; a
+//! [`Entrypoint::strict`] one pauses the run instead.
 //!
 //! # Layout
 //! - `entrypoint`, `task`, `target`: what user code defines, and what it can have the service do

@@ -13,7 +13,9 @@ use workflow_service::{
     },
 };
 
-use crate::conformance::{Store, claimed, conformance, new_run, record, succeeded, tenant, thread};
+use crate::conformance::{
+    Store, claimed, claims, conformance, new_run, record, succeeded, tenant, thread,
+};
 
 fn open() -> (Store, TempDir) {
     let folder = tempfile::tempdir().unwrap();
@@ -224,4 +226,30 @@ async fn the_room_of_what_was_deleted_is_given_back() {
     };
     store.sweep(nothing, 10).await.unwrap();
     assert!(pages() < full / 10, "{} of {full} pages", pages());
+}
+
+#[tokio::test]
+async fn a_run_that_cannot_be_read_is_paused_and_holds_no_other_up() {
+    let (store, folder) = open();
+    let damaged = claimed(&store, new_run("damaged")).await;
+    let calls = vec![record(0, "1")];
+    store.append(damaged.fence, calls).await.unwrap();
+    claimed(&store, new_run("whole")).await;
+    store.close().await;
+    drop(store);
+    let db = Connection::open(folder.path().join("workflow.db")).unwrap();
+    let changed = db.execute("UPDATE journal SET outcome = '{\"cut'", []);
+    assert_eq!(changed.unwrap(), 1);
+    drop(db);
+
+    let store: Store = Arc::new(SqliteStore::open(folder.path()).unwrap());
+    let claimed = claims(&store, 10).await;
+    let threads: Vec<_> = claimed
+        .iter()
+        .map(|one| one.run.thread_id.as_str())
+        .collect();
+    assert_eq!(threads, ["whole"]);
+    let run = store.run(&tenant(), damaged.run.id).await.unwrap().unwrap();
+    assert_eq!(run.state, RunState::Paused);
+    assert_eq!(run.failure.unwrap().reason, "STORED_DATA_CORRUPT");
 }

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 use service_runtime::Tenant;
+use weft_worker::Failure;
 
 use super::{
     Dispatch, EntrypointVersion, Fence, StoreError, journal,
     rows::{self, typed},
     runs, threads,
+    writer::in_savepoint,
 };
 use crate::{
     domain::{CheckpointId, Durability, RunId, RunState, ThreadId, Timestamp, Transition},
@@ -100,10 +102,15 @@ pub(super) fn many(
         )?
         .query_map(params![typed(&hosted)?, now, limit], |row| row.get(0))?
         .collect::<Result<Vec<RunId>, _>>()?;
-    let dispatches = ids
-        .into_iter()
-        .map(|id| one(db, id, now))
-        .collect::<Result<Vec<_>, _>>()?;
+    let mut dispatches = Vec::with_capacity(ids.len());
+    for id in ids {
+        match in_savepoint(db, |db| one(db, id, now)) {
+            Ok(dispatch) => dispatches.push(dispatch),
+            // It must not stand in the way of the others.
+            Err(StoreError::Corrupt(cause)) => pause_unreadable(db, id, &cause, now)?,
+            Err(error) => return Err(error),
+        }
+    }
     let next_wake = db
         .prepare_cached(
             "SELECT min(wake_time) FROM runs WHERE wake_time > ?1 AND state IN (1, 3, 4)",
@@ -113,6 +120,28 @@ pub(super) fn many(
         dispatches,
         next_wake,
     })
+}
+
+/// Pauses a run that cannot be handed to a worker because of what is stored of it.
+fn pause_unreadable(
+    db: &Connection,
+    id: RunId,
+    cause: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    tracing::error!(run_id = %id, %cause, "what is stored of a run cannot be read; it is paused");
+    let paused = RunState::Running.apply(Transition::Pause);
+    let paused = paused.map_err(|error| StoreError::Corrupt(error.to_string().into()))?;
+    let failure = Failure::new(
+        "STORED_DATA_CORRUPT",
+        "what is stored of the run cannot be read; the service's log says what",
+    );
+    db.prepare_cached(
+        "UPDATE runs SET state = ?2, failure = ?3, wake_time = NULL, update_time = ?4, \
+         last_sequence = last_sequence + 1 WHERE run_id = ?1",
+    )?
+    .execute(params![id, paused, typed(&failure)?, now])?;
+    Ok(())
 }
 
 /// Claims the oldest queued run of a thread, if the thread is free and the run is due.

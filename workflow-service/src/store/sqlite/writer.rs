@@ -133,8 +133,8 @@ fn transaction_failed(error: rusqlite::Error) -> StoreError {
     error.into()
 }
 
-/// Runs a write so that all of it counts or none.
-fn in_savepoint<T>(
+/// Runs a write so that all of it counts or none, within a transaction.
+pub(super) fn in_savepoint<T>(
     connection: &Connection,
     write: impl FnOnce(&Connection) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
