@@ -103,6 +103,8 @@ impl Service for MemoryService {
         "thread_ttl",
         "run_ttl",
         "journal_ttl",
+        "worker_lease",
+        "worker_grace",
     ];
     type Args = Args;
     type Config = Config;

@@ -101,6 +101,11 @@ async fn grpcurl_finds_the_methods_that_the_readme_lists() -> Result<()> {
             cluster.workflow()?.grpc(),
             "weft.workflow.v1.ThreadService",
         ),
+        (
+            "### WorkerService",
+            cluster.workflow()?.grpc(),
+            "weft.workflow.v1.WorkerService",
+        ),
     ] {
         let listed = grpcurl::run(&["-plaintext", address, "list", service]).await?;
         let listed = String::from_utf8(listed.stdout)?;

@@ -90,6 +90,7 @@ impl InvalidArgument {
 pub struct Entrypoint {
     pub(crate) name: Arc<str>,
     pub(crate) version: Arc<str>,
+    pub(crate) accepts: Vec<Arc<str>>,
     description: String,
     input_schema: Option<Json>,
     check: Option<Check>,
@@ -121,6 +122,7 @@ impl Entrypoint {
         Self {
             name: name.into(),
             version: version.into(),
+            accepts: Vec::new(),
             description: String::new(),
             input_schema: None,
             check: None,
@@ -130,6 +132,14 @@ impl Entrypoint {
             cache_ttl: None,
             function: erased,
         }
+    }
+
+    /// Older versions whose unfinished runs this code can go on with: it makes the calls that they
+    /// recorded, in the same order.
+    #[must_use]
+    pub fn accepts(mut self, versions: &[&str]) -> Self {
+        self.accepts = versions.iter().map(|&version| version.into()).collect();
+        self
     }
 
     /// One sentence for people.
@@ -194,8 +204,10 @@ impl Entrypoint {
         EntrypointDescription {
             name: Arc::clone(&self.name),
             version: Arc::clone(&self.version),
+            accepts: self.accepts.clone(),
             description: self.description.clone(),
             input_schema: self.input_schema.clone(),
+            is_strict: self.is_strict,
             cache_ttl: self.cache_ttl,
             check: self.check.clone(),
         }
@@ -218,16 +230,34 @@ pub struct EntrypointDescription {
     pub name: Arc<str>,
     /// Version.
     pub version: Arc<str>,
+    /// Older versions whose runs it can go on with.
+    pub accepts: Vec<Arc<str>>,
     /// One sentence for people.
     pub description: String,
     /// JSON Schema of the input.
     pub input_schema: Option<Json>,
+    /// Whether a recorded call that is made again with another argument pauses its run.
+    pub is_strict: bool,
     /// How long its outputs are kept for runs with the same arguments.
     pub cache_ttl: Option<Duration>,
     check: Option<Check>,
 }
 
 impl EntrypointDescription {
+    /// An entrypoint that is hosted elsewhere.
+    pub fn new(name: impl Into<Arc<str>>, version: impl Into<Arc<str>>) -> Self {
+        Self {
+            name: name.into(),
+            version: version.into(),
+            accepts: Vec::new(),
+            description: String::new(),
+            input_schema: None,
+            is_strict: false,
+            cache_ttl: None,
+            check: None,
+        }
+    }
+
     /// All that is wrong with the arguments of a run that is to be started.
     pub fn check(&self, input: &RawValue, config: &RawValue) -> Vec<InvalidArgument> {
         self.check

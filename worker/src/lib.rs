@@ -150,6 +150,8 @@
 //! - `pending`, `state`: calls under way, and what code waits for
 //! - `execution`, `worker`: run the code
 //! - [`protocol`]: what a worker and the engine tell each other
+//! - `remote`: hosts a worker in a process of its own
+//! - [`wire`]: the protocol as it travels between processes
 //! - [`json`]: values as exact text
 
 mod call;
@@ -161,11 +163,13 @@ mod failure;
 pub mod json;
 mod pending;
 pub mod protocol;
+mod remote;
 mod replay;
 mod retry;
 mod state;
 mod target;
 mod task;
+pub mod wire;
 mod worker;
 
 pub use call::{Call, CallId, CallKind, hash_input};
@@ -176,6 +180,7 @@ pub use entrypoint::{
 };
 pub use failure::{FailedCall, Failure};
 pub use json::Json;
+pub use remote::{RemoteError, RemoteWorker};
 pub use retry::RetryPolicy;
 pub use target::Target;
 pub use task::{Task, TaskContext};

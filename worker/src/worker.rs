@@ -107,7 +107,13 @@ impl Worker {
 
     fn hosted(&self, start: &StartRun) -> Result<Entrypoint, Failure> {
         let key = (Arc::clone(&start.entrypoint), Arc::clone(&start.version));
-        self.entrypoints.get(&key).cloned().ok_or_else(|| {
+        let accepting = || {
+            self.entrypoints.values().find(|entrypoint| {
+                entrypoint.name == start.entrypoint && entrypoint.accepts.contains(&start.version)
+            })
+        };
+        let hosting = self.entrypoints.get(&key).or_else(accepting);
+        hosting.cloned().ok_or_else(|| {
             Failure::new(
                 "NO_SUCH_ENTRYPOINT",
                 format!(

@@ -71,6 +71,14 @@ pub struct Config {
     /// How long the journals of runs that succeeded are kept; zero is for ever.
     #[serde(with = "human::duration")]
     pub journal_ttl: Duration,
+    /// How long a worker may be silent before its runs go to others. It is asked three times as
+    /// often.
+    #[serde(with = "human::duration")]
+    pub worker_lease: Duration,
+    /// How long a worker has to come back after its connection was lost, before its runs go to
+    /// others.
+    #[serde(with = "human::duration")]
+    pub worker_grace: Duration,
     /// How gRPC is served.
     pub server: ServerSettings,
 }
@@ -94,6 +102,8 @@ impl Default for Config {
             thread_ttl: Duration::ZERO,
             run_ttl: Duration::ZERO,
             journal_ttl: Duration::ZERO,
+            worker_lease: Duration::from_secs(15),
+            worker_grace: Duration::from_secs(2),
             server: ServerSettings::default(),
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! A run executes an entrypoint on a thread. Each task result is recorded before the entrypoint
 //! sees it, so that a run goes on where it stood after a crash; what the entrypoint saves becomes
-//! the next run's `previous`. Entrypoints talk to the engine through the worker protocol, also the
-//! built-in ones, over a link in memory.
+//! the next run's `previous`. Entrypoints talk to the engine through the worker protocol: those of
+//! workers over a stream, the built-in ones over a link in memory.
 //!
 //! # Layout
 //! - [`domain`]: words and rules; knows no transport and no database

@@ -1,17 +1,18 @@
 //! The service: its parts, wired together.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use service_runtime::{BoxError, CommonArgs, Listeners, Server, Service};
 use weft_proto::workflow::v1::{
-    thread_service_server::ThreadServiceServer, workflow_service_server::WorkflowServiceServer,
+    thread_service_server::ThreadServiceServer, worker_service_server::WorkerServiceServer,
+    workflow_service_server::WorkflowServiceServer,
 };
-use weft_worker::Worker;
+use weft_worker::{Worker, wire};
 
 use crate::{
     config::{Args, Config},
     engine::{Engine, EngineSettings, Targets},
-    grpc::{Threads, Workflows},
+    grpc::{Connections, Threads, WorkerTimes, Workflows},
     llm::Models,
     memory::MemoryClient,
     store::sqlite::SqliteStore,
@@ -20,6 +21,9 @@ use crate::{
 
 /// Largest request, in bytes: an input of 8 MiB, a config, and what stands around them.
 const MAX_REQUEST_BYTES: usize = 17 * 1024 * 1024;
+
+/// Three questions within less would cost more than they tell.
+const SHORTEST_LEASE: Duration = Duration::from_millis(300);
 
 /// WorkflowService is bound to its addresses and has its store open.
 pub struct WorkflowService {
@@ -62,6 +66,9 @@ impl Service for WorkflowService {
         config.server.check()?;
         if config.max_runs == 0 {
             return Err("`max_runs` must be more than zero".into());
+        }
+        if config.worker_lease < SHORTEST_LEASE {
+            return Err(format!("`worker_lease` must be at least {SHORTEST_LEASE:?}").into());
         }
         let found = Models::offline().find(&config.default_model);
         found.map_err(|why| format!("`--default-model {}` {why}", config.default_model))?;
@@ -108,6 +115,11 @@ impl Service for WorkflowService {
             engine,
         } = self;
         let server = Server::new(Self::NAME, listeners, &config.server);
+        let times = WorkerTimes {
+            lease: config.worker_lease,
+            grace: config.worker_grace,
+        };
+        let connections = Connections::new(engine.clone(), server.draining(), times);
         let workflows = Workflows::new(engine.clone(), server.draining(), config.default_timeout);
         let server = server
             .add_service(
@@ -116,10 +128,15 @@ impl Service for WorkflowService {
             .add_service(
                 ThreadServiceServer::new(Threads::new(engine.clone()))
                     .max_decoding_message_size(MAX_REQUEST_BYTES),
+            )
+            .add_service(
+                WorkerServiceServer::new(connections.clone())
+                    .max_decoding_message_size(wire::MAX_REQUEST_BYTES),
             );
         engine.start();
         server.readiness().set_ready();
         let served = server.serve(shutdown).await;
+        connections.closed().await;
         engine.stop().await;
         Ok(served?)
     }

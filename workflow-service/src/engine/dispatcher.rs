@@ -42,7 +42,7 @@ pub(super) fn execute(shared: &Arc<Shared>, dispatch: Dispatch, slot: OwnedSemap
             match driven {
                 Driven::Rested(following) => next = following,
                 Driven::Fenced => tracing::warn!(run_id = %id, "a run was fenced"),
-                Driven::WorkerLost => match owner.store.requeue_run(fence).await {
+                Driven::Unfinished => match owner.store.requeue_run(fence).await {
                     Ok(()) | Err(StoreError::Fenced) => {}
                     Err(error) => tracing::error!(run_id = %id, %error, "cannot requeue a run"),
                 },
@@ -69,8 +69,9 @@ pub(super) async fn claim_runs(shared: &Arc<Shared>) {
                 return;
             };
             let more = u32::try_from(shared.slots.available_permits()).unwrap_or(u32::MAX);
-            let limit = CLAIM_BATCH.min(more.saturating_add(1));
-            let hosted = shared.workers.hosted_versions();
+            let (hosted, room) = shared.workers.claimable();
+            let room = u32::try_from(room).unwrap_or(u32::MAX);
+            let limit = CLAIM_BATCH.min(more.saturating_add(1)).min(room);
             let claimed = match shared.store.claim_runs(hosted, limit, shared.now()).await {
                 Ok(claimed) => claimed,
                 Err(error) => {

@@ -5,7 +5,10 @@ use std::{collections::VecDeque, future::Future, pin::Pin, sync::Arc, time::Dura
 use futures::future::OptionFuture;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use tokio::{select, sync::mpsc, time::Instant};
-use weft_worker::protocol::{CacheEntry, StartRun, ToWorker, WorkerMessage};
+use weft_worker::{
+    Failure,
+    protocol::{CacheEntry, StartRun, ToWorker, WorkerMessage},
+};
 
 use super::{
     Shared,
@@ -37,8 +40,8 @@ pub(super) enum Driven {
     Rested(Option<Box<Dispatch>>),
     /// The run belongs to someone else now.
     Fenced,
-    /// No worker executes it any longer.
-    WorkerLost,
+    /// No worker executes it any longer: it is to be queued again.
+    Unfinished,
 }
 
 /// Drives a dispatch to its end. `cancels` gives the reason if the run is to stop.
@@ -51,9 +54,9 @@ pub(super) async fn drive(
         .workers
         .open(&dispatch.run.entrypoint, &dispatch.run.version)
     else {
-        return Driven::WorkerLost;
+        return Driven::Unfinished;
     };
-    let id = execution.id;
+    let seat = execution.seat;
     let log = shared.logs.open(dispatch.run.id);
     log.begin(dispatch.run.last_sequence - 1);
     let outbox = execution.outbox.clone();
@@ -76,12 +79,15 @@ pub(super) async fn drive(
         uncommitted: VecDeque::new(),
         append: None,
         rest: None,
+        is_lost: false,
+        has_progressed: false,
         dispatch,
     };
     let driven = Box::pin(driver.run()).await;
-    shared.workers.close(id);
+    shared.workers.close(seat);
+    let execution = seat.execution;
     // To a worker that said the last word itself this is no news. One may be gone already.
-    let _ = outbox.send(ToWorker::Fenced { execution: id }).await;
+    let _ = outbox.send(ToWorker::Fenced { execution }).await;
     driven
 }
 
@@ -110,6 +116,10 @@ struct Driver<'a> {
     append: Option<Append>,
     /// How to end, once all is appended.
     rest: Option<Rest>,
+    /// The worker is gone: what it recorded is kept, and another one goes on.
+    is_lost: bool,
+    /// Something was recorded in this dispatch.
+    has_progressed: bool,
 }
 
 impl Driver<'_> {
@@ -122,9 +132,8 @@ impl Driver<'_> {
                 self.perform(effects).await;
             }
             None => {
-                if self.execution.outbox.send(self.start()).await.is_err() {
-                    return Driven::WorkerLost;
-                }
+                // A worker that is gone is noticed when its inbox closes.
+                let _ = self.execution.outbox.send(self.start()).await;
                 self.perform(started).await;
             }
         }
@@ -135,12 +144,17 @@ impl Driver<'_> {
             {
                 return self.rest(rest).await;
             }
-            let hears = self.rest.is_none() && self.uncommitted.len() < MAX_UNCOMMITTED;
+            if self.is_lost && self.append.is_none() && self.rest.is_none() {
+                return Driven::Unfinished;
+            }
+            let hears =
+                self.rest.is_none() && !self.is_lost && self.uncommitted.len() < MAX_UNCOMMITTED;
             select! {
                 biased;
                 Some(committed) = OptionFuture::from(self.append.as_mut()) => {
                     self.append = None;
                     let Ok(count) = committed else { return Driven::Fenced };
+                    self.has_progressed = true;
                     for _ in 0..count {
                         let effects = self.machine.appended();
                         self.perform(effects).await;
@@ -164,7 +178,7 @@ impl Driver<'_> {
                 }
                 errand = self.errands.next(), if hears => self.errand(errand).await,
                 message = self.execution.inbox.recv(), if hears => match message {
-                    None => return Driven::WorkerLost,
+                    None => self.lost().await,
                     Some(message) => {
                         let now = self.shared.now();
                         let jitter = self.jitter.random();
@@ -240,10 +254,25 @@ impl Driver<'_> {
         self.perform(effects).await;
     }
 
+    /// The worker is gone. The run goes on elsewhere, unless it is to stop or has lost too many.
+    async fn lost(&mut self) {
+        self.is_lost = true;
+        let (run, why) = (self.dispatch.run.id, self.execution.why_lost());
+        tracing::warn!(run_id = %run, %why, "a run lost its worker");
+        let failure = match self.is_cancelling {
+            true => Some(Failure::cancelled()),
+            false => self.shared.losses.note(run, why, self.has_progressed),
+        };
+        if let Some(failure) = failure {
+            let effects = self.machine.given_up(failure, self.shared.now());
+            self.perform(effects).await;
+        }
+    }
+
     fn start(&self) -> ToWorker {
         let run = &self.dispatch.run;
         ToWorker::StartRun(Box::new(StartRun {
-            execution: self.execution.id,
+            execution: self.execution.seat.execution,
             run_id: run.id.0,
             thread_id: run.thread_id.shared(),
             entrypoint: Arc::clone(&run.entrypoint),
@@ -292,6 +321,7 @@ impl Driver<'_> {
                         self.log.push(event);
                     }
                 }
+                self.shared.losses.forget(rested.run.id);
                 let next = rested.next.take();
                 match rested.run.state.is_resting() {
                     true => self.shared.logs.close(rested.run.id, &Arc::new(rested.run)),
@@ -304,7 +334,7 @@ impl Driver<'_> {
     }
 
     async fn perform(&mut self, effects: Vec<Effect>) {
-        let execution = self.execution.id;
+        let execution = self.execution.seat.execution;
         for effect in effects {
             match effect {
                 Effect::Publish(event) => self.log.push(event),

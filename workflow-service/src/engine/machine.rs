@@ -251,6 +251,15 @@ impl RunMachine {
         }
     }
 
+    /// No worker is to execute the run any more.
+    pub(super) fn given_up(&mut self, failure: Failure, now: Timestamp) -> Vec<Effect> {
+        let end = match self.cancelling.clone() {
+            Some(cancelled) => RunEnd::Cancelled(cancelled),
+            None => RunEnd::Paused(failure),
+        };
+        self.end(end, now)
+    }
+
     /// The run took longer than it may.
     pub(super) fn timed_out(&mut self, now: Timestamp) -> Vec<Effect> {
         let failure = Failure::new("RUN_TIMEOUT", "the run took longer than its timeout");

@@ -8,6 +8,7 @@
 //! - `workers`: the connected workers and what they host
 //! - `event_log`: recent events of runs under way
 //! - `retention`: deletes what is old
+//! - `losses`: runs whose workers were lost
 //! - `dispatcher`: claims runs and sees them to their end
 //! - `start`, `read`, `commands`: what callers ask for
 //! - `follow`: durable events from the store and recent ones from the log, in one stream
@@ -18,6 +19,7 @@ mod driver;
 mod errands;
 mod event_log;
 mod follow;
+mod losses;
 mod machine;
 mod read;
 mod retention;
@@ -26,7 +28,7 @@ mod targets;
 mod workers;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -41,7 +43,7 @@ use weft_worker::{
     protocol::{EngineLink, in_memory_link},
 };
 
-use self::{event_log::EventLogs, workers::Workers};
+use self::{event_log::EventLogs, losses::Losses, workers::Workers};
 use crate::{
     domain::{RunId, Timestamp},
     store::CheckpointStore,
@@ -51,6 +53,7 @@ pub use follow::Follower;
 pub use retention::Retention;
 pub use start::{NewRunRequest, StartError};
 pub use targets::{CallTarget, TargetContext, Targets};
+pub use workers::{HostedEntrypoint, Hosting, NewWorker};
 
 /// Engine executes runs. Cheap to clone.
 #[derive(Clone)]
@@ -75,6 +78,9 @@ struct Shared {
     clock: Clock,
     workers: Workers,
     targets: Targets,
+    losses: Losses,
+    /// Names of the entrypoints that this process hosts.
+    built_in: Mutex<HashSet<Arc<str>>>,
     logs: EventLogs,
     /// One permit for each run that may be under way.
     slots: Arc<Semaphore>,
@@ -108,9 +114,12 @@ impl Engine {
     ) -> Self {
         let shared = Arc::new(Shared {
             store,
+            // Microseconds count faster than runs.
+            workers: Workers::new(clock.now_micros().unsigned_abs()),
             clock,
-            workers: Workers::default(),
             targets,
+            losses: Losses::default(),
+            built_in: Mutex::default(),
             logs: EventLogs::default(),
             slots: Arc::new(Semaphore::new(settings.max_runs)),
             under_way: Mutex::default(),
@@ -127,6 +136,13 @@ impl Engine {
     pub fn host(&self, worker: Worker) {
         let (worker_link, engine_link) = in_memory_link();
         let hosted = worker.describe();
+        let mut built_in = self
+            .shared
+            .built_in
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        built_in.extend(hosted.iter().map(|entrypoint| Arc::clone(&entrypoint.name)));
+        drop(built_in);
         let worker = worker.clock(self.shared.clock.clone());
         let shared = Arc::clone(&self.shared);
         self.shared.tasks.spawn(async move {
@@ -138,17 +154,30 @@ impl Engine {
         self.connect(hosted, engine_link);
     }
 
-    /// Takes a worker that hosts these entrypoints at the other end of `link`.
-    pub fn connect(&self, hosted: Vec<EntrypointDescription>, link: EngineLink) {
-        self.shared.workers.add(hosted, &link.outbox);
-        let shared = Arc::clone(&self.shared);
+    /// Takes a worker without bounds that hosts these entrypoints at the other end of `link`.
+    pub fn connect(&self, hosted: Vec<EntrypointDescription>, link: EngineLink) -> Hosting {
+        let worker = NewWorker {
+            name: "of the service".into(),
+            hosted,
+            max_runs: u32::MAX,
+        };
+        self.attach(worker, link)
+    }
+
+    /// Takes a worker at the other end of `link`, until that is closed.
+    pub fn attach(&self, worker: NewWorker, link: EngineLink) -> Hosting {
+        let hosting = Workers::add(&self.shared, worker, &link);
+        let routed = hosting.clone();
         self.shared.tasks.spawn(async move {
+            let stop = routed.shared.stop.clone();
             select! {
-                () = shared.stop.cancelled() => {}
-                () = shared.workers.route(link) => {}
+                () = stop.cancelled() => {}
+                () = Workers::route(&routed, link) => {}
             }
+            routed.end("its link closed");
         });
         self.shared.claimable.notify_one();
+        hosting
     }
 
     /// Begins to claim queued runs, also those that a former process left behind, and to delete what
@@ -185,8 +214,15 @@ impl Engine {
         &self.shared.store
     }
 
+    /// Whether the service itself hosts entrypoints of this name.
+    pub fn is_built_in(&self, name: &str) -> bool {
+        let built_in = self.shared.built_in.lock();
+        let built_in = built_in.unwrap_or_else(PoisonError::into_inner);
+        built_in.contains(name)
+    }
+
     /// The entrypoints that can be run, by name.
-    pub fn entrypoints(&self) -> Vec<EntrypointDescription> {
+    pub fn entrypoints(&self) -> Vec<HostedEntrypoint> {
         self.shared.workers.list()
     }
 }

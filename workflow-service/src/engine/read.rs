@@ -96,20 +96,26 @@ impl Engine {
 
     /// Adds what only the engine knows of a run: why it waits, and its passing events.
     pub(super) fn with_reason(&self, mut run: Run) -> Run {
-        let hosted = || {
-            self.shared
-                .workers
-                .find(&run.entrypoint, Some(&run.version))
-                .is_some()
-        };
+        let workers = &self.shared.workers;
+        let (hosts, room) = workers.room(&run.entrypoint, &run.version);
+        let lost = self.shared.losses.why(run.id);
         run.state_reason = match run.state {
-            RunState::Queued | RunState::Waiting if !hosted() => {
-                format!("no worker hosts {}@{}", run.entrypoint, run.version)
+            RunState::Queued | RunState::Waiting if hosts == 0 => {
+                let none = format!("no worker hosts {}@{}", run.entrypoint, run.version);
+                match lost {
+                    Some(why) => format!("{none}; {why}"),
+                    None => none,
+                }
             }
             RunState::Queued if run.wake_time.is_some() => "waits for its start time".to_owned(),
             RunState::Queued if self.shared.slots.available_permits() == 0 => {
                 "all slots are in use".to_owned()
             }
+            RunState::Queued if lost.is_some() => lost.unwrap_or_default(),
+            RunState::Queued if room == 0 => format!(
+                "all workers that host {}@{} are busy",
+                run.entrypoint, run.version
+            ),
             RunState::Queued => "waits for its thread".to_owned(),
             RunState::Waiting => match &run.failure {
                 Some(failure) => format!("is tried again after {}", failure.reason),

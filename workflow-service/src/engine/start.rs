@@ -77,7 +77,8 @@ impl Engine {
         run.version = Arc::clone(&description.version);
         for _ in 0..MAX_REPLACEMENTS {
             let slot = self.free_slot();
-            run.claim = slot.is_some();
+            let (_, room) = self.shared.workers.room(&run.entrypoint, &run.version);
+            run.claim = slot.is_some() && room > 0;
             match self.shared.store.start_run(tenant, run.clone()).await {
                 Err(StoreError::ThreadBusy(_)) if run.concurrency.replaces() => {
                     drop(slot);

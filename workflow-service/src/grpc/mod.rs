@@ -1,7 +1,8 @@
 //! The gRPC API: convert, call, convert. The only place that knows the API's messages.
 //!
 //! # Layout
-//! - `workflow`, `thread`: the two services
+//! - `workflow`, `thread`: what callers ask
+//! - `worker`: what workers say
 //! - `request`: requests to domain types, with everything that is wrong with them
 //! - `response`: domain types to responses
 //! - `status`: the one mapping of errors to statuses
@@ -12,7 +13,9 @@ mod request;
 mod response;
 mod status;
 mod thread;
+mod worker;
 mod workflow;
 
 pub use thread::Threads;
+pub use worker::{Connections, WorkerTimes};
 pub use workflow::Workflows;

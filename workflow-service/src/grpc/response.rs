@@ -7,9 +7,12 @@ use weft_proto::{
     common::v1::{Payload, PayloadForm},
     workflow::v1::{self as pb, event::Kind, task_event::Step},
 };
-use weft_worker::{EntrypointDescription, Failure};
+use weft_worker::Failure;
 
-use crate::domain::{Checkpoint, Event, EventKind, Interrupt, Run, TaskStep, Thread, Timestamp};
+use crate::{
+    domain::{Checkpoint, Event, EventKind, Interrupt, Run, TaskStep, Thread, Timestamp},
+    engine::HostedEntrypoint,
+};
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
 const NANOS_PER_MICRO: i32 = 1_000;
@@ -32,7 +35,8 @@ impl Payloads {
     }
 }
 
-pub(super) fn entrypoint(description: &EntrypointDescription) -> pb::Entrypoint {
+pub(super) fn entrypoint(hosted: &HostedEntrypoint) -> pb::Entrypoint {
+    let description = &hosted.description;
     pb::Entrypoint {
         name: description.name.to_string(),
         version: description.version.to_string(),
@@ -41,8 +45,7 @@ pub(super) fn entrypoint(description: &EntrypointDescription) -> pb::Entrypoint 
             .input_schema
             .as_ref()
             .map(|schema| payload::encode(schema, PayloadForm::Unspecified)),
-        // All entrypoints are hosted by the service itself, which counts as one.
-        worker_count: 1,
+        worker_count: i32::try_from(hosted.workers).unwrap_or(i32::MAX),
     }
 }
 

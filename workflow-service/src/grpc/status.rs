@@ -84,6 +84,30 @@ pub(super) fn shutting_down_before_rest(id: RunId) -> Status {
     .build()
 }
 
+/// A stream of a worker that did not begin with Hello.
+pub(super) fn no_hello() -> Status {
+    protocol_violation("the first message of a stream must be `hello`, within 10 s")
+}
+
+/// A worker that makes no sense.
+pub(super) fn protocol_violation(what: &str) -> Status {
+    StatusBuilder::new(Code::InvalidArgument, DOMAIN, "PROTOCOL_VIOLATION", what).build()
+}
+
+/// A worker that was not heard for too long: its runs are others' now.
+pub(super) fn lease_lost(why: &str) -> Status {
+    let message = format!("the worker was given up, {why}; connect again");
+    StatusBuilder::new(Code::Aborted, DOMAIN, "LEASE_LOST", message).build()
+}
+
+/// The stream of a worker that ends because the service does.
+pub(super) fn worker_shutdown() -> Status {
+    let message = "the service is shutting down; connect again";
+    StatusBuilder::new(Code::Unavailable, DOMAIN, "SHUTTING_DOWN", message)
+        .retry_after(Duration::ZERO)
+        .build()
+}
+
 /// Why a run was not started. `prefix` is where in the request the run is described.
 pub(super) fn not_started(error: StartError, prefix: &str) -> Status {
     match error {

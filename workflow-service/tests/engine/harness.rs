@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ops::Deref,
     path::Path,
     sync::{
         Arc,
@@ -19,6 +20,8 @@ use workflow_service::{
     engine::{Engine, EngineSettings, Follower, NewRunRequest, Retention, Targets},
     store::{NewRun, sqlite::SqliteStore},
 };
+
+use crate::link::Link;
 
 /// Long enough for any of these on a loaded machine; only a hang takes it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -101,7 +104,28 @@ pub(crate) fn tenant() -> Tenant {
     Tenant::default()
 }
 
-pub(crate) async fn engine_in(folder: &Path, worker: Worker, max_runs: usize) -> Engine {
+/// An engine and the worker it executes runs on, which is linked to it in one of two ways.
+pub(crate) struct Hosted {
+    engine: Engine,
+    link: Link,
+}
+
+impl Deref for Hosted {
+    type Target = Engine;
+
+    fn deref(&self) -> &Engine {
+        &self.engine
+    }
+}
+
+impl Hosted {
+    pub(crate) async fn stop(&self) {
+        self.engine.stop().await;
+        self.link.stop().await;
+    }
+}
+
+pub(crate) async fn engine_in(folder: &Path, worker: Worker, max_runs: usize) -> Hosted {
     engine_with(folder, worker, Targets::default(), max_runs).await
 }
 
@@ -110,7 +134,7 @@ pub(crate) async fn engine_with(
     worker: Worker,
     targets: Targets,
     max_runs: usize,
-) -> Engine {
+) -> Hosted {
     let store = SqliteStore::open(folder).unwrap();
     let engine = Engine::new(
         Arc::new(store),
@@ -121,12 +145,12 @@ pub(crate) async fn engine_with(
             retention: Retention::default(),
         },
     );
-    engine.host(worker);
+    let link = Link::host(&engine, worker).await;
     engine.start();
-    engine
+    Hosted { engine, link }
 }
 
-pub(crate) async fn engine(worker: Worker) -> (Engine, TempDir) {
+pub(crate) async fn engine(worker: Worker) -> (Hosted, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     (engine_in(folder.path(), worker, 100).await, folder)
 }

@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use weft_worker::{
-    Context, Entrypoint, Failure, InvalidArgument, RetryPolicy, Task, TaskContext, Worker,
-};
-use workflow_service::{domain::RunState, engine::StartError};
+use weft_worker::{Context, Entrypoint, Failure, RetryPolicy, Task, TaskContext, Worker};
+use workflow_service::domain::RunState;
 
-use crate::harness::{Count, Gate, engine, engine_in, request, rest, start, tenant, two_steps};
+use crate::harness::{Count, Gate, engine, engine_in, rest, start, tenant, two_steps};
 
 #[tokio::test]
 async fn a_run_returns_what_its_entrypoint_returns() {
@@ -143,37 +141,6 @@ async fn tasks_run_in_parallel_by_the_hundred() {
     assert_eq!(run.output.unwrap().get(), "999000");
     let journal = engine.store().journal(&tenant(), run.id, 0).await.unwrap();
     assert_eq!(journal.len(), 1000);
-    engine.stop().await;
-}
-
-#[tokio::test]
-async fn an_unknown_entrypoint_and_refused_arguments_record_nothing() {
-    let checked = Entrypoint::new("checked", "1", |_: Context, _: u32| async move { Ok(()) })
-        .check(|_, _| vec![InvalidArgument::new("input", "is never right")]);
-    let (engine, _folder) = engine(Worker::new().entrypoint(checked)).await;
-    let error = engine
-        .start_run(&tenant(), request("nobody", "t", 0))
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(error, StartError::NoSuchEntrypoint { .. }),
-        "{error}"
-    );
-    let error = engine
-        .start_run(&tenant(), request("checked", "t", 0))
-        .await
-        .unwrap_err();
-    assert!(matches!(error, StartError::InvalidArguments(_)), "{error}");
-    let mut versioned = request("checked", "t", 0);
-    versioned.version = Some("9".to_owned());
-    let error = engine.start_run(&tenant(), versioned).await.unwrap_err();
-    assert!(error.to_string().contains("checked@9"), "{error}");
-    let runs = engine
-        .store()
-        .list_runs(&tenant(), Default::default(), None, 10)
-        .await
-        .unwrap();
-    assert!(runs.is_empty());
     engine.stop().await;
 }
 

@@ -9,10 +9,10 @@ use weft_worker::{
 };
 use workflow_service::{
     domain::{EventKind, RunState, TaskStep},
-    engine::{CallTarget, Engine, TargetContext, Targets},
+    engine::{CallTarget, TargetContext, Targets},
 };
 
-use crate::harness::{Count, Gate, all, engine_with, follow, rest, start, tenant};
+use crate::harness::{Count, Gate, Hosted, all, engine_with, follow, rest, start, tenant};
 
 /// Doubles a number; fails the first time if it is told to.
 struct Double {
@@ -62,7 +62,7 @@ fn twice(name: &'static str, retry: RetryPolicy) -> Worker {
     ))
 }
 
-async fn engine(worker: Worker, targets: Targets) -> (Engine, tempfile::TempDir) {
+async fn engine(worker: Worker, targets: Targets) -> (Hosted, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     (
         engine_with(folder.path(), worker, targets, 10).await,

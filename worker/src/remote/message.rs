@@ -1,0 +1,249 @@
+//! Messages of the in-memory protocol to and from the wire.
+
+use std::sync::Arc;
+
+use prost::Message as _;
+use uuid::Uuid;
+use weft_proto::workflow::v1::{
+    self as pb, ConnectRequest, connect_request::Message as Said, emit::Kind as Emitted,
+};
+
+use crate::{
+    CallId, Failure,
+    protocol::{
+        Event, ExecutionId, Finish, JournalEntry, Outcome, Question, Record, StartRun, Suspend,
+        ToWorker, Warning, WorkerMessage,
+    },
+    wire::{MAX_REQUEST_BYTES, MAX_VALUE_BYTES, Malformed, decode, encode},
+};
+
+const MICROS_PER_SECOND: i64 = 1_000_000;
+const NANOS_PER_MICRO: i32 = 1_000;
+
+/// The id of an execution.
+pub(super) fn execution(number: i64) -> Result<ExecutionId, Malformed> {
+    u64::try_from(number)
+        .map(ExecutionId)
+        .map_err(|_| Malformed::new("execution_id", "must not be negative"))
+}
+
+/// The id of an execution on the wire.
+pub(super) fn number(execution: ExecutionId) -> i64 {
+    i64::try_from(execution.0).unwrap_or(i64::MAX)
+}
+
+/// What is to be executed, and the length of its journal.
+pub(super) fn start_run(
+    execution: ExecutionId,
+    start: pb::StartRun,
+) -> Result<(StartRun, usize), Malformed> {
+    let previous = start.previous.as_ref();
+    let started = StartRun {
+        execution,
+        run_id: Uuid::parse_str(&start.run_id)
+            .map_err(|_| Malformed::new("run_id", "must be a UUID"))?,
+        thread_id: start.thread_id.into(),
+        entrypoint: start.entrypoint.into(),
+        version: start.version.into(),
+        attempt: decode::ordinal("attempt", start.attempt)?,
+        input: decode::payload("input", start.input.as_ref(), decode::text)?,
+        previous: previous
+            .map(|previous| decode::payload("previous", Some(previous), decode::text))
+            .transpose()?,
+        config: decode::payload("config", start.config.as_ref(), decode::text)?,
+        journal: journal(start.journal)?,
+    };
+    let length = usize::try_from(start.journal_length)
+        .map_err(|_| Malformed::new("journal_length", "must not be negative"))?;
+    Ok((started, length))
+}
+
+/// Recorded calls.
+pub(super) fn journal(entries: Vec<pb::JournalEntry>) -> Result<Vec<JournalEntry>, Malformed> {
+    let entry = |entry: pb::JournalEntry| {
+        Ok(JournalEntry {
+            call: decode::call(entry.call)?,
+            outcome: decode::outcome(entry.outcome, decode::text)?,
+        })
+    };
+    entries.into_iter().map(entry).collect()
+}
+
+/// That a call is recorded.
+pub(super) fn ack(execution: ExecutionId, ack: pb::Ack) -> Result<ToWorker, Malformed> {
+    Ok(ToWorker::Ack {
+        execution,
+        call: decode::call_id("call_id", &ack.call_id)?,
+        outcome: decode::outcome(ack.outcome, decode::text)?,
+    })
+}
+
+/// That a call is to be executed.
+pub(super) fn retry(execution: ExecutionId, retry: pb::Retry) -> Result<ToWorker, Malformed> {
+    Ok(ToWorker::Retry {
+        execution,
+        call: decode::call_id("call_id", &retry.call_id)?,
+        after: decode::optional_duration("delay", retry.delay)?.unwrap_or_default(),
+    })
+}
+
+/// What an execution says. Values that are too large for the service become the failures that they
+/// would become there; an event that is, is lost.
+pub(super) fn request(execution: ExecutionId, message: WorkerMessage) -> Option<ConnectRequest> {
+    let is_event = matches!(message, WorkerMessage::Event(_));
+    let of = |said: Said| ConnectRequest {
+        execution_id: number(execution),
+        message: Some(said),
+        ..ConnectRequest::default()
+    };
+    let request = of(match message {
+        WorkerMessage::Event(event) => Said::Emit(emit(event)),
+        WorkerMessage::Record(said) => Said::Record(record(*said)),
+        WorkerMessage::Lookup(said) => Said::Lookup(pb::Lookup {
+            call: Some(encode::call(&said.call)),
+            key: said.key,
+        }),
+        WorkerMessage::Call(said) => Said::Delegate(pb::Delegate {
+            call: Some(encode::call(&said.call)),
+            input: Some(encode::payload(&said.input)),
+            retry: encode::retry_policy(&said.retry),
+            timeout: said.timeout.map(encode::duration),
+        }),
+        WorkerMessage::Suspend(said) => Said::Suspend(suspend(*said)),
+        WorkerMessage::Finish(said) => Said::Finish(finish(*said)),
+    });
+    let bytes = request.encoded_len();
+    if bytes <= MAX_REQUEST_BYTES {
+        return Some(request);
+    }
+    if is_event {
+        tracing::warn!(bytes, "an event is too large to be streamed");
+        return None;
+    }
+    Some(of(Said::Finish(failed(too_large(bytes), None))))
+}
+
+fn emit(event: Event) -> pb::Emit {
+    let name = |call: Option<CallId>| call.map(|call| call.to_string()).unwrap_or_default();
+    let (call, task, kind) = match event {
+        Event::TaskStarted {
+            call,
+            task,
+            attempt,
+            input,
+        } => {
+            let started = pb::TaskStarted {
+                attempt: count(attempt),
+                input: Some(encode::payload(&input)),
+            };
+            (Some(call), task, Emitted::TaskStarted(started))
+        }
+        Event::Message { call, task, piece } => {
+            let piece = pb::MessagePiece {
+                message_id: piece.message_id.to_string(),
+                text: piece.text,
+                model: piece.model.to_string(),
+            };
+            (Some(call), task, Emitted::MessagePiece(piece))
+        }
+        Event::Warning {
+            call,
+            task,
+            warning: Warning { reason, message },
+        } => {
+            let warning = pb::Warning { reason, message };
+            (call, task, Emitted::Warning(warning))
+        }
+        Event::Custom { call, task, value } => {
+            (call, task, Emitted::Custom(encode::payload(&value)))
+        }
+    };
+    pb::Emit {
+        call_id: name(call),
+        task: task.to_string(),
+        kind: Some(kind),
+    }
+}
+
+fn record(record: Record) -> pb::Record {
+    let outcome = small_enough(record.outcome)
+        .map_err(|failure| failure.of_call(&record.call.id, &record.call.task));
+    pb::Record {
+        call: Some(encode::call(&record.call)),
+        attempt: count(record.attempt),
+        outcome: Some(encode::outcome(&outcome)),
+        retry: encode::retry_policy(&record.retry),
+        cache: record.cache.map(|cache| pb::CachePolicy {
+            key: cache.key,
+            ttl: Some(encode::duration(cache.ttl)),
+        }),
+    }
+}
+
+fn small_enough(outcome: Outcome) -> Outcome {
+    outcome.and_then(|value| match value.get().len() {
+        bytes if bytes > MAX_VALUE_BYTES => Err(too_large(bytes)),
+        _ => Ok(value),
+    })
+}
+
+/// The failure that the service itself answers a value with that is too large.
+fn too_large(bytes: usize) -> Failure {
+    let what = format!("a value has {bytes} bytes of JSON, at most {MAX_VALUE_BYTES} are kept");
+    Failure::new("PAYLOAD_TOO_LARGE", what)
+}
+
+fn suspend(suspend: Suspend) -> pb::Suspend {
+    let question = |question: Question| pb::Question {
+        call: Some(encode::call(&question.call)),
+        asked_by: question.asked_by.as_deref().unwrap_or_default().to_owned(),
+        value: Some(encode::payload(&question.value)),
+    };
+    let time = |micros: i64| prost_types::Timestamp {
+        seconds: micros.div_euclid(MICROS_PER_SECOND),
+        nanos: i32::try_from(micros.rem_euclid(MICROS_PER_SECOND)).unwrap_or_default()
+            * NANOS_PER_MICRO,
+    };
+    pb::Suspend {
+        questions: suspend.interrupts.into_iter().map(question).collect(),
+        wake_time: suspend.wake_time.map(time),
+    }
+}
+
+fn finish(finish: Finish) -> pb::Finish {
+    match finish {
+        Finish::Returned { value, saved } => {
+            let largest = value.get().len().max(saved.get().len());
+            if largest > MAX_VALUE_BYTES {
+                return failed(too_large(largest), None);
+            }
+            let is_same = Arc::ptr_eq(&value, &saved);
+            let returned = pb::Returned {
+                value: Some(encode::payload(&value)),
+                saved: (!is_same).then(|| encode::payload(&saved)),
+            };
+            ended(pb::finish::End::Returned(returned))
+        }
+        Finish::Failed { failure, retry } => failed(failure, encode::retry_policy(&retry)),
+        Finish::Mismatch(failure) => ended(pb::finish::End::Mismatch(encode::failure(&failure))),
+    }
+}
+
+fn failed(failure: Failure, retry: Option<pb::RetryPolicy>) -> pb::Finish {
+    ended(pb::finish::End::Failed(pb::Failed {
+        failure: Some(encode::failure(&failure)),
+        retry,
+    }))
+}
+
+fn ended(end: pb::finish::End) -> pb::Finish {
+    pb::Finish {
+        end: Some(end),
+        // Code that leaves recorded calls over never gets here: it is a mismatch.
+        replayed_count: i32::MAX,
+    }
+}
+
+fn count(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}

@@ -1,0 +1,300 @@
+//! One worker process, over as many streams as it takes.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::Arc,
+};
+
+use tokio::{select, sync::mpsc, time::sleep};
+use weft_proto::workflow::v1::{
+    self as pb, ConnectRequest, ConnectResponse, connect_request::Message as Heard,
+    connect_response::Message as Said,
+};
+use weft_worker::{
+    EntrypointDescription,
+    protocol::{ExecutionId, FromWorker, ToWorker, WorkerLink, WorkerMessage, in_memory_link},
+    wire::{Delivery, Malformed, encode},
+};
+
+use super::{Arrival, Shared, WorkerTimes, message, stream::Over};
+use crate::engine::Hosting;
+
+/// Heartbeats in a row that may leave an execution out: the first one may have been under way
+/// before the worker heard of the execution.
+const MAX_MISSED: u32 = 2;
+/// Heartbeats that nobody asked for before they are a flood.
+const MAX_UNASKED: u32 = 100;
+
+/// Session is one worker process, as this service knows it. Towards the engine it is a worker on an
+/// in-memory link.
+pub(super) struct Session {
+    pub(super) times: WorkerTimes,
+    pub(super) link: WorkerLink,
+    /// Whether it outlives its streams. If not, nothing is numbered.
+    is_resumable: bool,
+    /// Names of the entrypoints that are strict.
+    strict: HashSet<Arc<str>>,
+    hosting: Hosting,
+    max_runs: u32,
+    delivery: Delivery<ConnectResponse>,
+    executions: HashMap<ExecutionId, Assigned>,
+    /// A ping was sent that is not answered.
+    pub(super) is_asked: bool,
+    unasked: u32,
+    /// Messages for the engine that wait for room.
+    pub(super) arrived: VecDeque<FromWorker>,
+    /// Messages for the worker that wait for room.
+    pub(super) leaving: VecDeque<ConnectResponse>,
+}
+
+/// An execution that the worker was given and that is not fenced.
+#[derive(Debug, Default)]
+struct Assigned {
+    /// Recorded calls that its code has to make again.
+    replayable: usize,
+    /// Heartbeats in a row that left it out.
+    missed: u32,
+    /// Its last word was said.
+    has_ended: bool,
+    /// What the worker is told when it is fenced.
+    reason: String,
+}
+
+impl Session {
+    /// Sees a worker through its session. The stream that cannot go on with it, if that is how it
+    /// ends.
+    pub(super) async fn host(
+        shared: &Shared,
+        arrival: Arrival,
+        arrivals: &mut mpsc::Receiver<Arrival>,
+    ) -> Option<Arrival> {
+        let Arrival {
+            worker,
+            has_session,
+            mut stream,
+            ..
+        } = arrival;
+        let (name, max_runs) = (worker.name.clone(), worker.max_runs);
+        let is_strict = |hosted: &&EntrypointDescription| hosted.is_strict;
+        let strict = worker.hosted.iter().filter(is_strict);
+        let strict = strict.map(|hosted| Arc::clone(&hosted.name)).collect();
+        tracing::info!(worker = %name, max_runs, "a worker connected");
+        let (worker_link, engine_link) = in_memory_link();
+        let mut session = Self {
+            times: shared.times,
+            link: worker_link,
+            is_resumable: has_session,
+            strict,
+            hosting: shared.engine.attach(worker, engine_link),
+            max_runs,
+            delivery: Delivery::default(),
+            executions: HashMap::new(),
+            is_asked: false,
+            unasked: 0,
+            arrived: VecDeque::new(),
+            leaving: VecDeque::new(),
+        };
+        session.welcome(false);
+        let (why, next) = loop {
+            let why = match stream.pump(&mut session, arrivals, &shared.draining).await {
+                Over::Ended(why) => break (why, None),
+                Over::Lost(why) if !has_session => break (why, None),
+                Over::Lost(why) => why,
+                Over::Replaced(arrival) => match session.resume(*arrival) {
+                    Ok(resumed) => {
+                        stream = resumed;
+                        continue;
+                    }
+                    Err(arrival) => break ("it began anew".to_owned(), Some(*arrival)),
+                },
+            };
+            tracing::warn!(worker = %name, %why, "a worker's stream was lost");
+            // Runs that come meanwhile are for others.
+            session.hosting.set_max_runs(0);
+            select! {
+                Some(arrival) = arrivals.recv() => match session.resume(arrival) {
+                    Ok(resumed) => stream = resumed,
+                    Err(arrival) => break ("it began anew".to_owned(), Some(*arrival)),
+                },
+                () = sleep(session.times.grace) => {
+                    let grace = session.times.grace;
+                    break (format!("{why}, and it did not come back within {grace:?}"), None);
+                }
+                () = shared.draining.cancelled() => break (why, None),
+            }
+        };
+        tracing::info!(worker = %name, %why, "a worker is gone");
+        session.hosting.end(&why);
+        next
+    }
+
+    /// Goes on with a new stream, unless the worker missed what is not kept any more.
+    fn resume(&mut self, arrival: Arrival) -> Result<super::Stream, Box<Arrival>> {
+        if !self.delivery.can_resume(arrival.received)
+            || self.delivery.confirm(arrival.received).is_err()
+        {
+            return Err(Box::new(arrival));
+        }
+        self.max_runs = arrival.worker.max_runs;
+        self.hosting.set_max_runs(self.max_runs);
+        self.is_asked = false;
+        for assigned in self.executions.values_mut() {
+            assigned.missed = 0;
+        }
+        self.leaving.clear();
+        self.welcome(true);
+        self.leaving.extend(self.delivery.unconfirmed());
+        Ok(arrival.stream)
+    }
+
+    fn welcome(&mut self, resumed: bool) {
+        let welcome = pb::Welcome {
+            resumed,
+            heartbeat_interval: Some(encode::duration(self.times.lease / 3)),
+            lease: Some(encode::duration(self.times.lease)),
+            grace: Some(encode::duration(self.times.grace)),
+        };
+        self.leaving.push_back(ConnectResponse {
+            message: Some(Said::Welcome(welcome)),
+            ..ConnectResponse::default()
+        });
+    }
+
+    /// Asks whether the worker lives. One question at a time, so that each answer was given after
+    /// all that was sent before its question.
+    pub(super) fn ping(&mut self) {
+        if !std::mem::replace(&mut self.is_asked, true) {
+            self.leaving.push_back(ConnectResponse {
+                message: Some(Said::Ping(pb::Ping {})),
+                ..ConnectResponse::default()
+            });
+        }
+    }
+
+    /// The worker says something.
+    pub(super) fn hear(&mut self, heard: ConnectRequest) -> Result<(), Malformed> {
+        if self.is_resumable {
+            self.delivery.confirm(heard.received)?;
+            if !self.delivery.accept(heard.sequence)? {
+                return Ok(());
+            }
+        }
+        match heard.message {
+            None => Err(Malformed::new(
+                "message",
+                "is missing, or of a later version",
+            )),
+            Some(Heard::Hello(_)) => Err(Malformed::new("hello", "is the first message only")),
+            Some(Heard::Heartbeat(heartbeat)) => self.beat(heartbeat),
+            Some(Heard::Capacity(pb::Capacity { max_runs })) => {
+                self.max_runs = u32::try_from(max_runs)
+                    .map_err(|_| Malformed::new("max_runs", "must not be negative"))?;
+                self.hosting.set_max_runs(self.max_runs);
+                Ok(())
+            }
+            Some(said) => {
+                self.hear_of(heard.execution_id, said);
+                Ok(())
+            }
+        }
+    }
+
+    /// The worker says something about an execution. If it is not this worker's, nobody hears it.
+    fn hear_of(&mut self, execution_id: i64, said: Heard) {
+        let execution = ExecutionId(u64::try_from(execution_id).unwrap_or_default());
+        let Some(assigned) = self.executions.get_mut(&execution) else {
+            return;
+        };
+        if assigned.has_ended {
+            return;
+        }
+        let message = message::heard(said, assigned.replayable).unwrap_or_else(|malformed| {
+            assigned.reason = malformed.to_string();
+            message::violation(&malformed)
+        });
+        assigned.has_ended = matches!(
+            message,
+            WorkerMessage::Suspend(_) | WorkerMessage::Finish(_)
+        );
+        self.arrived.push_back(FromWorker { execution, message });
+    }
+
+    fn beat(&mut self, heartbeat: pb::Heartbeat) -> Result<(), Malformed> {
+        if !std::mem::take(&mut self.is_asked) {
+            self.unasked += 1;
+            return match self.unasked > MAX_UNASKED {
+                true => Err(Malformed::new(
+                    "heartbeat",
+                    "must answer a ping; these are a flood",
+                )),
+                false => Ok(()),
+            };
+        }
+        self.unasked = 0;
+        for assigned in self.executions.values_mut() {
+            assigned.missed += 1;
+        }
+        for execution in heartbeat.execution_ids {
+            let execution = ExecutionId(u64::try_from(execution).unwrap_or_default());
+            if let Some(assigned) = self.executions.get_mut(&execution) {
+                assigned.missed = 0;
+            }
+        }
+        for (execution, assigned) in &mut self.executions {
+            if assigned.missed >= MAX_MISSED && !assigned.has_ended {
+                assigned.has_ended = true;
+                "it was missing in heartbeats".clone_into(&mut assigned.reason);
+                self.hosting.lose(*execution, "it forgot the run");
+            }
+        }
+        Ok(())
+    }
+
+    /// The engine says something.
+    pub(super) fn say(&mut self, message: ToWorker) -> Result<(), Malformed> {
+        let (mut strict, mut reason) = (false, String::new());
+        match &message {
+            ToWorker::StartRun(start) => {
+                strict = self.strict.contains(&*start.entrypoint);
+                let assigned = Assigned {
+                    replayable: message::replayable(&start.journal),
+                    ..Assigned::default()
+                };
+                self.executions.insert(start.execution, assigned);
+            }
+            ToWorker::Fenced { execution } => match self.executions.remove(execution) {
+                Some(ended) if ended.has_ended => reason = ended.reason,
+                Some(_) => "the run was taken back".clone_into(&mut reason),
+                None => return Ok(()),
+            },
+            ToWorker::Ack { .. } | ToWorker::Retry { .. } | ToWorker::Cancel { .. } => {}
+        }
+        for mut response in message::said(message, strict, reason) {
+            if self.is_resumable {
+                self.delivery.number(&mut response);
+            }
+            self.leaving.push_back(response);
+        }
+        if self.delivery.is_full() {
+            return Err(Malformed::new("received", "never grows"));
+        }
+        Ok(())
+    }
+
+    /// The next message for the worker, as it is to be sent now.
+    pub(super) fn next_to_send(&mut self) -> Option<ConnectResponse> {
+        let mut response = self.leaving.pop_front()?;
+        response.received = self.delivery.received();
+        Some(response)
+    }
+
+    /// Takes no more runs.
+    pub(super) fn close_to_runs(&self) {
+        self.hosting.set_max_runs(0);
+    }
+
+    /// Whether nothing is under way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.executions.is_empty()
+    }
+}

@@ -1,0 +1,158 @@
+//! One stream of a session.
+
+use std::time::Duration;
+
+use futures::future::OptionFuture;
+use tokio::{
+    select,
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Status, Streaming};
+use weft_proto::workflow::v1::{ConnectRequest, ConnectResponse};
+use weft_worker::protocol::ToWorker;
+
+use super::{Arrival, session::Session};
+use crate::grpc::status;
+
+/// Messages that may wait for room in either direction before no more are taken.
+const MAX_WAITING: usize = 256;
+/// How long runs may go on at workers once a drain has begun. Well within the drain's own bound.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Stream is one connection of a worker.
+pub(super) struct Stream {
+    pub(super) incoming: Streaming<ConnectRequest>,
+    pub(super) outgoing: mpsc::Sender<Result<ConnectResponse, Status>>,
+}
+
+/// Why a stream is over.
+pub(super) enum Over {
+    /// The worker will not come back, or is not to.
+    Ended(String),
+    /// It may come back.
+    Lost(String),
+    /// It has come back, and perhaps left this stream half open.
+    Replaced(Box<Arrival>),
+}
+
+/// What happens next on a stream.
+#[expect(clippy::large_enum_variant, reason = "one lives at a time")]
+enum Next {
+    Heard(Result<Option<ConnectRequest>, Status>),
+    Said(Option<ToWorker>),
+    RoomOutside,
+    RoomInside,
+    Closed,
+    Ask,
+    Silence,
+    Arrived(Box<Arrival>),
+    Drain,
+    DrainOverdue,
+}
+
+impl Stream {
+    /// Carries messages between a worker and the engine until the stream is over.
+    pub(super) async fn pump(
+        mut self,
+        session: &mut Session,
+        arrivals: &mut mpsc::Receiver<Arrival>,
+        draining: &CancellationToken,
+    ) -> Over {
+        let (lease, mut heard_at) = (session.times.lease, Instant::now());
+        let mut asks = tokio::time::interval_at(heard_at + lease / 3, lease / 3);
+        let mut drained_at = None;
+        loop {
+            let is_draining = drained_at.is_some();
+            if is_draining && session.is_idle() && session.leaving.is_empty() {
+                return self.end(status::worker_shutdown(), "the service shuts down");
+            }
+            let hears = session.arrived.len() < MAX_WAITING;
+            let speaks = session.leaving.len() < MAX_WAITING;
+            let next = select! {
+                heard = self.incoming.message(), if hears => Next::Heard(heard),
+                said = session.link.inbox.recv(), if speaks => Next::Said(said),
+                Ok(_) = self.outgoing.reserve(), if !session.leaving.is_empty() => {
+                    Next::RoomOutside
+                }
+                Ok(_) = session.link.outbox.reserve(), if !session.arrived.is_empty() => {
+                    Next::RoomInside
+                }
+                () = self.outgoing.closed() => Next::Closed,
+                _ = asks.tick() => Next::Ask,
+                () = sleep_until(heard_at + lease), if hears => Next::Silence,
+                Some(arrival) = arrivals.recv() => Next::Arrived(Box::new(arrival)),
+                () = draining.cancelled(), if !is_draining => Next::Drain,
+                Some(()) = OptionFuture::from(drained_at.map(sleep_until)) => Next::DrainOverdue,
+            };
+            match next {
+                Next::Heard(Ok(Some(heard))) => {
+                    heard_at = Instant::now();
+                    if let Err(malformed) = session.hear(heard) {
+                        let why = format!("it broke the protocol: {malformed}");
+                        return self.end(status::protocol_violation(&malformed.0), &why);
+                    }
+                }
+                Next::Heard(Ok(None)) => return Over::Ended("it left".to_owned()),
+                Next::Heard(Err(status)) if is_senseless(&status) => {
+                    let why = format!("it broke the protocol: {}", status.message());
+                    return self.end(status::protocol_violation(status.message()), &why);
+                }
+                Next::Heard(Err(_)) | Next::Closed => {
+                    return Over::Lost("its connection was lost".to_owned());
+                }
+                // The engine has stopped.
+                Next::Said(None) => {
+                    return self.end(status::worker_shutdown(), "the service shuts down");
+                }
+                Next::Said(Some(said)) => {
+                    if let Err(malformed) = session.say(said) {
+                        let why = format!("it broke the protocol: {malformed}");
+                        return self.end(status::protocol_violation(&malformed.0), &why);
+                    }
+                }
+                // Nobody else sends here: the room that was found is there.
+                Next::RoomOutside => {
+                    if let Some(response) = session.next_to_send() {
+                        let _ = self.outgoing.try_send(Ok(response));
+                    }
+                }
+                Next::RoomInside => {
+                    if let Some(message) = session.arrived.pop_front() {
+                        let _ = session.link.outbox.try_send(message);
+                    }
+                }
+                Next::Ask => session.ping(),
+                Next::Silence => {
+                    let why = format!("it was silent for {lease:?}");
+                    return self.end(status::lease_lost(&why), &why);
+                }
+                Next::Arrived(arrival) => return Over::Replaced(arrival),
+                Next::Drain => {
+                    session.close_to_runs();
+                    drained_at = Some(Instant::now() + DRAIN_PATIENCE);
+                }
+                Next::DrainOverdue => {
+                    return self.end(status::worker_shutdown(), "the service shuts down");
+                }
+            }
+        }
+    }
+
+    /// Tells the worker why its stream ends, if it still listens.
+    fn end(self, status: Status, why: &str) -> Over {
+        let _ = self.outgoing.try_send(Err(status));
+        Over::Ended(why.to_owned())
+    }
+}
+
+/// Whether what arrived is no message, as opposed to nothing that arrives any more.
+fn is_senseless(status: &Status) -> bool {
+    let is_ours = std::error::Error::source(status).is_none();
+    is_ours
+        && matches!(
+            status.code(),
+            Code::OutOfRange | Code::Internal | Code::ResourceExhausted
+        )
+}
