@@ -97,6 +97,7 @@ impl Service for MemoryService {
         "memory_url",
         "memory_timeout",
         "default_model",
+        "providers",
         "max_runs",
         "cancel_grace",
         "default_timeout",

@@ -85,6 +85,7 @@ async fn grpcurl_finds_every_service_and_what_it_takes() -> Result<()> {
             cluster.workflow()?.grpc(),
             vec![
                 "weft.workflow.v1.ThreadService",
+                "weft.workflow.v1.WorkerService",
                 "weft.workflow.v1.WorkflowService",
             ],
         ),

@@ -23,23 +23,25 @@ use weft_proto::{
 };
 
 #[tokio::test]
-async fn chat_is_listed_with_its_version_and_what_it_takes() -> Result<()> {
+async fn built_in_entrypoints_are_listed_with_their_versions_and_what_they_take() -> Result<()> {
     let cluster = Cluster::start().await?;
     let mut client = cluster.workflow_client()?;
     let listed = client
         .list_entrypoints(ListEntrypointsRequest {})
         .await?
         .into_inner();
-    let [chat] = listed.entrypoints.as_slice() else {
-        panic!("not one: {listed:?}")
-    };
-    assert_eq!(
-        (chat.name.as_str(), chat.version.as_str(), chat.worker_count),
-        ("chat", "1", 1)
-    );
-    assert!(!chat.description.is_empty());
-    let schema = payload::read(chat.input_schema.as_ref())?;
-    assert!(schema.to_string().contains("content"), "{schema}");
+    let names: Vec<&str> = listed
+        .entrypoints
+        .iter()
+        .map(|each| each.name.as_str())
+        .collect();
+    assert_eq!(names, ["agent", "chat"]);
+    for each in &listed.entrypoints {
+        assert_eq!((each.version.as_str(), each.worker_count), ("1", 1));
+        assert!(!each.description.is_empty());
+        let schema = payload::read(each.input_schema.as_ref())?;
+        assert!(schema.to_string().contains("content"), "{schema}");
+    }
     cluster.finish().await
 }
 

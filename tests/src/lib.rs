@@ -14,6 +14,7 @@
 //! - [`http`]: the admin addresses
 //! - [`cluster`]: both services wired together, with a data folder that outlives them
 //! - [`gate`]: a proxy before memory-service that counts calls and holds them back
+//! - [`provider`], [`aimock`]: doubles of providers of models
 //! - [`payload`]: JSON in and out of the API
 //! - [`memories`]: what memory holds
 //! - [`conversation`]: what is said to `chat`, and the reference conversation
@@ -22,8 +23,9 @@
 //! - [`refusal`]: what a call was refused with
 //! - [`grpcurl`]: the command line client
 //! - `bin/run.rs`, `bin/demo.rs`, `bin/figures.rs`: `make run`, `make demo`, `make figures`
-//! - `e2e/`: the tests, a file per topic
+//! - `e2e/`: the tests, a file per topic; `models/`: those of language models
 
+pub mod aimock;
 pub mod binary;
 pub mod cluster;
 pub mod conversation;
@@ -37,6 +39,7 @@ pub mod memories;
 pub mod payload;
 pub mod port;
 pub mod process;
+pub mod provider;
 pub mod refusal;
 pub mod runs;
 pub mod wait;

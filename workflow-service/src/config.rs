@@ -13,7 +13,7 @@ use tonic::transport::Uri;
 
 use crate::{
     engine::Retention,
-    llm::{ModelName, echo},
+    llm::{ModelName, echo, settings::Providers},
 };
 
 /// Runs durable entrypoints, and calls memory-service and language models for them.
@@ -54,6 +54,8 @@ pub struct Config {
     pub memory_timeout: Duration,
     /// Model of runs that name none.
     pub default_model: ModelName,
+    /// Who serves models, by name.
+    pub providers: Providers,
     /// Most runs under way at once; further ones are queued.
     pub max_runs: usize,
     /// How long the code of a run has to stop after a cancel, before it is stopped.
@@ -96,6 +98,7 @@ impl Default for Config {
                 provider: echo::PROVIDER.into(),
                 model: echo::MODEL.into(),
             },
+            providers: Providers::new(),
             max_runs: 10_000,
             cancel_grace: Duration::from_secs(10),
             default_timeout: Duration::ZERO,

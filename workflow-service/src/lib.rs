@@ -10,6 +10,7 @@
 //! - [`engine`]: claims runs, hands them to workers, records and shows what they do
 //! - [`store`]: where runs, journals and checkpoints are kept
 //! - [`workflows`]: the entrypoints that come with the service
+//! - [`targets`]: what the service does itself when a run, in any language, calls it
 //! - [`llm`]: language models
 //! - [`memory`]: client of memory-service
 //! - [`grpc`]: the API
@@ -24,6 +25,7 @@ pub mod llm;
 pub mod memory;
 pub mod service;
 pub mod store;
+pub mod targets;
 pub mod workflows;
 
 pub use config::Config;

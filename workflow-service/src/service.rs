@@ -11,12 +11,13 @@ use weft_worker::{Worker, wire};
 
 use crate::{
     config::{Args, Config},
-    engine::{Engine, EngineSettings, Targets},
+    engine::{Engine, EngineSettings},
     grpc::{Connections, Threads, WorkerTimes, Workflows},
-    llm::Models,
+    llm::{Models, settings::BadProvider},
     memory::MemoryClient,
     store::sqlite::SqliteStore,
-    workflows::chat::Chat,
+    targets,
+    workflows::{Services, agent::Agent, chat::Chat},
 };
 
 /// Largest request, in bytes: an input of 8 MiB, a config, and what stands around them.
@@ -70,29 +71,39 @@ impl Service for WorkflowService {
         if config.worker_lease < SHORTEST_LEASE {
             return Err(format!("`worker_lease` must be at least {SHORTEST_LEASE:?}").into());
         }
-        let found = Models::offline().find(&config.default_model);
+        let found = models(config)?.find(&config.default_model);
         found.map_err(|why| format!("`--default-model {}` {why}", config.default_model))?;
         Ok(())
     }
 
     async fn bind(config: Config) -> Result<Self, BoxError> {
         let listeners = Listeners::bind(config.listen, config.admin_listen).await?;
-        let models = Models::offline();
+        let models = models(&config)?;
         let memory = MemoryClient::new(&config.memory_url, config.memory_timeout)?;
         let folder = config.data_dir.join("workflow");
         let store = tokio::task::spawn_blocking(move || SqliteStore::open(&folder)).await??;
+        let services = Services {
+            memory,
+            models,
+            default_model: config.default_model.clone(),
+        };
         let settings = EngineSettings {
             max_runs: config.max_runs,
             cancel_grace: config.cancel_grace,
             retention: config.retention(),
         };
-        let engine = Engine::new(Arc::new(store), Targets::default(), settings);
-        let chat = Chat {
-            memory,
-            models,
-            default_model: config.default_model.clone(),
-        };
-        engine.host(Worker::new().entrypoint(chat.entrypoint()));
+        let engine = Engine::new(Arc::new(store), targets::all(&services), settings);
+        let (chat, agent) = (
+            Chat {
+                services: services.clone(),
+            },
+            Agent { services },
+        );
+        engine.host(
+            Worker::new()
+                .entrypoint(chat.entrypoint())
+                .entrypoint(agent.entrypoint()),
+        );
         Ok(Self {
             config,
             listeners,
@@ -140,4 +151,9 @@ impl Service for WorkflowService {
         engine.stop().await;
         Ok(served?)
     }
+}
+
+/// The models that a configuration and the environment of the process make.
+fn models(config: &Config) -> Result<Models, BadProvider> {
+    Models::new(&config.providers, |name| std::env::var(name).ok())
 }

@@ -319,20 +319,7 @@ impl RunMachine {
                 step: TaskStep::Started(input),
             },
             protocol::Event::Message { call, task, piece } => {
-                let forgettable = MessagePiece {
-                    text: String::new(),
-                    ..piece.clone()
-                };
-                let messages = self.messages.entry(call.clone()).or_default();
-                messages
-                    .entry(Arc::clone(&piece.message_id))
-                    .or_insert(forgettable);
-                EventKind::Message {
-                    call,
-                    task,
-                    piece,
-                    reset: false,
-                }
+                return self.message_piece(call, task, piece, now);
             }
             protocol::Event::Custom { call, task, value } => {
                 EventKind::Custom { call, task, value }
@@ -348,6 +335,38 @@ impl RunMachine {
             },
         };
         self.publish(kind, now).into_iter().collect()
+    }
+
+    fn message_piece(
+        &mut self,
+        call: CallId,
+        task: Arc<str>,
+        piece: MessagePiece,
+        now: Timestamp,
+    ) -> Vec<Effect> {
+        let empty = MessagePiece {
+            text: String::new(),
+            ..piece.clone()
+        };
+        let messages = self.messages.entry(call.clone()).or_default();
+        let begins = messages
+            .insert(Arc::clone(&piece.message_id), empty.clone())
+            .is_none();
+        // A worker before this one may have written half of it before it was lost.
+        let reset = (begins && self.run.attempt > 1).then(|| EventKind::Message {
+            call: call.clone(),
+            task: Arc::clone(&task),
+            piece: empty,
+            reset: true,
+        });
+        let piece = EventKind::Message {
+            call,
+            task,
+            piece,
+            reset: false,
+        };
+        let kinds = reset.into_iter().chain([piece]);
+        kinds.filter_map(|kind| self.publish(kind, now)).collect()
     }
 
     /// The worker asks for something that the engine does.

@@ -1,12 +1,18 @@
 //! The offline model: no network, no key, and always the same answer to the same question.
 //!
 //! It knows what the user said and what the system prompt says about the user, understands names,
-//! repeats everything else, and says that it is not a real model.
+//! repeats everything else, calls a tool `remember` if it has one and is asked to, and says that it
+//! is not a real model.
 
 use futures::{StreamExt as _, stream, stream::BoxStream};
-use weft_worker::Failure;
+use serde_json::json;
 
-use super::{ChatModel, ChatRequest, message::Role};
+use super::{
+    ChatModel, ChatRequest, Piece,
+    content::{Block, Content, ToolCall},
+    error::ModelError,
+    message::{Message, Role, StopReason},
+};
 
 /// Provider name.
 pub const PROVIDER: &str = "echo";
@@ -14,6 +20,8 @@ pub const PROVIDER: &str = "echo";
 pub const MODEL: &str = "offline";
 /// What separates the instructions from what is known of the user in a system prompt.
 pub const USER_INFO: &str = "User info:";
+/// The tool that it can call.
+const REMEMBER: &str = "remember";
 
 const SIGNATURE: &str = "(echo, the offline model)";
 
@@ -22,11 +30,50 @@ const SIGNATURE: &str = "(echo, the offline model)";
 pub struct Echo;
 
 impl ChatModel for Echo {
-    fn stream(&self, request: ChatRequest) -> BoxStream<'static, Result<String, Failure>> {
-        let answer = format!("{} {SIGNATURE}", answer(&request));
-        let words: Vec<String> = answer.split_inclusive(' ').map(str::to_owned).collect();
-        stream::iter(words).map(Ok).boxed()
+    fn check(&self, request: &ChatRequest) -> Result<(), String> {
+        match request.options.output {
+            Some(_) => Err("is the offline model, which writes no JSON".to_owned()),
+            None => Ok(()),
+        }
     }
+
+    fn stream(&self, request: ChatRequest) -> BoxStream<'static, Result<Piece, ModelError>> {
+        let mut message = match call(&request) {
+            Some(call) => Message {
+                stop_reason: Some(StopReason::ToolCalls),
+                ..Message::new(
+                    Role::Assistant,
+                    Content::Blocks(vec![Block::ToolCall(call)]),
+                )
+            },
+            None => Message {
+                stop_reason: Some(StopReason::EndTurn),
+                ..Message::new(Role::Assistant, format!("{} {SIGNATURE}", answer(&request)))
+            },
+        };
+        message.model = Some(format!("{PROVIDER}:{MODEL}"));
+        let text = message.content.text().into_owned();
+        let words: Vec<_> = text
+            .split_inclusive(' ')
+            .map(|word| Piece::Text(word.to_owned()))
+            .collect();
+        let done = Piece::Done(Box::new(message));
+        stream::iter(words.into_iter().chain([done]).map(Ok)).boxed()
+    }
+}
+
+/// The call of the tool that it knows, if it is to be made.
+fn call(request: &ChatRequest) -> Option<ToolCall> {
+    let last = request.messages.last()?;
+    let text = last.content.text();
+    let has_tool = request.tools.iter().any(|tool| tool.name == REMEMBER);
+    let is_asked = last.role == Role::User && asks_to_remember(&text);
+    (has_tool && is_asked).then(|| ToolCall {
+        id: format!("call_{}", request.messages.len()),
+        name: REMEMBER.to_owned(),
+        arguments: json!({ "data": text }),
+        malformed_arguments: None,
+    })
 }
 
 fn answer(request: &ChatRequest) -> String {
@@ -34,13 +81,14 @@ fn answer(request: &ChatRequest) -> String {
         .system
         .split_once(USER_INFO)
         .map_or("", |(_, info)| info.trim());
-    let said: Vec<&str> = request
+    let said: Vec<_> = request
         .messages
         .iter()
         .rev()
         .filter(|message| message.role == Role::User)
-        .map(|message| message.content.as_str())
+        .map(|message| message.content.text())
         .collect();
+    let said: Vec<&str> = said.iter().map(AsRef::as_ref).collect();
     let Some(last) = said.first() else {
         return "Nobody has said anything yet.".to_owned();
     };
@@ -102,22 +150,22 @@ fn name_given_in(text: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::llm::message::Message;
+    use crate::llm::options::{Options, ToolSpec};
 
-    fn ask(system: &str, said: &[&str]) -> String {
-        let messages = said
-            .iter()
-            .map(|text| Message {
-                id: None,
-                role: Role::User,
-                content: (*text).into(),
-            })
-            .collect();
-        answer(&ChatRequest {
+    fn request(system: &str, said: &[&str]) -> ChatRequest {
+        let messages = said.iter().map(|text| Message::new(Role::User, *text));
+        ChatRequest {
             model: MODEL.into(),
             system: system.into(),
-            messages,
-        })
+            messages: messages.collect(),
+            tools: Vec::new(),
+            options: Options::default(),
+            thread: "t".into(),
+        }
+    }
+
+    fn ask(system: &str, said: &[&str]) -> String {
+        answer(&request(system, said))
     }
 
     #[test]
@@ -144,5 +192,22 @@ mod tests {
             ask("User info: likes tea", &["hello"]),
             "You said: \"hello\". I remember: likes tea."
         );
+    }
+
+    #[test]
+    fn it_calls_the_tool_that_remembers_once_it_is_asked_to() {
+        let mut request = request("", &["Remember: I like tea"]);
+        assert_eq!(call(&request), None);
+        request.tools.push(ToolSpec {
+            name: REMEMBER.into(),
+            description: String::new(),
+            input_schema: json!({}),
+        });
+        let made = call(&request).unwrap();
+        assert_eq!(made.arguments, json!({ "data": "Remember: I like tea" }));
+        request
+            .messages
+            .push(Message::tool_result(&made, "stored", false));
+        assert_eq!(call(&request), None);
     }
 }

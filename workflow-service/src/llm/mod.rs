@@ -1,25 +1,64 @@
-//! Language models: one trait, one file for each provider.
+//! Language models: one trait, and the providers that can be configured.
 //!
 //! # Layout
-//! - [`message`]: what is said, and how new messages join old ones
+//! - [`message`], [`content`], [`usage`]: what is said, and what it took
+//! - [`history`]: how new messages join old ones, and what of them a model is given
+//! - [`options`]: what can be asked of a model beside an answer
+//! - [`name`], [`models`], [`settings`]: which models there are
+//! - [`dialect`]: wire formats
+//! - [`transport`], [`sse`]: how they travel
+//! - [`error`], [`retry`], [`limits`]: what goes wrong, when to try again, and who has to wait
 //! - [`echo`]: the offline model
 
+pub mod content;
+pub mod dialect;
 pub mod echo;
+pub mod error;
+pub mod history;
+pub mod limits;
 pub mod message;
+pub mod models;
+pub mod name;
+pub mod options;
+pub mod retry;
+pub mod settings;
+pub mod sse;
+pub mod transport;
+pub mod usage;
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::sync::Arc;
 
 use futures::stream::BoxStream;
-use serde::{Deserialize, Serialize};
-use weft_worker::Failure;
 
-use self::{echo::Echo, message::Message};
+use self::{
+    error::ModelError,
+    message::Message,
+    options::{Options, ToolSpec},
+};
+pub use self::{models::Models, name::ModelName};
 
 /// ChatModel writes the next message of a conversation.
 pub trait ChatModel: Send + Sync {
-    /// Streams the text of the next message, piece by piece. A stream that ends without an error is
-    /// a whole message.
-    fn stream(&self, request: ChatRequest) -> BoxStream<'static, Result<String, Failure>>;
+    /// Whether a request makes sense, as far as can be told without sending it.
+    ///
+    /// # Errors
+    /// A sentence that says what to change.
+    fn check(&self, request: &ChatRequest) -> Result<(), String>;
+
+    /// Streams the next message, piece by piece. The last piece is the whole message; a stream that
+    /// ends without it ends with an error. Nothing is sent before the stream is polled.
+    fn stream(&self, request: ChatRequest) -> BoxStream<'static, Result<Piece, ModelError>>;
+}
+
+/// Piece is a part of an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Piece {
+    /// Text to append.
+    Text(String),
+    /// Thoughts to append.
+    Thinking(String),
+    /// The whole message, at the end.
+    Done(Box<Message>),
 }
 
 /// ChatRequest is what a model is given.
@@ -31,119 +70,10 @@ pub struct ChatRequest {
     pub system: String,
     /// The conversation, oldest message first.
     pub messages: Vec<Message>,
-}
-
-/// ModelName is `provider:model`; the model may be left out where a provider has but one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct ModelName {
-    /// Who serves the model.
-    pub provider: Arc<str>,
-    /// Its name there.
-    pub model: Arc<str>,
-}
-
-impl FromStr for ModelName {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (provider, model) = text.split_once(':').unwrap_or((text, ""));
-        if provider.is_empty() {
-            return Err("must be `provider:model`, e.g. `echo:offline`");
-        }
-        let model = if model.is_empty() && provider == echo::PROVIDER {
-            echo::MODEL
-        } else {
-            model
-        };
-        if model.is_empty() {
-            return Err("must name a model after the provider: `provider:model`");
-        }
-        Ok(Self {
-            provider: provider.into(),
-            model: model.into(),
-        })
-    }
-}
-
-impl TryFrom<String> for ModelName {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
-    }
-}
-
-impl From<ModelName> for String {
-    fn from(name: ModelName) -> Self {
-        name.to_string()
-    }
-}
-
-impl fmt::Display for ModelName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.provider, self.model)
-    }
-}
-
-/// Models finds the model of a name.
-#[derive(Clone)]
-pub struct Models {
-    echo: Arc<Echo>,
-}
-
-impl Models {
-    /// The models that need nothing from outside.
-    pub fn offline() -> Self {
-        Self {
-            echo: Arc::new(Echo),
-        }
-    }
-
-    /// The model of this name.
-    ///
-    /// # Errors
-    /// A sentence that names the providers there are.
-    pub fn find(&self, name: &ModelName) -> Result<Arc<dyn ChatModel>, String> {
-        match &*name.provider {
-            echo::PROVIDER => Ok(Arc::clone(&self.echo) as Arc<dyn ChatModel>),
-            other => Err(format!(
-                "names the provider `{other}`, which this service does not have; use `{}:{}`",
-                echo::PROVIDER,
-                echo::MODEL
-            )),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_model_is_named_by_provider_and_model() {
-        let name: ModelName = "anthropic:claude:latest".parse().unwrap();
-        assert_eq!(
-            (&*name.provider, &*name.model),
-            ("anthropic", "claude:latest")
-        );
-        assert_eq!(
-            "echo".parse::<ModelName>().unwrap().to_string(),
-            "echo:offline"
-        );
-        assert!("anthropic".parse::<ModelName>().is_err());
-        assert!(":x".parse::<ModelName>().is_err());
-    }
-
-    #[test]
-    fn an_unknown_provider_is_named_in_the_error() {
-        let name = "anthropic:claude".parse().unwrap();
-        assert!(
-            Models::offline()
-                .find(&name)
-                .err()
-                .unwrap()
-                .contains("`anthropic`")
-        );
-    }
+    /// Tools that it may call.
+    pub tools: Vec<ToolSpec>,
+    /// What else is asked for.
+    pub options: Options,
+    /// Thread that asks: threads take turns, and a provider may keep a prompt cache for each.
+    pub thread: Arc<str>,
 }

@@ -1,0 +1,27 @@
+//! Language models: what is sent to providers, what their answers become, and what a run makes of
+//! them.
+//!
+//! # Layout
+//! - [`support`]: a model behind a double, and what it answers
+//! - [`answers`]: answers of every wire format, by a double that others wrote
+//! - [`streams`]: streams byte for byte
+//! - [`requests`]: what is sent, field by field
+//! - [`trouble`]: what goes wrong, and what that means
+//! - [`reference`]: the reference conversation with a provider and an embedder
+//! - [`kills`]: workflow-service is killed in the middle of an answer
+//! - [`memory_modes`]: what is remembered, and who decides it
+//! - [`agents`]: models that call tools
+//! - [`conversations`]: long ones, edited ones
+//! - [`targets`]: calls of `llm/chat` and `memory/*`
+
+mod agents;
+mod answers;
+mod conversations;
+mod kills;
+mod memory_modes;
+mod reference;
+mod requests;
+mod streams;
+mod support;
+mod targets;
+mod trouble;

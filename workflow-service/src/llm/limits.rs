@@ -1,0 +1,344 @@
+//! Limits of a provider, shared by all runs of the process and fair between threads.
+//!
+//! Requests that must wait do so in one queue for each thread, and the threads take turns: one that
+//! asks a hundred things at once does not hold up another one that asks one.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{sync::oneshot, time::Instant};
+
+use super::settings::ProviderSettings;
+
+/// Requests that may wait for one provider. They hold their conversations in memory.
+const MAX_WAITING: usize = 10_000;
+/// Share of a minute's allowance that may be used at once.
+const BURST: f64 = 1.0 / 6.0;
+/// Second tries a minute that all runs together may make of one provider: after an outage they come
+/// back ten a second, after a hundred at once, and not all at the same moment.
+const RETRIES_PER_MINUTE: u32 = 600;
+/// Longest that a second try is put off for the sake of others.
+const LONGEST_DELAY: Duration = Duration::from_secs(60);
+
+/// Too many requests wait already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{MAX_WAITING} requests wait for this provider already")]
+pub struct TooManyWait;
+
+/// Limits admits requests to one provider. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Limits(Arc<Mutex<State>>);
+
+/// Permit lets one request be under way for as long as it lives.
+#[derive(Debug)]
+pub struct Permit(Limits);
+
+#[derive(Debug)]
+struct State {
+    max_concurrent: usize,
+    under_way: usize,
+    requests: Option<Allowance>,
+    tokens: Option<Allowance>,
+    retries: Option<Allowance>,
+    /// The provider asked for a pause until then.
+    paused_until: Option<Instant>,
+    waiting: HashMap<Arc<str>, VecDeque<oneshot::Sender<Permit>>>,
+    /// Threads that wait, each once; the first one has the next turn.
+    turns: VecDeque<Arc<str>>,
+    waiting_count: usize,
+}
+
+/// What may be used in a time: it grows steadily up to a burst, and is negative after more was
+/// used than there was.
+#[derive(Debug)]
+struct Allowance {
+    per_second: f64,
+    most: f64,
+    left: f64,
+    as_of: Instant,
+}
+
+impl Allowance {
+    fn new(per_minute: u32) -> Option<Self> {
+        let most = (f64::from(per_minute) * BURST).max(1.0);
+        (per_minute > 0).then(|| Self {
+            per_second: f64::from(per_minute) / 60.0,
+            most,
+            left: most,
+            as_of: Instant::now(),
+        })
+    }
+
+    fn refresh(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.as_of).as_secs_f64();
+        self.left = (self.left + passed * self.per_second).min(self.most);
+        self.as_of = now;
+    }
+
+    /// When there is at least `wanted` of it.
+    fn when(&mut self, wanted: f64, now: Instant) -> Option<Instant> {
+        self.refresh(now);
+        let missing = wanted - self.left;
+        (missing > 0.0).then(|| now + Duration::from_secs_f64(missing / self.per_second))
+    }
+}
+
+impl Limits {
+    /// The limits that these settings ask for.
+    pub fn new(settings: &ProviderSettings) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            max_concurrent: settings.max_concurrent,
+            under_way: 0,
+            requests: Allowance::new(settings.requests_per_minute),
+            tokens: Allowance::new(settings.tokens_per_minute),
+            retries: Allowance::new(RETRIES_PER_MINUTE),
+            paused_until: None,
+            waiting: HashMap::new(),
+            turns: VecDeque::new(),
+            waiting_count: 0,
+        })))
+    }
+
+    /// Waits for the turn of a request that `thread` makes.
+    ///
+    /// # Errors
+    /// [`TooManyWait`].
+    pub async fn admit(&self, thread: &Arc<str>) -> Result<Permit, TooManyWait> {
+        let mut turn = self.enqueue(thread)?;
+        loop {
+            let wake = self.grant();
+            let until = wake.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
+            tokio::select! {
+                biased;
+                granted = &mut turn => match granted {
+                    Ok(permit) => return Ok(permit),
+                    // The queue outlives its waiters: this does not happen.
+                    Err(_) => return Err(TooManyWait),
+                },
+                () = tokio::time::sleep_until(until) => {}
+            }
+        }
+    }
+
+    /// Lets nobody pass for a while: the provider wants fewer requests.
+    pub fn pause(&self, until: Instant) {
+        let mut state = self.lock();
+        state.paused_until = state.paused_until.max(Some(until));
+    }
+
+    /// Takes a place among the second tries of all runs: how long to wait for it.
+    pub fn delay_of_retry(&self, now: Instant) -> Duration {
+        let mut state = self.lock();
+        let Some(retries) = &mut state.retries else {
+            return Duration::ZERO;
+        };
+        let place = retries.when(1.0, now);
+        retries.left = (retries.left - 1.0).max(-LONGEST_DELAY.as_secs_f64() * retries.per_second);
+        let delay = place.map(|place| place.saturating_duration_since(now));
+        delay.unwrap_or_default().min(LONGEST_DELAY)
+    }
+
+    /// Counts tokens that a request used. Later requests wait until they are earned back.
+    pub fn use_tokens(&self, count: u64, now: Instant) {
+        if let Some(tokens) = &mut self.lock().tokens {
+            tokens.refresh(now);
+            tokens.left -= count as f64;
+        }
+    }
+
+    fn enqueue(&self, thread: &Arc<str>) -> Result<oneshot::Receiver<Permit>, TooManyWait> {
+        let mut state = self.lock();
+        if state.waiting_count >= MAX_WAITING {
+            return Err(TooManyWait);
+        }
+        let (sender, receiver) = oneshot::channel();
+        let queue = state.waiting.entry(Arc::clone(thread)).or_default();
+        queue.push_back(sender);
+        if queue.len() == 1 {
+            state.turns.push_back(Arc::clone(thread));
+        }
+        state.waiting_count += 1;
+        Ok(receiver)
+    }
+
+    /// Lets pass whoever may; `Some` is when it is worth to look again, if time alone decides.
+    fn grant(&self) -> Option<Instant> {
+        loop {
+            let (sender, permit) = {
+                let mut state = self.lock();
+                if state.turns.is_empty() || state.under_way >= state.max_concurrent {
+                    return None;
+                }
+                if let Some(until) = state.not_before(Instant::now()) {
+                    return Some(until);
+                }
+                let Some(sender) = state.next() else {
+                    continue;
+                };
+                // One that went away takes nothing.
+                if sender.is_closed() {
+                    continue;
+                }
+                state.under_way += 1;
+                if let Some(requests) = &mut state.requests {
+                    requests.left -= 1.0;
+                }
+                (sender, Permit(self.clone()))
+            };
+            // Without the lock: a permit that cannot be delivered comes back by being dropped.
+            let _ = sender.send(permit);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it holds the lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn not_before(&mut self, now: Instant) -> Option<Instant> {
+        let paused = self.paused_until.filter(|until| *until > now);
+        let requests = self.requests.as_mut().and_then(|each| each.when(1.0, now));
+        let tokens = self.tokens.as_mut().and_then(|each| each.when(0.0, now));
+        paused.max(requests).max(tokens)
+    }
+
+    /// The first of the thread whose turn it is, which then waits for its next turn.
+    fn next(&mut self) -> Option<oneshot::Sender<Permit>> {
+        let thread = self.turns.pop_front()?;
+        let queue = self.waiting.get_mut(&thread)?;
+        let sender = queue.pop_front();
+        match queue.is_empty() {
+            true => drop(self.waiting.remove(&thread)),
+            false => self.turns.push_back(thread),
+        }
+        self.waiting_count -= 1;
+        sender
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.lock().under_way -= 1;
+        self.0.grant();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+    use tokio::task::JoinSet;
+
+    use super::*;
+
+    fn limits(max_concurrent: usize, requests_per_minute: u32, tokens_per_minute: u32) -> Limits {
+        Limits::new(&ProviderSettings {
+            max_concurrent,
+            requests_per_minute,
+            tokens_per_minute,
+            ..ProviderSettings::default()
+        })
+    }
+
+    /// Lets `requests` (by thread, in this order) pass one at a time: the order they pass in.
+    async fn order(limits: &Limits, requests: &[&str]) -> Vec<String> {
+        let held = limits.admit(&"holder".into()).await.unwrap();
+        let mut waiting = JoinSet::new();
+        for thread in requests {
+            let (limits, thread) = (limits.clone(), Arc::<str>::from(*thread));
+            waiting.spawn(async move {
+                let permit = limits.admit(&thread).await.unwrap();
+                drop(permit);
+                thread.to_string()
+            });
+            // In the order of the list.
+            tokio::task::yield_now().await;
+        }
+        drop(held);
+        let mut passed = Vec::new();
+        while let Some(thread) = waiting.join_next().await {
+            passed.push(thread.unwrap());
+        }
+        passed
+    }
+
+    #[tokio::test]
+    async fn threads_take_turns() {
+        let limits = limits(1, 0, 0);
+        let passed = order(&limits, &["a", "a", "a", "b", "c"]).await;
+        assert_eq!(passed, ["a", "b", "c", "a", "a"]);
+    }
+
+    #[tokio::test]
+    async fn no_more_than_the_limit_are_under_way_and_one_that_ends_lets_the_next_in() {
+        let limits = limits(2, 0, 0);
+        let thread = "t".into();
+        let (one, two) = (limits.admit(&thread).await, limits.admit(&thread).await);
+        assert!(limits.admit(&thread).now_or_never().is_none());
+        drop(one);
+        // The one that gave up above left nothing behind.
+        let third = limits.admit(&thread).await;
+        assert_eq!(limits.lock().under_way, 2);
+        drop((two, third));
+        let state = limits.lock();
+        assert_eq!(
+            (state.under_way, state.waiting_count, state.turns.len()),
+            (0, 0, 0)
+        );
+    }
+
+    #[tokio::test]
+    async fn requests_of_a_minute_are_spread_after_a_burst() {
+        let limits = limits(100, 60, 0);
+        for _ in 0..10 {
+            let passes = limits.admit(&"t".into()).now_or_never();
+            assert!(passes.is_some());
+        }
+        assert!(limits.admit(&"t".into()).now_or_never().is_none());
+        let now = Instant::now();
+        let wait = limits.lock().not_before(now).unwrap() - now;
+        assert!(
+            wait > Duration::ZERO && wait <= Duration::from_secs(1),
+            "{wait:?}"
+        );
+        let later = now + Duration::from_secs(1);
+        assert_eq!(limits.lock().not_before(later), None);
+    }
+
+    #[test]
+    fn tokens_that_were_used_are_earned_back_first() {
+        let limits = limits(100, 0, 600);
+        let now = Instant::now();
+        assert_eq!(limits.lock().not_before(now), None);
+        // The burst is 100.
+        limits.use_tokens(400, now);
+        let wait = limits.lock().not_before(now).unwrap() - now;
+        assert_eq!(wait.as_secs_f64().round(), 30.0);
+    }
+
+    #[tokio::test]
+    async fn a_pause_holds_everybody_back_for_the_longest_that_was_asked_for() {
+        let limits = limits(100, 0, 0);
+        let now = Instant::now();
+        limits.pause(now + Duration::from_secs(7));
+        limits.pause(now + Duration::from_secs(3));
+        assert!(limits.admit(&"t".into()).now_or_never().is_none());
+        let until = |after| limits.lock().not_before(now + Duration::from_secs(after));
+        assert_eq!(until(6), Some(now + Duration::from_secs(7)));
+        assert_eq!(until(7), None);
+    }
+
+    #[test]
+    fn second_tries_of_many_runs_do_not_come_at_once() {
+        let limits = limits(100, 0, 0);
+        let now = Instant::now();
+        let delays: Vec<_> = (0..2_000).map(|_| limits.delay_of_retry(now)).collect();
+        assert_eq!(delays[99], Duration::ZERO);
+        assert_eq!(delays[199].as_secs_f64().round(), 10.0);
+        assert_eq!(delays[1_999], LONGEST_DELAY);
+    }
+}

@@ -1,0 +1,33 @@
+//! `llm/chat`: asks a model. Its argument is a [`Question`], its result the model's message.
+
+use async_trait::async_trait;
+use weft_worker::{Json, json, protocol::Outcome};
+
+use crate::{
+    engine::{CallTarget, TargetContext},
+    workflows::{
+        Services,
+        model::{Asker, Question},
+    },
+};
+
+/// ChatTarget is the target `llm/chat`.
+pub struct ChatTarget {
+    /// What it needs from the service.
+    pub services: Services,
+}
+
+#[async_trait]
+impl CallTarget for ChatTarget {
+    async fn call(&self, context: TargetContext, input: Json) -> Outcome {
+        let question: Question = super::read(&input)?;
+        let asker = Asker {
+            key: context.idempotency_key(),
+            // A thread has one run at a time.
+            thread: context.run_id.to_string().into(),
+            write: &|piece| context.write_message_piece(piece),
+        };
+        let message = self.services.ask(asker, question).await?;
+        json::encode("the message", &message)
+    }
+}

@@ -1,0 +1,240 @@
+//! `agent`: a model that calls tools until it is done. Every answer of the model and every call of a
+//! tool is recorded, so that a crash in the middle costs none of them twice.
+
+use std::sync::Arc;
+
+use futures::{FutureExt as _, future::BoxFuture};
+use serde::Deserialize;
+use serde_json::{Value, json, value::RawValue};
+use weft_worker::{Context, Entrypoint, Failure, Final, InvalidArgument, json};
+
+use super::{
+    Services, arguments,
+    conversation::{Settings, continued},
+    memories::MemorySettings,
+    memory_tools::MemoryTool,
+    summary,
+    tool::Tool,
+    toolbox::Toolbox,
+    turn::Turn,
+};
+use crate::llm::{
+    message::{Message, NewMessages},
+    options::ToolSpec,
+};
+
+/// Answers of the model in one run, unless its config says otherwise.
+const DEFAULT_MAX_STEPS: u32 = 25;
+const DEFAULT_SYSTEM: &str = "You are a helpful assistant. Use your tools where they help.";
+/// Name of the tool that asks the person.
+const ASK_PERSON: &str = "ask_person";
+
+/// Agent is the entrypoint.
+#[derive(Clone)]
+pub struct Agent {
+    /// What it needs from the service.
+    pub services: Services,
+}
+
+/// Settings of a run beside those of any conversation. Other keys are the caller's own.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default)]
+struct AgentSettings {
+    memory: MemorySettings,
+    /// Tools of the service, by name; absent for those of memory, if there is a `user_id`.
+    tools: Option<Vec<String>>,
+    /// Tools of the caller: their calls are interrupts, and the answers their results.
+    caller_tools: Vec<ToolSpec>,
+    /// Tools whose calls a person has to approve; `*` for all.
+    approve: Vec<String>,
+    /// Most answers of the model.
+    max_steps: u32,
+}
+
+impl Default for AgentSettings {
+    fn default() -> Self {
+        Self {
+            memory: MemorySettings::default(),
+            tools: None,
+            caller_tools: Vec::new(),
+            approve: Vec::new(),
+            max_steps: DEFAULT_MAX_STEPS,
+        }
+    }
+}
+
+impl Agent {
+    /// The entrypoint.
+    pub fn entrypoint(self) -> Entrypoint {
+        let (run, check) = (self.clone(), self);
+        let entrypoint = Entrypoint::new("agent", "1", move |context, messages| {
+            run.clone().run(context, messages)
+        })
+        .description("A model that calls tools until it is done.")
+        .check(move |input, config| check.check(input, config));
+        let schema = schemars::schema_for!(NewMessages);
+        match json::encode("the schema", &schema) {
+            Ok(schema) => entrypoint.input_schema(schema),
+            Err(_) => entrypoint,
+        }
+    }
+
+    async fn run(
+        self,
+        context: Context,
+        NewMessages(changes): NewMessages,
+    ) -> Result<Final<Message, Vec<Message>>, Failure> {
+        let settings: Settings = context.config()?;
+        let agent: AgentSettings = context.config()?;
+        let tools = self.tools(&settings, &agent);
+        let tools = tools.map_err(|(_, why)| Failure::new("INVALID_TOOL", why))?;
+        let (services, settings) = (&self.services, &settings);
+        let conversation = continued(&context, changes)?;
+        let mut conversation =
+            summary::shortened(services, &context, settings, conversation).await?;
+        let system = settings.system.as_deref().unwrap_or(DEFAULT_SYSTEM);
+        let turn = Turn {
+            services,
+            context: &context,
+            settings,
+            system: system.to_owned(),
+            tools: &tools,
+            max_steps: agent.max_steps,
+        };
+        let answer = turn.take(&mut conversation).await?;
+        Ok(Final {
+            value: answer,
+            saved: conversation,
+        })
+    }
+
+    /// The tools of a run.
+    ///
+    /// # Errors
+    /// The field of the config that is wrong, and why.
+    fn tools(
+        &self,
+        settings: &Settings,
+        agent: &AgentSettings,
+    ) -> Result<Toolbox, (&'static str, String)> {
+        let mut tools = Toolbox::default();
+        let user_id = settings.user_id.as_deref();
+        let named = match (&agent.tools, user_id) {
+            (Some(named), _) => named.clone(),
+            (None, Some(_)) => MemoryTool::ALL.map(|tool| tool.name().to_owned()).to_vec(),
+            (None, None) => Vec::new(),
+        };
+        for name in named {
+            let of_memory = MemoryTool::ALL.into_iter().find(|tool| tool.name() == name);
+            let tool: Arc<dyn Tool> = match (of_memory, user_id) {
+                (Some(tool), Some(user_id)) => tool.of(&self.services, &agent.memory, user_id),
+                (Some(_), None) => {
+                    return Err(("user_id", format!("is required of the tool `{name}`")));
+                }
+                (None, _) if name == ASK_PERSON => Arc::new(AskPerson),
+                (None, _) => {
+                    let known = MemoryTool::ALL.map(|tool| format!("`{}`", tool.name()));
+                    let known = known.join(", ");
+                    return Err((
+                        "tools",
+                        format!("has `{name}`, which is none; there are {known}, `{ASK_PERSON}`"),
+                    ));
+                }
+            };
+            tools.add(tool).map_err(|why| ("tools", why))?;
+        }
+        for spec in &agent.caller_tools {
+            let tool = Arc::new(CallerTool(spec.clone()));
+            tools.add(tool).map_err(|why| ("caller_tools", why))?;
+        }
+        let approved = tools.approve(&agent.approve);
+        approved.map_err(|why| ("approve", why))?;
+        Ok(tools)
+    }
+
+    fn check(&self, input: &RawValue, config: &RawValue) -> Vec<InvalidArgument> {
+        let mut invalid = Vec::new();
+        if let Err(error) = arguments::read::<NewMessages>("input", input) {
+            invalid.push(error);
+        }
+        let settings = arguments::read::<Settings>("config", config);
+        let agent = arguments::read::<AgentSettings>("config", config);
+        match (settings, agent) {
+            (Ok(settings), Ok(agent)) => {
+                settings.check(&self.services, &mut invalid);
+                agent.memory.check(&mut invalid);
+                if let Err((field, why)) = self.tools(&settings, &agent) {
+                    invalid.push(InvalidArgument::new(format!("config.{field}"), why));
+                }
+                if agent.max_steps == 0 {
+                    let why = "must be more than zero";
+                    invalid.push(InvalidArgument::new("config.max_steps", why));
+                }
+            }
+            (settings, agent) => invalid.extend(settings.err().or(agent.err())),
+        }
+        invalid
+    }
+}
+
+/// A tool with which the model asks the person something.
+struct AskPerson;
+
+impl Tool for AskPerson {
+    fn spec(&self) -> ToolSpec {
+        ToolSpec {
+            name: ASK_PERSON.to_owned(),
+            description: "Asks the person a question that you cannot go on without.".to_owned(),
+            input_schema: json!({
+                "type": "object",
+                "properties": { "question": { "type": "string" } },
+                "required": ["question"],
+                "additionalProperties": false,
+            }),
+        }
+    }
+
+    fn call(
+        &self,
+        context: Context,
+        arguments: Value,
+    ) -> BoxFuture<'static, Result<String, Failure>> {
+        async move {
+            let question = json!({ "type": "question", "question": arguments["question"] });
+            let answer: Value = context.interrupt(&question).await?;
+            Ok(text_of(answer))
+        }
+        .boxed()
+    }
+}
+
+/// A tool that whoever started the run has: it is called by asking them.
+struct CallerTool(ToolSpec);
+
+impl Tool for CallerTool {
+    fn spec(&self) -> ToolSpec {
+        self.0.clone()
+    }
+
+    fn call(
+        &self,
+        context: Context,
+        arguments: Value,
+    ) -> BoxFuture<'static, Result<String, Failure>> {
+        let name = self.0.name.clone();
+        async move {
+            let question = json!({ "type": "tool_call", "tool": name, "arguments": arguments });
+            let result: Value = context.interrupt(&question).await?;
+            Ok(text_of(result))
+        }
+        .boxed()
+    }
+}
+
+/// An answer as a model is told it: a string as it is, all else as JSON.
+fn text_of(answer: Value) -> String {
+    match answer {
+        Value::String(text) => text,
+        other => other.to_string(),
+    }
+}
