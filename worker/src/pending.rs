@@ -62,6 +62,12 @@ impl PendingTask {
         let mut attempt = 1;
         loop {
             let outcome = self.attempt(attempt).await;
+            // What a cancel cut short has no outcome yet: the run may be retried.
+            if let (Err(failure), Some(_)) = (&outcome, self.execution.cancellation())
+                && failure.reason == Failure::CANCELLED
+            {
+                return outcome;
+            }
             let record = Record {
                 call: self.call.clone(),
                 attempt,

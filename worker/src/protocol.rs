@@ -26,7 +26,7 @@ pub struct ExecutionId(pub u64);
 pub type Outcome = Result<Json, Failure>;
 
 /// What the engine tells a worker.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum ToWorker {
     /// Execute a run.
     StartRun(Box<StartRun>),
@@ -97,7 +97,7 @@ pub struct JournalEntry {
 }
 
 /// What a worker tells the engine.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct FromWorker {
     /// Execution it is about.
     pub execution: ExecutionId,
@@ -106,7 +106,7 @@ pub struct FromWorker {
 }
 
 /// What a worker says about an execution.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum WorkerMessage {
     /// An attempt of a task ended.
     Record(Box<Record>),

@@ -19,10 +19,19 @@ pub(crate) struct Replay {
     /// Recorded calls that the code has not made yet.
     unmade: HashMap<CallId, JournalEntry>,
     /// Outcomes in commit order, from the next one to release on.
-    order: VecDeque<(CallId, Outcome)>,
+    order: VecDeque<Committed>,
     /// Calls that the code made and that have no outcome yet.
     waiting: HashMap<CallId, oneshot::Sender<Reply>>,
     mismatch: Option<Failure>,
+}
+
+/// Committed is an outcome that the code has not seen yet.
+#[derive(Debug)]
+struct Committed {
+    call: CallId,
+    outcome: Outcome,
+    /// Who waits for it; `None` if that is known only when the code makes its call again.
+    waiting: Option<oneshot::Sender<Reply>>,
 }
 
 /// What a call that waits is told.
@@ -56,9 +65,11 @@ impl Replay {
             if nested && inner(&entry.call.id) {
                 continue;
             }
-            replay
-                .order
-                .push_back((entry.call.id.clone(), entry.outcome.clone()));
+            replay.order.push_back(Committed {
+                call: entry.call.id.clone(),
+                outcome: entry.outcome.clone(),
+                waiting: None,
+            });
             replay.unmade.insert(entry.call.id.clone(), entry);
         }
         replay
@@ -117,9 +128,16 @@ impl Replay {
         receiver
     }
 
-    /// Queues an outcome that was committed after everything queued so far.
+    /// Queues an outcome that was committed after everything queued so far. One that nobody waits
+    /// for was said before.
     pub(crate) fn acknowledge(&mut self, call: CallId, outcome: Outcome) {
-        self.order.push_back((call, outcome));
+        if let Some(waiting) = self.waiting.remove(&call) {
+            self.order.push_back(Committed {
+                call,
+                outcome,
+                waiting: Some(waiting),
+            });
+        }
     }
 
     /// Tells a waiting call to try again.
@@ -132,15 +150,16 @@ impl Replay {
 
     /// Releases the next outcome. False if there is none, or if the code has not made its call yet.
     pub(crate) fn release_next(&mut self) -> bool {
-        let Some((call, _)) = self.order.front() else {
+        let Some(mut next) = self.order.pop_front() else {
             return false;
         };
-        let Some(waiting) = self.waiting.remove(call) else {
+        let waiting = next.waiting.take();
+        let Some(waiting) = waiting.or_else(|| self.waiting.remove(&next.call)) else {
+            self.order.push_front(next);
             return false;
         };
-        if let Some((_, outcome)) = self.order.pop_front() {
-            let _ = waiting.send(Reply::Outcome(outcome));
-        }
+        // The code may have dropped the call; the next one is released all the same.
+        let _ = waiting.send(Reply::Outcome(next.outcome));
         true
     }
 
@@ -236,6 +255,19 @@ mod tests {
         assert!(replay.release_next());
         assert!(first.try_recv().is_ok());
         assert!(!replay.is_held_back());
+    }
+
+    #[test]
+    fn an_outcome_that_is_acknowledged_twice_is_released_once() {
+        let mut replay = Replay::default();
+        let mut reply = replay.wait_for(&call("0", "a").id);
+        for _ in 0..3 {
+            replay.acknowledge(call("0", "a").id, Ok(json::null()));
+        }
+        assert!(replay.release_next());
+        assert!(reply.try_recv().is_ok());
+        replay.acknowledge(call("0", "a").id, Ok(json::null()));
+        assert!(!replay.release_next() && replay.is_settled());
     }
 
     #[test]

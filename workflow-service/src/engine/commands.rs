@@ -31,12 +31,16 @@ impl Engine {
         id: RunId,
         answers: Answers,
     ) -> Result<Run, StoreError> {
-        let slot = self.free_slot();
-        let (store, is_room) = (&self.shared.store, slot.is_some());
-        let started = store
-            .answer_run(tenant, id, answers, is_room, self.shared.now())
-            .await?;
-        Ok(self.started(started, slot))
+        let (engine, tenant) = (self.clone(), tenant.clone());
+        self.to_its_end(async move {
+            let slot = engine.free_slot();
+            let (store, is_room) = (&engine.shared.store, slot.is_some());
+            let started = store
+                .answer_run(&tenant, id, answers, is_room, engine.shared.now())
+                .await?;
+            Ok(engine.started(started, slot))
+        })
+        .await
     }
 
     /// Runs a run again that failed, was cancelled or is paused.
@@ -49,12 +53,16 @@ impl Engine {
         id: RunId,
         version: Option<Arc<str>>,
     ) -> Result<Run, StoreError> {
-        let slot = self.free_slot();
-        let (store, is_room) = (&self.shared.store, slot.is_some());
-        let started = store
-            .retry_run(tenant, id, version, is_room, self.shared.now())
-            .await?;
-        Ok(self.started(started, slot))
+        let (engine, tenant) = (self.clone(), tenant.clone());
+        self.to_its_end(async move {
+            let slot = engine.free_slot();
+            let (store, is_room) = (&engine.shared.store, slot.is_some());
+            let started = store
+                .retry_run(&tenant, id, version, is_room, engine.shared.now())
+                .await?;
+            Ok(engine.started(started, slot))
+        })
+        .await
     }
 
     /// Asks a run to stop. One that a worker executes is given time to; every other one is
@@ -82,17 +90,8 @@ impl Engine {
                 let _ = worker.try_send(reason.to_owned());
                 return Ok(run);
             }
-            let failure = Failure::new(Failure::CANCELLED, reason);
-            match self
-                .shared
-                .store
-                .cancel_run(tenant, id, failure, self.shared.now())
-                .await
-            {
-                Ok(cancelled) => {
-                    self.settle_without_worker(cancelled.clone());
-                    return Ok(cancelled);
-                }
+            match self.cancel_without_worker(tenant, id, reason).await {
+                Ok(cancelled) => return Ok(cancelled),
                 // It was claimed since it was looked at.
                 Err(StoreError::WrongState {
                     state: RunState::Running,
@@ -139,16 +138,46 @@ impl Engine {
                 Ok(_) | Err(StoreError::WrongState { .. } | StoreError::NoSuchRun(_)) => {}
                 Err(error) => return Err(error),
             }
-            self.wait(tenant, run.id, self.shared.cancel_grace + REST_MARGIN)
-                .await?;
-            if concurrency == Concurrency::Rollback {
+            let patience = self.shared.cancel_grace + REST_MARGIN;
+            let rested = self.wait(tenant, run.id, patience).await?;
+            // One that came to another end by itself was finished, and someone may know.
+            let is_cancelled = rested.is_some_and(|run| run.state == RunState::Cancelled);
+            if concurrency == Concurrency::Rollback && is_cancelled {
                 match self.shared.store.delete_run(tenant, run.id).await {
-                    Ok(()) | Err(StoreError::NoSuchRun(_)) => {}
+                    // It may have been retried meanwhile: then its thread is still in use.
+                    Ok(()) | Err(StoreError::NoSuchRun(_) | StoreError::WrongState { .. }) => {}
                     Err(error) => return Err(error),
                 }
             }
         }
         Ok(())
+    }
+
+    async fn cancel_without_worker(
+        &self,
+        tenant: &Tenant,
+        id: RunId,
+        reason: &str,
+    ) -> Result<Run, StoreError> {
+        let (engine, tenant) = (self.clone(), tenant.clone());
+        let failure = Failure::new(Failure::CANCELLED, reason);
+        self.to_its_end(async move {
+            let (store, now) = (&engine.shared.store, engine.shared.now());
+            let cancelled = store.cancel_run(&tenant, id, failure, now).await?;
+            engine.settle_without_worker(cancelled.clone());
+            Ok(cancelled)
+        })
+        .await
+    }
+
+    /// Does something to its end, also if the caller goes away meanwhile: a run that was claimed
+    /// for it must be executed, and those who wait must be told.
+    pub(super) async fn to_its_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let done = self.shared.tasks.spawn(work).await;
+        done.unwrap_or_else(|error| Err(StoreError::Unavailable(error.to_string().into())))
     }
 
     /// Tells those who follow a run that it came to rest without a worker.

@@ -10,7 +10,7 @@ use tokio::{
 
 use super::{
     Shared,
-    driver::{self, Driven},
+    driver::{self, Driven, until_available},
 };
 use crate::{
     domain::Timestamp,
@@ -42,10 +42,18 @@ pub(super) fn execute(shared: &Arc<Shared>, dispatch: Dispatch, slot: OwnedSemap
             match driven {
                 Driven::Rested(following) => next = following,
                 Driven::Fenced => tracing::warn!(run_id = %id, "a run was fenced"),
-                Driven::Unfinished => match owner.store.requeue_run(fence).await {
-                    Ok(()) | Err(StoreError::Fenced) => {}
-                    Err(error) => tracing::error!(run_id = %id, %error, "cannot requeue a run"),
-                },
+                Driven::Unfinished => {
+                    let store = &owner.store;
+                    let requeued = select! {
+                        biased;
+                        () = owner.stop.cancelled() => return,
+                        requeued = until_available(|| store.requeue_run(fence)) => requeued,
+                    };
+                    match requeued {
+                        Ok(()) | Err(StoreError::Fenced) => {}
+                        Err(error) => tracing::error!(run_id = %id, %error, "cannot requeue a run"),
+                    }
+                }
             }
         }
         drop(slot);

@@ -182,7 +182,7 @@ impl Driver<'_> {
                     Some(message) => {
                         let now = self.shared.now();
                         let jitter = self.jitter.random();
-                    let effects = self.machine.heard(message, now, jitter);
+                        let effects = self.machine.heard(message, now, jitter);
                         self.perform(effects).await;
                     }
                 }
@@ -382,7 +382,7 @@ impl Driver<'_> {
 
 /// Tries a write until the store can do it or refuses it. Nothing is lost while the store is away:
 /// the run stands still, and its worker waits for an answer.
-async fn until_available<T, F>(mut write: impl FnMut() -> F) -> Result<T, StoreError>
+pub(super) async fn until_available<T, F>(mut write: impl FnMut() -> F) -> Result<T, StoreError>
 where
     F: Future<Output = Result<T, StoreError>>,
 {

@@ -63,6 +63,8 @@ pub(super) struct RunMachine {
     recorded: HashMap<CallId, Outcome>,
     /// Records that are being committed, in order.
     committing: VecDeque<RecordedCall>,
+    /// The last attempt of a call that was answered with another try.
+    retried: HashMap<CallId, u32>,
     /// Events that wait for a record before them.
     held_back: VecDeque<Held>,
     /// Calls of targets and lookups that have no outcome yet.
@@ -104,6 +106,7 @@ impl RunMachine {
                 .map(|call| (call.entry.call.id.clone(), call.entry.outcome.clone()))
                 .collect(),
             committing: VecDeque::new(),
+            retried: HashMap::new(),
             held_back: VecDeque::new(),
             asked: HashSet::new(),
             cache: None,
@@ -406,7 +409,13 @@ impl RunMachine {
         if let Some(stored) = self.recorded.get(&id) {
             return vec![Effect::Ack(id, stored.clone())];
         }
-        if self.committing.iter().any(|call| call.entry.call.id == id) {
+        // Said twice: the answer is under way.
+        if self.committing.iter().any(|call| call.entry.call.id == id)
+            || self
+                .retried
+                .get(&id)
+                .is_some_and(|&last| record.attempt <= last)
+        {
             return Vec::new();
         }
         if let Err(failure) = &record.outcome
@@ -419,6 +428,7 @@ impl RunMachine {
             let task = Arc::clone(&record.call.task);
             let resets = self.forget_messages(&id, &task);
             let attempt = record.attempt;
+            self.retried.insert(id.clone(), attempt);
             let mut effects: Vec<_> = resets
                 .into_iter()
                 .filter_map(|reset| self.publish(reset, now))

@@ -147,6 +147,7 @@ impl Engine {
         let shared = Arc::clone(&self.shared);
         self.shared.tasks.spawn(async move {
             select! {
+                biased;
                 () = shared.stop.cancelled() => {}
                 () = worker.serve(worker_link) => {}
             }
@@ -171,6 +172,7 @@ impl Engine {
         self.shared.tasks.spawn(async move {
             let stop = routed.shared.stop.clone();
             select! {
+                biased;
                 () = stop.cancelled() => {}
                 () = Workers::route(&routed, link) => {}
             }
@@ -186,6 +188,7 @@ impl Engine {
         let shared = Arc::clone(&self.shared);
         self.shared.tasks.spawn(async move {
             select! {
+                biased;
                 () = shared.stop.cancelled() => {}
                 () = dispatcher::claim_runs(&shared) => {}
             }

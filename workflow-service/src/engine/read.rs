@@ -89,6 +89,7 @@ impl Engine {
             }
         };
         select! {
+            biased;
             Some(run) = rested => Ok(Some(Run::clone(&run))),
             () = tokio::time::sleep(patience) => self.run(tenant, id).await,
         }

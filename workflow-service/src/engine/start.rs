@@ -76,19 +76,27 @@ impl Engine {
         run.entrypoint = Arc::clone(&description.name);
         run.version = Arc::clone(&description.version);
         for _ in 0..MAX_REPLACEMENTS {
-            let slot = self.free_slot();
-            let (_, room) = self.shared.workers.room(&run.entrypoint, &run.version);
-            run.claim = slot.is_some() && room > 0;
-            match self.shared.store.start_run(tenant, run.clone()).await {
+            match self.record_run(tenant, run.clone()).await {
                 Err(StoreError::ThreadBusy(_)) if run.concurrency.replaces() => {
-                    drop(slot);
                     self.clear_thread(tenant, &run.thread_id, run.concurrency)
                         .await?;
                 }
-                started => return Ok(self.started(started?, slot)),
+                started => return Ok(started?),
             }
         }
         Err(StoreError::ThreadBusy(run.thread_id).into())
+    }
+
+    async fn record_run(&self, tenant: &Tenant, mut run: NewRun) -> Result<Run, StoreError> {
+        let (engine, tenant) = (self.clone(), tenant.clone());
+        self.to_its_end(async move {
+            let slot = engine.free_slot();
+            let (_, room) = engine.shared.workers.room(&run.entrypoint, &run.version);
+            run.claim = slot.is_some() && room > 0;
+            let started = engine.shared.store.start_run(&tenant, run).await?;
+            Ok(engine.started(started, slot))
+        })
+        .await
     }
 
     pub(super) fn free_slot(&self) -> Option<OwnedSemaphorePermit> {

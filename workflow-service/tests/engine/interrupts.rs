@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use futures::future::join;
 use weft_worker::{CallId, Context, Entrypoint, Json, Task, TaskContext, Worker, json};
 use workflow_service::{
-    domain::{EventKind, RunState, ThreadState},
+    domain::{EventKind, RunId, RunState, ThreadState},
     store::{Answers, StoreError},
 };
 
-use crate::harness::{Count, all, engine, engine_in, follow, rest, start, tenant};
+use crate::harness::{Count, all, engine, engine_in, follow, request, rest, start, tenant};
 
 fn json(text: &str) -> Json {
     json::from_text(text).unwrap()
@@ -194,5 +194,38 @@ async fn a_stream_ends_with_the_questions_and_goes_on_after_the_answers() {
     assert!(more.iter().all(|event| event.sequence > state.sequence));
     assert!(matches!(&more.last().unwrap().kind,
         EventKind::Run(run) if run.state == RunState::Succeeded));
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn an_answered_run_goes_on_before_runs_that_wait_for_its_thread_whatever_their_ids() {
+    let entrypoint = Entrypoint::new("ask", "1", |context: Context, number: u32| async move {
+        let mut runs: Vec<u32> = context.previous()?.unwrap_or_default();
+        if number == 1 {
+            context.interrupt::<_, Json>("may I?").await?;
+        }
+        runs.push(number);
+        Ok(runs)
+    });
+    let (engine, _folder) = engine(Worker::new().entrypoint(entrypoint)).await;
+    // Two requests at once can be recorded in the other order than they were given their ids.
+    let (lesser, greater) = (RunId::new(), RunId::new());
+    let mut first = request("ask", "t", 1);
+    first.run.id = greater;
+    let first = engine.start_run(&tenant(), first).await.unwrap();
+    rest(&engine, first.id).await;
+    let mut second = request("ask", "t", 2);
+    second.run.id = lesser;
+    let second = engine.start_run(&tenant(), second).await.unwrap();
+    assert_eq!(second.state, RunState::Queued);
+
+    let answer = Answers::Only(json("true"));
+    engine
+        .answer_run(&tenant(), first.id, answer)
+        .await
+        .unwrap();
+    assert_eq!(rest(&engine, first.id).await.output.unwrap().get(), "[1]");
+    let second = rest(&engine, second.id).await;
+    assert_eq!(second.output.unwrap().get(), "[1,2]");
     engine.stop().await;
 }

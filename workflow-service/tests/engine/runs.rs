@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use weft_worker::{Context, Entrypoint, Failure, RetryPolicy, Task, TaskContext, Worker};
 use workflow_service::domain::RunState;
 
-use crate::harness::{Count, Gate, engine, engine_in, rest, start, tenant, two_steps};
+use crate::harness::{
+    Count, Gate, engine, engine_in, request, rest, start, tenant, two_steps,
+};
 
 #[tokio::test]
 async fn a_run_returns_what_its_entrypoint_returns() {
@@ -175,5 +178,20 @@ async fn a_value_that_is_too_large_is_refused_by_name() {
     }
     let run = rest(&engine, start(&engine, "bulky", "t", 7).await.id).await;
     assert_eq!(run.state, RunState::Succeeded);
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_run_is_executed_also_if_its_caller_goes_away_while_it_is_recorded() {
+    let (runs, gate) = (Count::default(), Gate::closed());
+    gate.let_through(1);
+    let worker = Worker::new().entrypoint(two_steps("e", &runs, &gate));
+    let (engine, _folder) = engine(worker).await;
+    let request = request("e", "t", 5);
+    let id = request.run.id;
+    let answered = engine.start_run(&tenant(), request).now_or_never();
+    assert!(answered.is_none(), "the store takes longer than one poll");
+    gate.arrival().await;
+    assert_eq!(rest(&engine, id).await.state, RunState::Succeeded);
     engine.stop().await;
 }

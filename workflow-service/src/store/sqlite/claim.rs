@@ -97,7 +97,7 @@ pub(super) fn many(
                              AND thread_id = queued.thread_id AND state IN (2, 3, 4, 5)) \
              AND NOT EXISTS (SELECT 1 FROM runs WHERE tenant = queued.tenant \
                              AND thread_id = queued.thread_id AND state = 1 \
-                             AND run_id < queued.run_id) \
+                             AND (attempt = 0, run_id) < (queued.attempt = 0, queued.run_id)) \
              ORDER BY run_id LIMIT ?3",
         )?
         .query_map(params![typed(&hosted)?, now, limit], |row| row.get(0))?
@@ -156,7 +156,7 @@ pub(super) fn next_of_thread(
             "SELECT run_id, wake_time FROM runs WHERE tenant = ?1 AND thread_id = ?2 AND state = 1 \
              AND NOT EXISTS (SELECT 1 FROM runs WHERE tenant = ?1 AND thread_id = ?2 \
                              AND state IN (2, 3, 4, 5)) \
-             ORDER BY run_id LIMIT 1",
+             ORDER BY attempt = 0, run_id LIMIT 1",
         )?
         .query_row(params![tenant.as_str(), thread], |row| {
             Ok((row.get(0)?, row.get(1)?))

@@ -157,7 +157,8 @@ fn go_on(
             "SELECT 1 FROM runs AS other, runs AS this WHERE this.run_id = ?1 \
              AND other.tenant = this.tenant AND other.thread_id = this.thread_id \
              AND (other.state IN (2, 3, 4, 5) \
-                  OR (other.state = 1 AND other.run_id < this.run_id)) LIMIT 1",
+                  OR (other.state = 1 AND (other.attempt = 0, other.run_id) \
+                                          < (this.attempt = 0, this.run_id))) LIMIT 1",
         )?
         .exists([run.id])?;
     let queued = runs::get_stored(db, run.id)?;

@@ -16,6 +16,8 @@ pub(super) const APPLICATION_ID: i32 = 0x5765_6674;
 /// - `journal`: one row for each recorded call; rows are never changed.
 /// - `interrupts`: the open questions of INTERRUPTED runs.
 /// - `cache`: results of tasks, and of entrypoints, whose `task` is empty then. `key` is a hash.
+/// - `runs_queued_of_thread`: the order in which a thread's queued runs go on. Those that had begun
+///   come first: they build on what the thread was then.
 /// - `thread_in_use`: at most one run of a thread is under way, whatever else goes wrong.
 pub(super) const MIGRATIONS: [&str; VERSION as usize] = ["
 CREATE TABLE threads (
@@ -63,7 +65,7 @@ CREATE TABLE runs (
 CREATE UNIQUE INDEX thread_in_use ON runs (tenant, thread_id) WHERE state IN (2, 3, 4, 5);
 CREATE INDEX runs_by_wake_time ON runs (wake_time) WHERE wake_time IS NOT NULL;
 CREATE INDEX runs_queued ON runs (run_id) WHERE state = 1;
-CREATE INDEX runs_queued_of_thread ON runs (tenant, thread_id, run_id) WHERE state = 1;
+CREATE INDEX runs_queued_of_thread ON runs (tenant, thread_id, attempt = 0, run_id) WHERE state = 1;
 CREATE INDEX runs_of_thread ON runs (tenant, thread_id, run_id);
 CREATE INDEX runs_of_tenant ON runs (tenant, run_id);
 CREATE INDEX runs_by_end_time ON runs (end_time) WHERE end_time IS NOT NULL;
