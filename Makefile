@@ -70,7 +70,7 @@ figures:
 SEEDS ?= 1000
 
 simulate:
-	@$(use_toolchain) && WEFT_TEST_SEEDS=$(SEEDS) cargo test --locked --workspace --test engine programs -- --nocapture
+	@$(use_toolchain) && WEFT_TEST_SEEDS=$(SEEDS) cargo test --locked --workspace --test simulation random -- --nocapture
 
 bench-workflow:
 	@$(use_toolchain) && cargo bench --locked --workspace --bench workflow

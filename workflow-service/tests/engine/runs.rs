@@ -6,9 +6,7 @@ use futures::FutureExt as _;
 use weft_worker::{Context, Entrypoint, Failure, RetryPolicy, Task, TaskContext, Worker};
 use workflow_service::domain::RunState;
 
-use crate::harness::{
-    Count, Gate, engine, engine_in, request, rest, start, tenant, two_steps,
-};
+use crate::harness::{Count, Gate, engine, engine_in, request, rest, start, tenant, two_steps};
 
 #[tokio::test]
 async fn a_run_returns_what_its_entrypoint_returns() {

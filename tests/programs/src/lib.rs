@@ -1,0 +1,24 @@
+//! Random programs for the tests of the engine: each is made from a seed, executed as an entrypoint
+//! by the worker, and comes to a result that is known beforehand, whatever happens to the processes
+//! that execute it.
+//!
+//! # Layout
+//! - `program`: what programs are made of, and what they come to
+//! - `pace`: how long their steps take
+//! - `execute`: the code of their steps
+//! - `entrypoint`: the entrypoint that executes them, on threads that remember their runs
+//! - `outside`: the world that programs have an effect on, and the check that nothing recorded ran
+//!   again; `memory`: such a world in memory
+
+mod entrypoint;
+mod execute;
+mod memory;
+mod outside;
+mod pace;
+mod program;
+
+pub use entrypoint::{Argument, ENTRYPOINT, Output, entrypoint};
+pub use memory::Memory;
+pub use outside::{Effect, Outside, run_again};
+pub use pace::Pace;
+pub use program::{BROKEN, FAIL, Program, answer};

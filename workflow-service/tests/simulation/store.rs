@@ -1,0 +1,461 @@
+//! The SQLite store, on simulated time: writes take a while, are refused, or are the last thing that
+//! the process does; and what is committed is checked.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use rand::RngExt as _;
+use service_runtime::Tenant;
+use weft_worker::{Call, CallId, CallKind, Failure, json, protocol::JournalEntry};
+use workflow_service::{
+    domain::{
+        Checkpoint, CheckpointId, Run, RunId, RunState, Thread, ThreadId, ThreadState, Timestamp,
+        checkpoint::CheckpointValues,
+        history::{Origin, RecordedCall},
+    },
+    store::{
+        Answers, CacheScope, CachedResult, CheckpointStore, Claimed, Dispatch, EntrypointVersion,
+        Expired, Fence, NewRun, Pruned, Rest, RestedRun, RunEnd, RunFilter, StartedRun, StoreError,
+        Swept, ThreadPosition, sqlite::SqliteStore,
+    },
+};
+
+use crate::{
+    ledger::{Change, Entry, one_per_thread},
+    world::{Fate, World},
+};
+
+/// States in which a run holds its thread.
+const HOLDING: [RunState; 4] = [
+    RunState::Running,
+    RunState::Waiting,
+    RunState::Interrupted,
+    RunState::Paused,
+];
+/// Share of writes after which something is written in the name of a dispatch that is over.
+const STALE_WRITES: f64 = 0.1;
+
+pub(crate) struct SimulatedStore {
+    pub(crate) inner: Arc<SqliteStore>,
+    pub(crate) world: World,
+}
+
+/// Does something of the store at once. Its threads do the work; nothing else goes on meanwhile.
+pub(crate) fn at_once<T>(work: impl Future<Output = T>) -> T {
+    // The budget of the task must not end while this blocks.
+    futures::executor::block_on(tokio::task::unconstrained(work))
+}
+
+impl SimulatedStore {
+    async fn write<T>(
+        &self,
+        what: String,
+        write: impl Future<Output = Result<T, StoreError>>,
+        check: impl FnOnce(&Self, &T) -> Result<(), String>,
+    ) -> Result<T, StoreError> {
+        let world = &self.world;
+        world.pause(world.faults().longest_commit).await;
+        self.unless_crashed().await;
+        let fate = world.fate();
+        match fate {
+            Fate::Refuse => {
+                world.note(format!("{what}: refused for now"));
+                return Err(StoreError::Unavailable("simulated".into()));
+            }
+            Fate::CrashBefore => {
+                world.note(format!("{what}: not committed"));
+                world.crash();
+            }
+            Fate::Commit | Fate::CrashAfter => {}
+        }
+        self.unless_crashed().await;
+        let written = at_once(write);
+        world.state().commits += 1;
+        match &written {
+            Ok(value) => {
+                world.note(format!("{what}: committed"));
+                world.expect(check(self, value));
+                self.expect_one_per_thread();
+                self.write_stale();
+            }
+            Err(error) => world.note(format!("{what}: {}", kind(error))),
+        }
+        if fate == Fate::CrashAfter {
+            world.crash();
+        }
+        self.unless_crashed().await;
+        world.pause(world.faults().longest_commit).await;
+        self.unless_crashed().await;
+        written
+    }
+
+    /// Nothing goes on in a process that has crashed.
+    async fn unless_crashed(&self) {
+        if self.world.state().is_crashed {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Checks how a write changed the journal of a run.
+    fn journal_changed(&self, run: RunId, change: &Change) -> Result<(), String> {
+        let journal = at_once(self.inner.journal(&Tenant::default(), run, i64::MIN));
+        let journal = journal.map_err(|error| error.to_string())?;
+        let after = journal.iter().map(Entry::new).collect();
+        self.world.state().ledger.changed(run, after, change)
+    }
+
+    fn dispatched(&self, dispatch: &Dispatch) -> Result<(), String> {
+        let world = &self.world;
+        world.note(format!(
+            "  run {} is handed out, attempt {}, {} recorded",
+            world.number_of(dispatch.run.id),
+            dispatch.run.attempt,
+            dispatch.journal.len()
+        ));
+        let mut state = world.state();
+        state.ledger.dispatched(dispatch)
+    }
+
+    fn started(&self, started: &StartedRun) -> Result<(), String> {
+        match started {
+            StartedRun::Claimed(dispatch) => self.dispatched(dispatch),
+            StartedRun::Queued(_) | StartedRun::Repeated(_) => Ok(()),
+        }
+    }
+
+    fn expect_one_per_thread(&self) {
+        let filter = RunFilter {
+            states: HOLDING.into(),
+            ..RunFilter::default()
+        };
+        let holding = at_once(self.inner.list_runs(&Tenant::default(), filter, None, 100));
+        let checked = holding.map_err(|error| error.to_string());
+        self.world
+            .expect(checked.and_then(|runs| one_per_thread(&runs)));
+    }
+
+    /// Writes in the name of a dispatch that is over, as a replica would that was taken for dead.
+    fn write_stale(&self) {
+        if !self.world.chance(STALE_WRITES) {
+            return;
+        }
+        let (fence, is_rest) = {
+            let mut state = self.world.state();
+            let (choice, is_rest) = (state.random.random_range(0..1000), state.random.random());
+            (state.ledger.stale_fence(choice), is_rest)
+        };
+        let Some(fence) = fence else { return };
+        let now = self.world.now();
+        let written = match is_rest {
+            true => {
+                let rest = Rest {
+                    end: RunEnd::Failed(Failure::new("STALE", "said too late")),
+                    last_sequence: 1,
+                    executed: Duration::ZERO,
+                    now,
+                };
+                at_once(self.inner.rest_run(fence, rest, true)).map(drop)
+            }
+            false => at_once(self.inner.append(fence, vec![stale_record(now)])),
+        };
+        if !matches!(written, Err(StoreError::Fenced)) {
+            self.world.fail(format!(
+                "a write of run {} under {fence:?}, which is over: {written:?}",
+                self.world.number_of(fence.run_id)
+            ));
+        }
+    }
+}
+
+fn stale_record(now: Timestamp) -> RecordedCall {
+    let call = Call {
+        id: CallId::new(None, 0),
+        kind: CallKind::Task,
+        task: "stale".into(),
+        input_hash: [0; 32],
+    };
+    RecordedCall {
+        entry: JournalEntry {
+            call,
+            outcome: Ok(json::null()),
+        },
+        commit_sequence: 1_000_000,
+        sequence: 1,
+        attempt: 1,
+        time: now,
+        origin: Origin::Executed(None),
+    }
+}
+
+/// The name of an error: ids are not the same in every try.
+fn kind(error: &StoreError) -> String {
+    let text = format!("{error:?}");
+    let end = text.find(|c: char| !c.is_alphanumeric());
+    text[..end.unwrap_or(text.len())].to_owned()
+}
+
+#[async_trait]
+impl CheckpointStore for SimulatedStore {
+    async fn start_run(&self, tenant: &Tenant, run: NewRun) -> Result<StartedRun, StoreError> {
+        let id = run.id;
+        let what = format!("start run {}", self.world.number_of(id));
+        let write = self.inner.start_run(tenant, run);
+        self.write(what, write, |store, started| store.started(started))
+            .await
+    }
+
+    async fn append(&self, fence: Fence, calls: Vec<RecordedCall>) -> Result<(), StoreError> {
+        let entries: Vec<_> = calls.iter().map(Entry::new).collect();
+        let ids: Vec<_> = calls
+            .iter()
+            .map(|call| call.entry.call.id.as_str())
+            .collect();
+        let run = self.world.number_of(fence.run_id);
+        let what = format!("record calls {} of run {run}", ids.join(", "));
+        let write = self.inner.append(fence, calls.clone());
+        self.write(what, write, |store, ()| {
+            store.journal_changed(fence.run_id, &Change::Append(entries))
+        })
+        .await
+    }
+
+    async fn rest_run(
+        &self,
+        fence: Fence,
+        rest: Rest,
+        claim_next: bool,
+    ) -> Result<RestedRun, StoreError> {
+        let run = self.world.number_of(fence.run_id);
+        let what = format!("end run {run} as {:?}", rest.end.transition());
+        let change = match rest.end {
+            RunEnd::Retrying { .. } => Change::Forget,
+            _ => Change::None,
+        };
+        let write = self.inner.rest_run(fence, rest, claim_next);
+        self.write(what, write, |store, rested| {
+            store.world.state().ledger.over(fence);
+            store.journal_changed(fence.run_id, &change)?;
+            match &rested.next {
+                Some(next) => store.dispatched(next),
+                None => Ok(()),
+            }
+        })
+        .await
+    }
+
+    async fn requeue_run(&self, fence: Fence) -> Result<(), StoreError> {
+        let what = format!("requeue run {}", self.world.number_of(fence.run_id));
+        let write = self.inner.requeue_run(fence);
+        self.write(what, write, |store, ()| {
+            store.world.state().ledger.over(fence);
+            store.journal_changed(fence.run_id, &Change::None)
+        })
+        .await
+    }
+
+    async fn claim_runs(
+        &self,
+        hosted: Vec<EntrypointVersion>,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<Claimed, StoreError> {
+        let write = self.inner.claim_runs(hosted, limit, now);
+        self.write("claim".to_owned(), write, |store, claimed| {
+            claimed
+                .dispatches
+                .iter()
+                .try_for_each(|dispatch| store.dispatched(dispatch))
+        })
+        .await
+    }
+
+    async fn answer_run(
+        &self,
+        tenant: &Tenant,
+        id: RunId,
+        answers: Answers,
+        claim: bool,
+        now: Timestamp,
+    ) -> Result<StartedRun, StoreError> {
+        let calls: Vec<CallId> = match &answers {
+            Answers::ById(answers) => answers.keys().cloned().collect(),
+            Answers::Only(_) => Vec::new(),
+        };
+        let names: Vec<_> = calls.iter().map(CallId::as_str).collect();
+        let run = self.world.number_of(id);
+        let what = format!("answer {} of run {run}", names.join(", "));
+        let write = self.inner.answer_run(tenant, id, answers, claim, now);
+        self.write(what, write, |store, started| {
+            store.journal_changed(id, &Change::Answer(calls))?;
+            store.started(started)
+        })
+        .await
+    }
+
+    async fn retry_run(
+        &self,
+        tenant: &Tenant,
+        id: RunId,
+        version: Option<Arc<str>>,
+        claim: bool,
+        now: Timestamp,
+    ) -> Result<StartedRun, StoreError> {
+        let what = format!("retry run {}", self.world.number_of(id));
+        let write = self.inner.retry_run(tenant, id, version, claim, now);
+        self.write(what, write, |store, started| {
+            store.journal_changed(id, &Change::Forget)?;
+            store.started(started)
+        })
+        .await
+    }
+
+    async fn cancel_run(
+        &self,
+        tenant: &Tenant,
+        id: RunId,
+        failure: Failure,
+        now: Timestamp,
+    ) -> Result<Run, StoreError> {
+        let what = format!("cancel run {}", self.world.number_of(id));
+        let write = self.inner.cancel_run(tenant, id, failure, now);
+        self.write(what, write, |store, _| {
+            store.journal_changed(id, &Change::None)
+        })
+        .await
+    }
+
+    async fn delete_run(&self, tenant: &Tenant, id: RunId) -> Result<(), StoreError> {
+        let what = format!("delete run {}", self.world.number_of(id));
+        let write = self.inner.delete_run(tenant, id);
+        self.write(what, write, |store, ()| {
+            store.world.state().ledger.forget(id);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn run(&self, tenant: &Tenant, id: RunId) -> Result<Option<Run>, StoreError> {
+        self.unless_crashed().await;
+        at_once(self.inner.run(tenant, id))
+    }
+
+    async fn journal(
+        &self,
+        tenant: &Tenant,
+        id: RunId,
+        after_sequence: i64,
+    ) -> Result<Vec<RecordedCall>, StoreError> {
+        self.unless_crashed().await;
+        at_once(self.inner.journal(tenant, id, after_sequence))
+    }
+
+    async fn list_runs(
+        &self,
+        tenant: &Tenant,
+        filter: RunFilter,
+        before: Option<RunId>,
+        limit: u32,
+    ) -> Result<Vec<Run>, StoreError> {
+        self.unless_crashed().await;
+        at_once(self.inner.list_runs(tenant, filter, before, limit))
+    }
+
+    async fn list_threads(
+        &self,
+        tenant: &Tenant,
+        states: Vec<ThreadState>,
+        before: Option<ThreadPosition>,
+        limit: u32,
+    ) -> Result<Vec<Thread>, StoreError> {
+        self.unless_crashed().await;
+        at_once(self.inner.list_threads(tenant, states, before, limit))
+    }
+
+    async fn update_thread(
+        &self,
+        tenant: &Tenant,
+        id: &ThreadId,
+        parent: Option<CheckpointId>,
+        values: CheckpointValues,
+        now: Timestamp,
+    ) -> Result<Checkpoint, StoreError> {
+        let write = self.inner.update_thread(tenant, id, parent, values, now);
+        self.write(format!("update {id}"), write, |_, _| Ok(()))
+            .await
+    }
+
+    async fn fork_thread(
+        &self,
+        tenant: &Tenant,
+        id: &ThreadId,
+        last: Option<CheckpointId>,
+        copy: &ThreadId,
+        now: Timestamp,
+    ) -> Result<Thread, StoreError> {
+        let write = self.inner.fork_thread(tenant, id, last, copy, now);
+        self.write(format!("fork {id}"), write, |_, _| Ok(())).await
+    }
+
+    async fn prune_thread(
+        &self,
+        tenant: &Tenant,
+        id: &ThreadId,
+        keep_checkpoints: u32,
+    ) -> Result<Pruned, StoreError> {
+        let write = self.inner.prune_thread(tenant, id, keep_checkpoints);
+        self.write(format!("prune {id}"), write, |_, _| Ok(()))
+            .await
+    }
+
+    async fn delete_thread(&self, tenant: &Tenant, id: &ThreadId) -> Result<(), StoreError> {
+        let write = self.inner.delete_thread(tenant, id);
+        self.write(format!("delete {id}"), write, |_, ()| Ok(()))
+            .await
+    }
+
+    async fn thread(&self, tenant: &Tenant, id: &ThreadId) -> Result<Option<Thread>, StoreError> {
+        self.unless_crashed().await;
+        at_once(self.inner.thread(tenant, id))
+    }
+
+    async fn checkpoint(
+        &self,
+        tenant: &Tenant,
+        thread: &ThreadId,
+        id: CheckpointId,
+    ) -> Result<Option<Checkpoint>, StoreError> {
+        self.unless_crashed().await;
+        at_once(self.inner.checkpoint(tenant, thread, id))
+    }
+
+    async fn list_checkpoints(
+        &self,
+        tenant: &Tenant,
+        thread: &ThreadId,
+        before: Option<CheckpointId>,
+        limit: u32,
+    ) -> Result<Vec<Checkpoint>, StoreError> {
+        self.unless_crashed().await;
+        at_once(self.inner.list_checkpoints(tenant, thread, before, limit))
+    }
+
+    async fn cached(
+        &self,
+        tenant: &Tenant,
+        scope: &CacheScope,
+        key: &str,
+        now: Timestamp,
+    ) -> Result<Option<CachedResult>, StoreError> {
+        self.unless_crashed().await;
+        at_once(self.inner.cached(tenant, scope, key, now))
+    }
+
+    async fn sweep(&self, expired: Expired, limit: u32) -> Result<Swept, StoreError> {
+        self.unless_crashed().await;
+        at_once(self.inner.sweep(expired, limit))
+    }
+
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+}
