@@ -8,6 +8,7 @@ import pytest
 from services import Cluster
 
 from weft.client import AsyncClient, Client
+from weft.func._hosting import leave_background
 
 
 @pytest.fixture(scope="session")
@@ -15,6 +16,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Both services, for tests that leave them running."""
     cluster = Cluster(tmp_path_factory.mktemp("weft")).start()
     yield cluster
+    leave_background()
     cluster.stop()
 
 

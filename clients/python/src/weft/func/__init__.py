@@ -1,0 +1,84 @@
+"""The functional API: durable entrypoints made of tasks, in the shapes of LangGraph's.
+
+A program moves over by importing ``entrypoint`` and ``task`` from here. Its runs are executed by
+this process, or by any `Worker` that hosts the entrypoint, and recorded by workflow-service: after
+a crash the entrypoint is executed again from its start, and recorded tasks return what they
+returned before, without running.
+"""
+
+from typing import Any
+
+from weft.client.values import Interrupt
+from weft.func import _calls, _definition
+from weft.func._codec import serializable
+from weft.func._future import TaskFuture
+from weft.func._streams import MessageChunk
+from weft.func.decorators import Task, entrypoint, task
+from weft.func.failures import Cancelled, Failure, TaskFailed
+from weft.func.messages import add_messages
+from weft.func.program import Program
+from weft.func.types import (
+    CachePolicy,
+    Command,
+    RetryPolicy,
+    Runtime,
+    StateSnapshot,
+    StreamWriter,
+    default_retry_on,
+)
+from weft.func.worker import Worker
+
+interrupt = _calls.interrupt
+now = _calls.now
+random = _calls.derived_random
+sleep = _calls.sleep
+target = _calls.target
+uuid = _calls.derived_uuid
+
+
+def get_runtime() -> Runtime:
+    """Where the code that runs runs, with the idempotency key of its call."""
+    return _definition.runtime(_calls.scope_of("`get_runtime`"))
+
+
+def get_stream_writer() -> StreamWriter:
+    """What writes to the custom stream of the run that runs."""
+    return get_runtime().stream_writer
+
+
+def get_store() -> Any:
+    """The store of the entrypoint that runs."""
+    return get_runtime().store
+
+
+__all__ = [
+    "CachePolicy",
+    "Cancelled",
+    "Command",
+    "Failure",
+    "Interrupt",
+    "MessageChunk",
+    "Program",
+    "RetryPolicy",
+    "Runtime",
+    "StateSnapshot",
+    "StreamWriter",
+    "Task",
+    "TaskFailed",
+    "TaskFuture",
+    "Worker",
+    "add_messages",
+    "default_retry_on",
+    "entrypoint",
+    "get_runtime",
+    "get_store",
+    "get_stream_writer",
+    "interrupt",
+    "now",
+    "random",
+    "serializable",
+    "sleep",
+    "target",
+    "task",
+    "uuid",
+]

@@ -1,0 +1,340 @@
+"""Calls: from the place in the journal to the recorded outcome."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from weft._payload import dumps
+from weft.func import _codec
+from weft.func._future import TaskFuture, current_scope
+from weft.func._scope import Scope
+from weft.func.failures import (
+    Asking,
+    Cancelled,
+    ExecutionEnded,
+    from_message,
+    retryable,
+    to_message,
+)
+from weft.workflow.v1 import worker_pb2 as pb
+
+if TYPE_CHECKING:
+    from weft.func._definition import TaskDefinition
+    from weft.func._execution import Execution
+
+_NOTHING = _codec.hashed("null")
+
+
+def scope_of(what: str) -> Scope:
+    """Where the code that runs makes its calls from."""
+    scope = current_scope.get()
+    if scope is None:
+        raise RuntimeError(f"{what} outside of an entrypoint that runs")
+    if scope.execution.has_ended:
+        raise ExecutionEnded
+    if scope.is_asking:
+        raise Asking
+    return scope
+
+
+class TaskCall:
+    """A call of a task, with all of its attempts."""
+
+    def __init__(
+        self,
+        scope: Scope,
+        definition: TaskDefinition,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+    ) -> None:
+        self._execution = scope.execution
+        self._definition = definition
+        self._args, self._kwargs = args, kwargs
+        self._input = _codec.encode_arguments(args, kwargs)
+        self._call = pb.Call(
+            id=scope.next_call_id(),
+            kind=pb.Call.KIND_TASK,
+            task=definition.name,
+            input_hash=_codec.hashed(self._input),
+        )
+        self._cache = definition.cache(args, kwargs, self._execution)
+        self._attempt = 0
+        self.future: TaskFuture[Any] = TaskFuture()
+        self._execution.in_loop(self._make)
+
+    def _make(self) -> None:
+        execution = self._execution
+        if not _opened(execution, self._call, self.future):
+            return
+        if execution.replay.recorded(self._call):
+            execution.replay.wait(self._call.id, self._receive)
+            execution.look_again()
+        elif execution.cancelled is not None:
+            execution.resolve(self.future, error=Cancelled("CANCELLED", execution.cancelled))
+        elif self._cache is not None:
+            self._wait_for_service()
+            execution.send(lookup=pb.Lookup(call=self._call, key=self._cache.key))
+        else:
+            self._start()
+
+    def _start(self) -> None:
+        execution = self._execution
+        execution.pauses.pop(self._call.id, None)
+        self._attempt += 1
+        started = pb.TaskStarted(attempt=self._attempt)
+        started.input.json_text = self._input
+        execution.send(
+            emit=pb.Emit(call_id=self._call.id, task=self._definition.name, task_started=started)
+        )
+        scope = Scope(
+            execution,
+            self._call.id,
+            self._definition.name,
+            self._attempt,
+            in_thread=not self._definition.is_async,
+        )
+        execution.attempts[self._call.id] = scope
+        function = self._definition.bound(scope, self._args, self._kwargs)
+        execution.run_code(scope, function, self._attempt_ended)
+
+    def _attempt_ended(self, outcome: Callable[[], Any]) -> None:
+        execution, call = self._execution, self._call
+        scope = execution.attempts[call.id]
+        record = pb.Record(call=call, attempt=self._attempt)
+        try:
+            text = _codec.encode(outcome(), f"the result of task `{call.task}`")
+            record.outcome.value.json_text = text
+        except ExecutionEnded:
+            # It asked: it runs again once there is an answer.
+            scope.is_asking = True
+            return
+        except BaseException as error:
+            if execution.cancelled is not None:
+                del execution.attempts[call.id]
+                execution.resolve(self.future, error=Cancelled("CANCELLED", execution.cancelled))
+                return
+            policy = self._definition.policy_for(error, execution)
+            failure = to_message(error, call.id, call.task, retryable=retryable(error, policy))
+            record.outcome.failure.CopyFrom(failure)
+            if policy is not None:
+                record.retry.CopyFrom(policy.message())
+        else:
+            if self._cache is not None:
+                record.cache.CopyFrom(self._cache)
+        del execution.attempts[call.id]
+        self._wait_for_service()
+        execution.send(record=record)
+
+    def _wait_for_service(self) -> None:
+        self._execution.unacknowledged.add(self._call.id)
+        self._execution.retries[self._call.id] = self._try_after
+        self._execution.replay.wait(self._call.id, self._receive)
+
+    def _try_after(self, seconds: float) -> None:
+        execution = self._execution
+        execution.replay.forget(self._call.id)
+        if execution.cancelled is not None:
+            execution.resolve(self.future, error=Cancelled("CANCELLED", execution.cancelled))
+        elif seconds > 0:
+            pause = execution.loop.call_later(seconds, self._start)
+            execution.pauses[self._call.id] = pause
+        else:
+            self._start()
+
+    def _receive(self, outcome: pb.Outcome) -> None:
+        _receive(self._execution, self.future, outcome)
+
+
+def interrupt(value: Any) -> Any:
+    """Asks a question; the answer, once there is one. Until then ends the code that asks."""
+    scope = scope_of("`interrupt`")
+    execution = scope.execution
+    text = _codec.encode(value, "the question")
+    call = pb.Call(
+        id=scope.next_call_id(),
+        kind=pb.Call.KIND_INTERRUPT,
+        task="interrupt",
+        input_hash=_codec.hashed(text),
+    )
+
+    def ask() -> pb.Outcome:
+        answer = execution.replay.answer(call)
+        execution.look_again()
+        if execution.replay.mismatch is not None:
+            raise ExecutionEnded
+        if answer is not None:
+            return answer
+        if execution.cancelled is not None:
+            raise Cancelled("CANCELLED", execution.cancelled)
+        question = pb.Question(call=call, asked_by=scope.task)
+        question.value.json_text = text
+        execution.questions[call.id] = question
+        scope.is_asking = True
+        raise Asking
+
+    outcome = execution.asked_in_loop(ask)
+    if outcome.HasField("failure"):
+        raise from_message(outcome.failure)
+    return _codec.decode(outcome.value.json_text)
+
+
+def write(scope: Scope, value: Any) -> None:
+    """Writes to the run's custom stream."""
+    if scope.execution.has_ended:
+        raise ExecutionEnded
+    emit = pb.Emit(call_id=scope.call_id, task=scope.task)
+    emit.custom.json_text = _codec.encode(value, "what is written")
+    scope.execution.in_loop(lambda: scope.execution.send(emit=emit))
+
+
+def target(name: str, value: Any) -> TaskFuture[Any]:
+    """Has the service do something, such as ``llm/chat``, and record what comes of it."""
+    scope = scope_of(f"`{name}`")
+    execution = scope.execution
+    text = _codec.encode(value, "the argument")
+    call = pb.Call(
+        id=scope.next_call_id(),
+        kind=pb.Call.KIND_TARGET,
+        task=name,
+        input_hash=_codec.hashed(text),
+    )
+    future: TaskFuture[Any] = TaskFuture()
+
+    def make() -> None:
+        if _opened(execution, call, future):
+            if not execution.replay.recorded(call):
+                execution.unacknowledged.add(call.id)
+                delegate = pb.Delegate(call=call)
+                delegate.input.json_text = text
+                execution.send(delegate=delegate)
+            execution.replay.wait(call.id, lambda outcome: _receive(execution, future, outcome))
+            execution.look_again()
+
+    execution.in_loop(make)
+    return future
+
+
+def now() -> TaskFuture[datetime.datetime]:
+    """The current time, as it was when the run first asked for it here."""
+    scope = scope_of("`now`")
+    future: TaskFuture[datetime.datetime] = TaskFuture()
+
+    def read(micros: Any) -> datetime.datetime:
+        return datetime.datetime.fromtimestamp(micros / 1e6, datetime.timezone.utc)
+
+    call = _side_call(scope, "now")
+    scope.execution.in_loop(
+        _side, scope.execution, call, lambda: int(time.time() * 1e6), future, read
+    )
+    return future
+
+
+def sleep(seconds: float) -> TaskFuture[None]:
+    """Waits for a time that goes on while the run has no worker and while the service is down."""
+    scope = scope_of("`sleep`")
+    execution = scope.execution
+    # Both places are taken now: when the time has come is not the same in every replay.
+    timer, wake = _side_call(scope, "sleep"), _side_call(scope, "wake")
+    due: TaskFuture[float] = TaskFuture()
+    woken: TaskFuture[None] = TaskFuture()
+
+    def wake_up() -> None:
+        execution.wakers.pop(timer.id, None)
+        execution.timers.pop(timer.id, None)
+        # Recorded too, so that a race against a timer has the same winner in every replay.
+        if not execution.has_ended:
+            _side(execution, wake, lambda: None, woken, lambda _: None)
+
+    def wait() -> None:
+        if due.exception() is not None:
+            execution.resolve(woken, error=due.exception())
+            return
+        left = due.result() - time.time()
+        if left <= 0:
+            wake_up()
+        else:
+            execution.timers[timer.id] = due.result()
+            execution.wakers[timer.id] = execution.loop.call_later(left, wake_up)
+            execution.look_again()
+
+    def start() -> None:
+        due.add_done_callback(lambda _: wait())
+        execution.open(wake.id, woken)
+        set_at = int((time.time() + seconds) * 1e6)
+        _side(execution, timer, lambda: set_at, due, lambda micros: micros / 1e6)
+
+    execution.in_loop(start)
+    return woken
+
+
+def derived_uuid() -> uuid.UUID:
+    """A UUID that is the same in every replay, and no other call's. Nothing is recorded."""
+    scope = scope_of("`uuid`")
+    return uuid.uuid5(uuid.UUID(scope.execution.start.run_id), f"uuid/{scope.next_value()}")
+
+
+def derived_random() -> float:
+    """A number from 0 up to but not including 1 that is the same in every replay."""
+    scope = scope_of("`random`")
+    name = f"random/{scope.execution.start.run_id}/{scope.next_value()}"
+    bits = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
+    # The 53 bits that a double holds exactly.
+    return (bits >> 11) / (1 << 53)
+
+
+def _side_call(scope: Scope, name: str) -> pb.Call:
+    return pb.Call(id=scope.next_call_id(), kind=pb.Call.KIND_SIDE, task=name, input_hash=_NOTHING)
+
+
+def _side(
+    execution: Execution,
+    call: pb.Call,
+    value: Callable[[], Any],
+    future: TaskFuture[Any],
+    read: Callable[[Any], Any],
+) -> None:
+    """A value that is made here and recorded."""
+    if not _opened(execution, call, future):
+        return
+    recorded = execution.replay.recorded(call)
+    if not recorded and execution.cancelled is not None:
+        execution.resolve(future, error=Cancelled("CANCELLED", execution.cancelled))
+        return
+    if not recorded:
+        record = pb.Record(call=call, attempt=1)
+        record.outcome.value.json_text = dumps(value())
+        execution.unacknowledged.add(call.id)
+        execution.send(record=record)
+    execution.replay.wait(call.id, lambda outcome: _receive(execution, future, outcome, read=read))
+    execution.look_again()
+
+
+def _opened(execution: Execution, call: pb.Call, future: TaskFuture[Any]) -> bool:
+    if execution.has_ended:
+        future.set_exception(ExecutionEnded())
+        return False
+    execution.open(call.id, future)
+    return True
+
+
+def _receive(
+    execution: Execution,
+    future: TaskFuture[Any],
+    outcome: pb.Outcome,
+    read: Callable[[Any], Any] = lambda value: value,
+) -> None:
+    """Gives code a recorded outcome: read from what is recorded, live as in every replay."""
+    if outcome.HasField("failure"):
+        execution.resolve(future, error=from_message(outcome.failure))
+        return
+    try:
+        value = read(_codec.decode(outcome.value.json_text))
+    except Exception as error:
+        execution.resolve(future, error=error)
+    else:
+        execution.resolve(future, value)

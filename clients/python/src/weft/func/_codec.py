@@ -1,0 +1,235 @@
+"""Python values as JSON, and back.
+
+What JSON has is itself; tuples are lists. Other values are an object with the key ``__weft__`` that
+names their kind. Classes are only made from names that the program has registered: what a caller
+sends cannot choose code to run.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import datetime
+import decimal
+import enum
+import hashlib
+import json
+import math
+import pathlib
+import sys
+import typing
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from weft._payload import dumps
+
+TAG = "__weft__"
+
+T = typing.TypeVar("T", bound=type)
+
+_SCALARS: dict[str, tuple[type, Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "bytes": (bytes, lambda v: base64.b64encode(v).decode(), base64.b64decode),
+    "date": (datetime.date, datetime.date.isoformat, datetime.date.fromisoformat),
+    "datetime": (
+        datetime.datetime,
+        datetime.datetime.isoformat,
+        # Python 3.10 does not read the "Z" that others write.
+        lambda text: datetime.datetime.fromisoformat(text.replace("Z", "+00:00")),
+    ),
+    "time": (datetime.time, datetime.time.isoformat, datetime.time.fromisoformat),
+    "timedelta": (
+        datetime.timedelta,
+        lambda v: [v.days, v.seconds, v.microseconds],
+        lambda v: datetime.timedelta(*v),
+    ),
+    "decimal": (decimal.Decimal, str, decimal.Decimal),
+    "path": (pathlib.PurePath, str, pathlib.Path),
+    "uuid": (uuid.UUID, str, uuid.UUID),
+}
+_BY_TYPE = {kind: name for name, (kind, _, _) in _SCALARS.items()}
+_registered: dict[str, type] = {}
+
+
+def serializable(kind: T) -> T:
+    """Lets values of a dataclass, a pydantic model or an enum be arguments and results.
+
+    Types that stand in the annotations of entrypoints and tasks need no registration.
+    """
+    if dataclasses.is_dataclass(kind) or issubclass(kind, enum.Enum) or _is_model(kind):
+        if f"{kind.__module__}:{kind.__qualname__}" not in _registered:
+            _registered[f"{kind.__module__}:{kind.__qualname__}"] = kind
+            register_annotations(kind)
+        return kind
+    raise TypeError(f"`{kind.__qualname__}` is no dataclass, pydantic model or enum")
+
+
+def register_annotations(annotated: Any) -> None:
+    """Registers the types in the annotations of a function or a class."""
+    try:
+        hints = typing.get_type_hints(annotated)
+    except (NameError, TypeError, AttributeError):
+        # Names that exist for type checkers only.
+        return
+    for hint in hints.values():
+        _register_hint(hint)
+
+
+def _register_hint(hint: Any) -> None:
+    for argument in typing.get_args(hint):
+        _register_hint(argument)
+    if isinstance(hint, type) and (
+        dataclasses.is_dataclass(hint) or issubclass(hint, enum.Enum) or _is_model(hint)
+    ):
+        serializable(hint)
+
+
+def encode(value: Any, what: str) -> str:
+    """JSON text of a value, or a `TypeError` that names ``what``."""
+    try:
+        return dumps(_plain(value, None))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TypeError(f"{what} cannot be recorded: {error}") from error
+
+
+def encode_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+    """JSON text of the arguments of a call; what has no JSON is named by its type."""
+    # A task is called with its arguments as they are; the text is for people, keys and comparison.
+    plain = _plain({"args": args, "kwargs": dict(kwargs)}, lambda v: _tagged("opaque", _name(v)))
+    return json.dumps(plain, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def decode(text: str) -> Any:
+    """The value of JSON text."""
+    return from_plain(json.loads(text))
+
+
+def hashed(text: str) -> bytes:
+    """SHA-256 of JSON text with sorted keys."""
+    canonical = json.dumps(
+        json.loads(text), ensure_ascii=False, separators=(",", ":"), sort_keys=True
+    )
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).digest()
+
+
+def _plain(value: Any, otherwise: Callable[[Any], Any] | None) -> Any:
+    kind = type(value)
+    if value is None or kind in (bool, int, str):
+        return value
+    if kind is float:
+        return value if math.isfinite(value) else _tagged("float", repr(value))
+    if kind is dict:
+        if TAG not in value and all(type(key) is str for key in value):
+            return {key: _plain(element, otherwise) for key, element in value.items()}
+        pairs = [[_plain(k, otherwise), _plain(v, otherwise)] for k, v in value.items()]
+        return _tagged("dict", pairs)
+    if isinstance(value, list | tuple):
+        return [_plain(element, otherwise) for element in value]
+    if isinstance(value, set | frozenset):
+        elements = [_plain(element, otherwise) for element in value]
+        # In one order, whatever that of the set is.
+        return _tagged("set", sorted(elements, key=dumps))
+    for base in kind.__mro__:
+        if base in _BY_TYPE:
+            name = _BY_TYPE[base]
+            return _tagged(name, _SCALARS[name][1](value))
+    return _object(value, otherwise)
+
+
+def _object(value: Any, otherwise: Callable[[Any], Any] | None) -> Any:
+    name = _name(value)
+    if _is_message(type(value)):
+        return _tagged(f"message:{type(value).__name__}", value.model_dump(mode="json"))
+    if name in _registered:
+        if isinstance(value, enum.Enum):
+            return _tagged(f"type:{name}", value.name)
+        if dataclasses.is_dataclass(value):
+            fields = {
+                field.name: _plain(getattr(value, field.name), otherwise)
+                for field in dataclasses.fields(value)
+                if field.init
+            }
+            return _tagged(f"type:{name}", fields)
+        return _tagged(f"type:{name}", value.model_dump(mode="json"))
+    if isinstance(value, str | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return _plain(dict(value), otherwise)
+    if otherwise is not None:
+        return otherwise(value)
+    raise TypeError(
+        f"`{name}` is not JSON; return plain data, or register it with `weft.func.serializable`"
+    )
+
+
+def from_plain(plain: Any) -> Any:
+    """The value of parsed JSON."""
+    if isinstance(plain, list):
+        return [from_plain(element) for element in plain]
+    if not isinstance(plain, dict):
+        return plain
+    if TAG not in plain:
+        return {key: from_plain(element) for key, element in plain.items()}
+    return _untagged(plain)
+
+
+def _untagged(plain: dict[str, Any]) -> Any:
+    tag, value = plain[TAG], plain.get("value")
+    kind, _, name = tag.partition(":") if isinstance(tag, str) else ("", "", "")
+    if kind in _SCALARS:
+        return _SCALARS[kind][2](value)
+    if kind == "float":
+        return float(str(value))
+    if kind == "dict" and isinstance(value, list):
+        return {from_plain(key): from_plain(element) for key, element in value}
+    if kind == "set" and isinstance(value, list):
+        return {from_plain(element) for element in value}
+    if kind == "message":
+        return _message(name, value)
+    if kind == "type" and name in _registered:
+        found: Any = _registered[name]
+        if issubclass(found, enum.Enum):
+            return found[str(value)]
+        if dataclasses.is_dataclass(found):
+            return _registered[name](
+                **{key: from_plain(field) for key, field in dict(value or {}).items()}
+            )
+        return found.model_validate(value)
+    if kind == "type":
+        raise TypeError(
+            f"a value of type `{name}` was recorded, which this program has not registered; "
+            "annotate with it, or register it with `weft.func.serializable`"
+        )
+    raise TypeError(f"a value of an unknown kind was recorded: `{tag}`")
+
+
+def _tagged(kind: str, value: Any) -> dict[str, Any]:
+    return {TAG: kind, "value": value}
+
+
+def _name(value: Any) -> str:
+    return f"{type(value).__module__}:{type(value).__qualname__}"
+
+
+def _is_model(kind: type) -> bool:
+    """Whether it is a pydantic model, of a program that uses pydantic."""
+    pydantic = sys.modules.get("pydantic")
+    return pydantic is not None and issubclass(kind, pydantic.BaseModel)
+
+
+def _is_message(kind: type) -> bool:
+    messages = sys.modules.get("langchain_core.messages")
+    return (
+        messages is not None
+        and issubclass(kind, messages.BaseMessage)
+        and getattr(messages, kind.__name__, None) is kind
+    )
+
+
+def _message(name: str, value: Any) -> Any:
+    from langchain_core import messages
+
+    kind = getattr(messages, name, None)
+    if not (isinstance(kind, type) and issubclass(kind, messages.BaseMessage)):
+        raise TypeError(f"a message of an unknown kind was recorded: `{name}`")
+    return kind.model_validate(value)

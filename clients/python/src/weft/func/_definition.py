@@ -1,0 +1,243 @@
+"""What `entrypoint` and `task` make of functions."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import functools
+import inspect
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from weft.func import _calls, _codec
+from weft.func.failures import Failure
+from weft.func.types import CachePolicy, RetryPolicies, RetryPolicy, Runtime, policy_for
+from weft.workflow.v1 import worker_pb2 as pb
+
+if TYPE_CHECKING:
+    from weft.func._execution import Execution
+    from weft.func._scope import Scope
+
+#: Parameters that are given what they are named after, unless the caller gives them.
+INJECTED = ("config", "previous", "runtime", "store", "writer")
+
+#: How long "for ever" is, for the service's cache.
+FOR_EVER = timedelta(days=36_500)
+
+
+class _Function:
+    """A function with the parameters that it wants injected."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise NotImplementedError("generators cannot be entrypoints or tasks")
+        self.call = function
+        self.is_async = inspect.iscoroutinefunction(function)
+        self.signature = inspect.signature(function)
+        parameters = self.signature.parameters.values()
+        positional_only = inspect.Parameter.POSITIONAL_ONLY
+        self.injected = tuple(
+            one.name for one in parameters if one.name in INJECTED and one.kind != positional_only
+        )
+        _codec.register_annotations(function)
+
+    def injections(
+        self, scope: Scope, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        """What is injected beside these arguments."""
+        if not self.injected:
+            return {}
+        given = self.signature.bind_partial(*args, **kwargs).arguments
+        wanted = [name for name in self.injected if name not in given]
+        return {name: _injection(name, scope) for name in wanted}
+
+
+class TaskDefinition:
+    """A function whose results are recorded."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        name: str | None,
+        retry_policy: RetryPolicies,
+        cache_policy: CachePolicy | None,
+        timeout: float | timedelta | None,
+    ) -> None:
+        self._function = _Function(function)
+        self.name = name or _name(function)
+        self.is_async = self._function.is_async
+        self._retry_policy = retry_policy
+        self._cache_policy = cache_policy
+        self._timeout = _seconds(timeout)
+        if self._timeout is not None and not self.is_async:
+            raise ValueError(f"task `{self.name}`: `timeout` needs an asynchronous function")
+
+    def bound(
+        self, scope: Scope, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Callable[[], Any]:
+        """The function with its arguments."""
+
+        def bound() -> Any:
+            injected = self._function.injections(scope, args, kwargs)
+            return self._function.call(*args, **kwargs, **injected)
+
+        if self._timeout is None:
+            return bound
+        return functools.partial(_within, self._timeout, bound)
+
+    def policy_for(self, error: BaseException, execution: Execution) -> RetryPolicy | None:
+        """The policy that decides about an error."""
+        return policy_for(error, self._retry_policy, execution.definition.retry_policy)
+
+    def cache(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any], execution: Execution
+    ) -> pb.CachePolicy | None:
+        """How the result of a call is shared, if it is."""
+        policy = self._cache_policy or execution.definition.cache_policy
+        if policy is None:
+            return None
+        if policy.key_func is None:
+            key: str | bytes = _codec.hashed(_codec.encode_arguments(args, kwargs))
+        else:
+            key = policy.key_func(*args, **kwargs)
+        cache = pb.CachePolicy(key=key.hex() if isinstance(key, bytes) else key)
+        cache.ttl.FromTimedelta(FOR_EVER if policy.ttl is None else timedelta(seconds=policy.ttl))
+        return cache
+
+
+class EntrypointDefinition:
+    """A function that runs execute."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        name: str | None,
+        version: str,
+        accepts: Sequence[str],
+        store: Any,
+        retry_policy: RetryPolicies,
+        cache_policy: CachePolicy | None,
+    ) -> None:
+        self._function = _Function(function)
+        self.name = name or _name(function)
+        self.version = version
+        self.accepts = tuple(accepts)
+        self.is_async = self._function.is_async
+        self.store = store
+        self.retry_policy = retry_policy
+        self.cache_policy = cache_policy
+        self.description = (inspect.getdoc(function) or "").partition("\n\n")[0]
+        parameters = list(self._function.signature.parameters.values())
+        if not parameters or parameters[0].name in self._function.injected:
+            raise ValueError(
+                f"entrypoint `{self.name}` must have at least one parameter: its input"
+            )
+        for parameter in parameters[1:]:
+            if parameter.name not in INJECTED and parameter.default is inspect.Parameter.empty:
+                raise TypeError(
+                    f"entrypoint `{self.name}` gets one input: nothing is known of its parameter "
+                    f"`{parameter.name}`"
+                )
+        self._input_type = _type_of(function, parameters[0].name)
+
+    def bound(self, scope: Scope) -> Callable[[], Any]:
+        """The function with what the run gives it."""
+
+        def bound() -> Any:
+            value = _codec.decode(scope.execution.start.input.json_text)
+            return self.call(scope, _conformed(value, self._input_type))
+
+        return bound
+
+    def call(self, scope: Scope, value: Any) -> Any:
+        """Calls the function in a scope."""
+        return self._function.call(value, **self._function.injections(scope, (value,), {}))
+
+    def policy_for(self, error: BaseException) -> RetryPolicy | None:
+        """The policy that decides about an error."""
+        return policy_for(error, self.retry_policy)
+
+    def hosted(self) -> pb.HostedEntrypoint:
+        """What the service is told of it."""
+        return pb.HostedEntrypoint(
+            name=self.name,
+            version=self.version,
+            accepts=self.accepts,
+            description=self.description,
+        )
+
+
+def runtime(scope: Scope) -> Runtime:
+    """Where the code of a scope runs."""
+    start = scope.execution.start
+    return Runtime(
+        run_id=start.run_id,
+        thread_id=start.thread_id,
+        task_id=scope.call_id,
+        attempt=scope.attempt,
+        previous=_injection("previous", scope),
+        store=scope.execution.definition.store,
+        stream_writer=_injection("writer", scope),
+    )
+
+
+def _injection(name: str, scope: Scope) -> Any:
+    start = scope.execution.start
+    match name:
+        case "previous":
+            # What a nested entrypoint's own thread would have saved; it has none.
+            has_previous = start.HasField("previous") and not scope.call_id
+            return _codec.decode(start.previous.json_text) if has_previous else None
+        case "config":
+            settings = _codec.decode(start.config.json_text or "{}")
+            configurable = {**settings, "thread_id": start.thread_id}
+            return {"configurable": configurable, "metadata": {"run_id": start.run_id}}
+        case "store":
+            return scope.execution.definition.store
+        case "writer":
+            return functools.partial(_calls.write, scope)
+        case _:
+            return runtime(scope)
+
+
+async def _within(seconds: float, function: Callable[[], Any]) -> Any:
+    try:
+        return await asyncio.wait_for(function(), seconds)
+    except asyncio.TimeoutError:
+        what = f"an attempt took longer than {seconds} s"
+        raise Failure("TASK_TIMEOUT", what, retryable=True) from None
+
+
+def _seconds(timeout: float | timedelta | None) -> float | None:
+    seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+    if seconds is not None and not seconds > 0:
+        raise ValueError("`timeout` must be positive")
+    return seconds
+
+
+def _name(function: Callable[..., Any]) -> str:
+    name = getattr(function, "__name__", "")
+    if not name or name == "<lambda>":
+        raise ValueError("a function without a name needs `name=`")
+    return name
+
+
+def _type_of(function: Callable[..., Any], parameter: str) -> Any:
+    try:
+        return typing.get_type_hints(function).get(parameter)
+    except (NameError, TypeError, AttributeError):
+        return None
+
+
+def _conformed(value: Any, kind: Any) -> Any:
+    """An object that other languages sent, as the dataclass or model that the function expects."""
+    if isinstance(value, dict) and isinstance(kind, type):
+        if dataclasses.is_dataclass(kind):
+            return kind(**value)
+        if hasattr(kind, "model_validate"):
+            return kind.model_validate(value)
+    return value

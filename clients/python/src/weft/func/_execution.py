@@ -1,0 +1,368 @@
+"""One execution of a run: the entrypoint's code, fed with outcomes in commit order.
+
+All of it happens in one event loop, in which asynchronous code runs too. Blocking code has threads
+of its own and talks to the execution through the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import contextvars
+import datetime
+import functools
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from weft.func import _codec
+from weft.func._future import TaskFuture, current_scope
+from weft.func._replay import Replay
+from weft.func._rest import RestWatch
+from weft.func._scope import Scope
+from weft.func.failures import Cancelled, ExecutionEnded, retryable, to_message
+from weft.func.types import Final
+from weft.workflow.v1 import worker_pb2 as pb
+
+if TYPE_CHECKING:
+    from weft.func._definition import EntrypointDefinition
+
+R = TypeVar("R")
+
+#: Seconds that code may rest without making a call that is recorded before it counts as changed.
+HELD_BACK_LIMIT = 10.0
+#: Seconds that tasks at work have after the code that called them failed.
+FAILURE_GRACE = 10.0
+#: Seconds of a timer that is waited for; for a longer one the run gives its worker back.
+SHORT_WAIT = 5.0
+
+
+class Execution:
+    """One dispatch of a run to this worker."""
+
+    def __init__(
+        self,
+        execution_id: int,
+        start: pb.StartRun,
+        definition: EntrypointDefinition,
+        send: Callable[[pb.ConnectRequest], None],
+        loop: asyncio.AbstractEventLoop,
+        ended: Callable[[Execution], None] = lambda _: None,
+    ) -> None:
+        self._ended = ended
+        self.id = execution_id
+        self.start = start
+        self.definition = definition
+        self.replay = Replay(start.journal, strict=start.strict)
+        self.loop = loop
+        self.attempts: dict[str, Scope] = {}
+        """Attempts of tasks that are at work, by call."""
+        self.pauses: dict[str, asyncio.TimerHandle] = {}
+        """Tasks that will be tried again, by call."""
+        self.unacknowledged: set[str] = set()
+        """Calls whose end or place was told to the service and not answered."""
+        self.retries: dict[str, Callable[[float], None]] = {}
+        """What starts the next attempt of a task after some seconds, by call."""
+        self.wakers: dict[str, asyncio.TimerHandle] = {}
+        """Timers that go off while this lasts, by call."""
+        self.timers: dict[str, float] = {}
+        """When timers are due, in seconds since the epoch, by call."""
+        self.questions: dict[str, pb.Question] = {}
+        """Questions without an answer, in the order of their calls."""
+        self.cancelled: str | None = None
+        """Why the run is to stop, if it is."""
+        self.has_ended = False
+        self._send = send
+        self._futures: dict[str, TaskFuture[Any]] = {}
+        self._scopes: dict[Scope, asyncio.Task[Any] | None] = {}
+        self._body_end: Callable[[], Any] | None = None
+        self._looking = False
+        self._overdue: asyncio.TimerHandle | None = None
+
+    # Running code.
+
+    def run(self) -> None:
+        """Starts the entrypoint's code."""
+        scope = Scope(self, "", "", 1, in_thread=not self.definition.is_async)
+        scope.is_busy = scope.in_thread
+        self.run_code(scope, self.definition.bound(scope), self._body_ended)
+
+    def run_code(
+        self, scope: Scope, function: Callable[[], Any], ended: Callable[[Callable[[], Any]], None]
+    ) -> None:
+        """Runs code in a scope. ``ended`` is called in the loop with what has its result."""
+        context = contextvars.copy_context()
+        context.run(current_scope.set, scope)
+        self._scopes[scope] = None
+
+        def end(outcome: Callable[[], Any]) -> None:
+            self._scopes.pop(scope, None)
+            if not self.has_ended:
+                ended(outcome)
+                self.look_again()
+
+        if scope.in_thread:
+
+            def in_thread() -> None:
+                outcome = _outcome(lambda: context.run(function))
+                # Once its loop is closed nobody waits for the outcome.
+                with contextlib.suppress(ExecutionEnded):
+                    self.in_loop(end, outcome)
+
+            name = f"weft-{scope.task or self.start.entrypoint}"
+            scope.thread = threading.Thread(target=in_thread, name=name, daemon=True)
+            scope.thread.start()
+        else:
+
+            async def in_loop() -> None:
+                end(await _awaited_outcome(function()))
+
+            scope.thread = threading.current_thread()
+            self._scopes[scope] = context.run(self.loop.create_task, in_loop())
+
+    def in_loop(self, function: Callable[..., Any], *args: Any) -> None:
+        """Calls a function in the loop: at once if that is where it is called."""
+        if _running_loop() is self.loop:
+            function(*args)
+            return
+        try:
+            self.loop.call_soon_threadsafe(function, *args)
+        except RuntimeError:
+            # The loop is closed, and with it the execution.
+            raise ExecutionEnded from None
+
+    def asked_in_loop(self, function: Callable[[], R]) -> R:
+        """Calls a function in the loop and waits for what it returns."""
+        if _running_loop() is self.loop:
+            return function()
+        answer: concurrent.futures.Future[Callable[[], R]] = concurrent.futures.Future()
+        self.in_loop(lambda: answer.set_result(_outcome(function)))
+        return answer.result()()
+
+    # Messages.
+
+    def send(self, **message: Any) -> None:
+        """Tells the service something about this execution."""
+        self._send(pb.ConnectRequest(execution_id=self.id, **message))
+
+    def acknowledge(self, call_id: str, outcome: pb.Outcome) -> None:
+        """A call is recorded."""
+        self.unacknowledged.discard(call_id)
+        self.replay.acknowledge(call_id, outcome)
+        self.look_again()
+
+    def retry(self, call_id: str, seconds: float) -> None:
+        """A task is to be executed: again, or since no result of it is cached."""
+        self.unacknowledged.discard(call_id)
+        start = self.retries.pop(call_id, None)
+        if start is not None:
+            start(seconds)
+        self.look_again()
+
+    def cancel(self, reason: str) -> None:
+        """The run is to stop: calls fail from now on."""
+        self.cancelled = reason
+        for handle in (*self.pauses.values(), *self.wakers.values()):
+            handle.cancel()
+        self.pauses.clear()
+        self.timers.clear()
+        for call_id, future in list(self._futures.items()):
+            if call_id not in self.unacknowledged:
+                self.replay.forget(call_id)
+                self.resolve(future, error=Cancelled("CANCELLED", reason))
+        for scope, task in list(self._scopes.items()):
+            # Code that waits for a call has its answer; other code is to stop where it is.
+            if task is not None and not scope.is_idle:
+                task.cancel()
+        self.look_again()
+
+    def end(self) -> None:
+        """Ends the execution: nothing that its code does counts any longer."""
+        if self.has_ended:
+            return
+        self.has_ended = True
+        if self._overdue is not None:
+            self._overdue.cancel()
+        for handle in (*self.pauses.values(), *self.wakers.values()):
+            handle.cancel()
+        for future in list(self._futures.values()):
+            self.resolve(future, error=ExecutionEnded())
+        for task in list(self._scopes.values()):
+            if task is not None:
+                task.cancel()
+        self._ended(self)
+
+    # Futures of calls.
+
+    def open(self, call_id: str, future: TaskFuture[Any]) -> None:
+        """Keeps the future of a call that was made."""
+        self._futures[call_id] = future
+        future.add_done_callback(lambda _: self._futures.pop(call_id, None))
+
+    def resolve(
+        self, future: TaskFuture[Any], value: Any = None, error: BaseException | None = None
+    ) -> None:
+        """Gives a result to the code that waits for it."""
+        if future.done():
+            return
+        for scope in self._scopes:
+            scope.resume(future)
+        if error is None:
+            future.set_result(value)
+        else:
+            future.set_exception(error)
+
+    # What to do when code has come to rest.
+
+    def look_again(self) -> None:
+        """Looks, once the loop has done all that is ready, what the code waits for."""
+        if not self._looking and not self.has_ended:
+            self._looking = True
+            RestWatch.of(self.loop).when_at_rest(self._at_rest)
+
+    def _at_rest(self) -> None:
+        self._looking = False
+        if self.has_ended:
+            return
+        if self.replay.mismatch is not None:
+            self._finish(pb.Finish(mismatch=self.replay.mismatch))
+        elif any(scope.is_busy for scope in self._scopes):
+            # It will say when it has come to rest.
+            return
+        elif self.replay.release_next():
+            self._not_overdue()
+            self.look_again()
+        elif self._body_end is not None and not self.questions:
+            self._wind_up(self._body_end)
+        elif (suspend := self._suspension()) is not None:
+            self.send(suspend=suspend)
+            self.end()
+        elif self.replay.is_held_back and not self._is_at_work():
+            self._watch_overdue(HELD_BACK_LIMIT, self._held_back)
+
+    def _is_at_work(self) -> bool:
+        return bool(self.pauses or self.unacknowledged) or any(
+            not attempt.is_idle for attempt in self.attempts.values()
+        )
+
+    def _suspension(self) -> pb.Suspend | None:
+        """What the code waits for, if that is all it can do: answers, and timers that take long."""
+        body_rests = all(scope.is_idle for scope in self._scopes if not scope.call_id)
+        if not self.replay.is_settled or self._is_at_work() or not body_rests:
+            return None
+        due = min(self.timers.values(), default=None)
+        if due is not None and due - time.time() <= SHORT_WAIT:
+            return None
+        if due is None and not self.questions:
+            return None
+        suspend = pb.Suspend(questions=self.questions.values())
+        if due is not None:
+            suspend.wake_time.FromDatetime(
+                datetime.datetime.fromtimestamp(due, datetime.timezone.utc)
+            )
+        return suspend
+
+    def _held_back(self) -> None:
+        mismatch = self.replay.mismatch_at_end()
+        if mismatch is not None and not self._is_at_work():
+            self._finish(pb.Finish(mismatch=mismatch))
+
+    def _watch_overdue(self, seconds: float, then: Callable[[], None]) -> None:
+        if self._overdue is None:
+            self._overdue = self.loop.call_later(seconds, then)
+
+    def _not_overdue(self) -> None:
+        if self._overdue is not None:
+            self._overdue.cancel()
+            self._overdue = None
+
+    # The end.
+
+    def _body_ended(self, outcome: Callable[[], Any]) -> None:
+        self._not_overdue()
+        self._body_end = outcome
+
+    def _wind_up(self, outcome: Callable[[], Any]) -> None:
+        try:
+            returned = outcome()
+        except ExecutionEnded:
+            # It asked something that is not asked any more.
+            return
+        except BaseException as error:
+            if self.attempts or self.pauses or self.unacknowledged:
+                # What is under way is recorded, so that a retry need not repeat it.
+                self._watch_overdue(FAILURE_GRACE, functools.partial(self._fail, error))
+            else:
+                self._fail(error)
+        else:
+            if not (self.attempts or self.pauses or self.unacknowledged):
+                self._return(returned)
+
+    def _return(self, returned: Any) -> None:
+        mismatch = self.replay.mismatch_at_end()
+        if mismatch is not None:
+            self._finish(pb.Finish(mismatch=mismatch))
+            return
+        finish = pb.Finish()
+        try:
+            if isinstance(returned, Final):
+                finish.returned.value.json_text = _codec.encode(returned.value, "the output")
+                finish.returned.saved.json_text = _codec.encode(returned.save, "the saved value")
+            else:
+                finish.returned.value.json_text = _codec.encode(returned, "the output")
+        except TypeError as error:
+            self._fail(error)
+        else:
+            self._finish(finish)
+
+    def _fail(self, error: BaseException) -> None:
+        if self.has_ended:
+            return
+        mismatch = self.replay.mismatch
+        if mismatch is not None:
+            self._finish(pb.Finish(mismatch=mismatch))
+            return
+        policy = self.definition.policy_for(error)
+        failure = to_message(error, "", "", retryable=retryable(error, policy))
+        finish = pb.Finish(failed=pb.Failed(failure=failure))
+        if policy is not None:
+            finish.failed.retry.CopyFrom(policy.message())
+        self._finish(finish)
+
+    def _finish(self, finish: pb.Finish) -> None:
+        finish.replayed_count = self.replay.replayed_count
+        self.send(finish=finish)
+        self.end()
+
+
+def _outcome(function: Callable[[], R]) -> Callable[[], R]:
+    """Calls a function; returns what returns or raises what it did."""
+    try:
+        value = function()
+    except BaseException as error:
+        return _raising(error)
+    return lambda: value
+
+
+async def _awaited_outcome(coroutine: Coroutine[Any, Any, R]) -> Callable[[], R]:
+    try:
+        value = await coroutine
+    except BaseException as error:
+        return _raising(error)
+    return lambda: value
+
+
+def _raising(error: BaseException) -> Callable[[], Any]:
+    def outcome() -> Any:
+        raise error
+
+    return outcome
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

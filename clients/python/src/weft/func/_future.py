@@ -1,0 +1,56 @@
+"""The result of a call, for blocking and for asynchronous code."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextvars
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from weft.func._scope import Scope
+
+R = TypeVar("R")
+
+#: Where the code that runs makes its calls from.
+current_scope: contextvars.ContextVar[Scope | None] = contextvars.ContextVar(
+    "weft_scope", default=None
+)
+
+
+class TaskFuture(concurrent.futures.Future[R]):
+    """A result that is recorded before it is seen: ``.result()`` or ``await``.
+
+    Of several futures, those that code waits for with ``.result()`` and ``await`` are seen in the
+    same order in every replay, also in ``asyncio.gather``, ``wait`` and ``as_completed``.
+    ``concurrent.futures.wait`` makes no such promise.
+    """
+
+    def result(self, timeout: float | None = None) -> R:
+        """Waits for the result."""
+        scope = current_scope.get()
+        if scope is None or self.done():
+            return super().result(timeout)
+        with scope.blocked(self):
+            return super().result(timeout)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Waits for the end of the call; why it failed, if it did."""
+        scope = current_scope.get()
+        if scope is None or self.done():
+            return super().exception(timeout)
+        with scope.blocked(self):
+            return super().exception(timeout)
+
+    def __await__(self) -> Generator[Any, None, R]:
+        if not self.done():
+            scope = current_scope.get()
+            # Cancelling who awaits does not cancel the call: it is recorded all the same.
+            waiter = asyncio.shield(asyncio.wrap_future(self))
+            if scope is None:
+                yield from waiter.__await__()
+            else:
+                with scope.awaiting():
+                    yield from waiter.__await__()
+        return super().result()

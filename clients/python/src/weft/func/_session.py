@@ -1,0 +1,221 @@
+"""A worker's session with the service: one stream, and the streams that replace it when it drops.
+
+Everything here happens in the thread of `weft._io`, so that heartbeats are answered whatever code
+does. See the rules at the head of ``proto/weft/workflow/v1/worker.proto``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import uuid
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import grpc.aio
+
+import weft
+from weft._channel import Pauses, Service, service_error
+from weft.workflow.v1 import worker_pb2 as pb
+from weft.workflow.v1 import worker_pb2_grpc
+
+if TYPE_CHECKING:
+    from weft.workflow.v1.worker_pb2_grpc import WorkerServiceAsyncStub
+
+logger = logging.getLogger("weft.worker")
+
+#: Ends of a stream after which there is no point in another one.
+_FINAL = (
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.PERMISSION_DENIED,
+    grpc.StatusCode.UNAUTHENTICATED,
+    grpc.StatusCode.UNIMPLEMENTED,
+)
+#: Seconds that the service has to end a stream that this side has closed.
+LEAVE_TIMEOUT = 2.0
+#: Events that may wait to be sent. Further ones are lost, so that they never hold results up.
+MAX_WAITING_EVENTS = 1024
+#: Messages that are sent again if the stream drops before the service has received them.
+_NUMBERED = ("capacity", "record", "lookup", "delegate", "suspend", "finish")
+
+
+class Session:
+    """The worker's end of the protocol, below executions."""
+
+    def __init__(
+        self,
+        service: Service,
+        entrypoints: Sequence[pb.HostedEntrypoint],
+        max_runs: int,
+        receive: Callable[[pb.ConnectResponse], None],
+        forget_all: Callable[[], None],
+    ) -> None:
+        self._service = service
+        self._hello = pb.Hello(
+            protocol=1,
+            worker_name=f"{socket.gethostname()}/{os.getpid()}",
+            session_id=str(uuid.uuid4()),
+            entrypoints=entrypoints,
+            max_runs=max_runs,
+            client=f"weft-python/{weft.__version__}",
+        )
+        self._receive = receive
+        self._forget_all = forget_all
+        self._sequence = 0
+        self._received = 0
+        # Sent and not received by the service as far as is known, the oldest first.
+        self._unreceived: deque[pb.ConnectRequest] = deque()
+        self._outbox: deque[pb.ConnectRequest] = deque()
+        self._something_to_send = asyncio.Event()
+        self._events_waiting = 0
+        self._leaving = False
+        self._is_connected = True
+        self._lease: float = 15.0
+        self.executions: set[int] = set()
+        """Executions that are not fenced."""
+        self.welcome = asyncio.Event()
+        """Set once the service has said Welcome."""
+
+    def send(self, message: pb.ConnectRequest) -> None:
+        """Sends a message, now or on the next stream."""
+        kind = message.WhichOneof("message")
+        if kind == "emit":
+            if self._events_waiting >= MAX_WAITING_EVENTS:
+                return
+            self._events_waiting += 1
+        if kind in _NUMBERED:
+            if message.execution_id and message.execution_id not in self.executions:
+                return
+            self._sequence += 1
+            message.sequence = self._sequence
+            self._unreceived.append(message)
+        self._outbox.append(message)
+        self._something_to_send.set()
+
+    def take_no_more(self) -> None:
+        """Asks for no further runs."""
+        self.send(pb.ConnectRequest(capacity=pb.Capacity(max_runs=0)))
+
+    def leave(self) -> None:
+        """Closes this side of the stream once all is sent: what is not finished goes elsewhere."""
+        self._leaving = True
+        self._something_to_send.set()
+
+    async def run(self) -> None:
+        """Keeps a stream open until `leave`. Raises what makes another one pointless."""
+        pauses = Pauses()
+        while not self._leaving:
+            try:
+                await self._stream(pauses)
+            except grpc.aio.AioRpcError as error:
+                if error.code() in _FINAL:
+                    self._forget_all()
+                    raise service_error(error) from None
+                self._lost(str(error.details()))
+            except asyncio.TimeoutError:
+                self._lost(f"it was not heard for {self._lease} s")
+            if not self._leaving:
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self._left(), pauses.next())
+        self._forget_all()
+
+    def _lost(self, why: str) -> None:
+        # Once, and not for each try that fails after it.
+        level = logging.WARNING if self._is_connected and not self._leaving else logging.DEBUG
+        self._is_connected = False
+        logger.log(level, "workflow-service is lost, and will be looked for: %s", why)
+
+    async def _left(self) -> None:
+        while not self._leaving:
+            self._something_to_send.clear()
+            await self._something_to_send.wait()
+
+    async def _stream(self, pauses: Pauses) -> None:
+        stub: WorkerServiceAsyncStub = worker_pb2_grpc.WorkerServiceStub(self._service.channel())
+        call: Any = stub.Connect()
+        tasks: list[asyncio.Task[None]] = []
+        try:
+            await call.write(pb.ConnectRequest(hello=self._hello, received=self._received))
+            first = await asyncio.wait_for(call.read(), self._lease)
+            if first is grpc.aio.EOF:
+                return
+            self._welcomed(first)
+            pauses.reset()
+            reader = asyncio.create_task(self._read(call))
+            tasks = [reader, asyncio.create_task(self._write(call))]
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            # If this side is closed or broken, the other one has a moment to say why.
+            await asyncio.wait([reader], timeout=LEAVE_TIMEOUT)
+            if reader.done():
+                await reader
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            call.cancel()
+
+    async def _read(self, call: Any) -> None:
+        while True:
+            response = await asyncio.wait_for(call.read(), self._lease)
+            if response is grpc.aio.EOF:
+                return
+            self._heard(response)
+
+    def _welcomed(self, response: pb.ConnectResponse) -> None:
+        self._is_connected = True
+        welcome = response.welcome
+        self._lease = max(welcome.lease.ToTimedelta().total_seconds(), 1.0)
+        self._outbox.clear()
+        self._events_waiting = 0
+        if welcome.resumed:
+            self._note_received(response.received)
+            self._outbox.extend(self._unreceived)
+        else:
+            self._forget_all()
+            self.executions.clear()
+            self._unreceived.clear()
+            self._sequence = self._received = 0
+        self._something_to_send.set()
+        self.welcome.set()
+
+    def _heard(self, response: pb.ConnectResponse) -> None:
+        self._note_received(response.received)
+        if response.sequence:
+            if response.sequence <= self._received:
+                return
+            self._received = response.sequence
+        match response.WhichOneof("message"):
+            case "ping":
+                heartbeat = pb.Heartbeat(execution_ids=sorted(self.executions))
+                self.send(pb.ConnectRequest(heartbeat=heartbeat))
+                return
+            case "start_run":
+                self.executions.add(response.execution_id)
+            case "fenced":
+                self.executions.discard(response.execution_id)
+            case _:
+                pass
+        self._receive(response)
+
+    def _note_received(self, sequence: int) -> None:
+        while self._unreceived and self._unreceived[0].sequence <= sequence:
+            self._unreceived.popleft()
+
+    async def _write(self, call: Any) -> None:
+        while True:
+            while self._outbox:
+                message = self._outbox.popleft()
+                if message.HasField("emit"):
+                    self._events_waiting -= 1
+                message.received = self._received
+                await call.write(message)
+            if self._leaving:
+                await call.done_writing()
+                return
+            self._something_to_send.clear()
+            await self._something_to_send.wait()

@@ -1,0 +1,183 @@
+"""What programs say and are told: policies, commands, questions, states."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Generic, TypeVar
+
+from weft.client.values import Interrupt
+from weft.workflow.v1 import worker_pb2 as pb
+
+V = TypeVar("V")
+S = TypeVar("S")
+
+#: What writes to a run's custom stream.
+StreamWriter = Callable[[Any], None]
+
+
+def default_retry_on(error: BaseException) -> bool:
+    """Whether another attempt may mend an error: not one of the program itself."""
+    if isinstance(error, ConnectionError | TimeoutError):
+        return True
+    program = (
+        ValueError,
+        TypeError,
+        ArithmeticError,
+        ImportError,
+        LookupError,
+        NameError,
+        SyntaxError,
+        RuntimeError,
+        ReferenceError,
+        StopIteration,
+        StopAsyncIteration,
+        OSError,
+    )
+    return not isinstance(error, program)
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """How often and when a failed task is tried again. The service applies it.
+
+    Up to half of each delay is left off at random, whatever ``jitter`` says.
+    """
+
+    initial_interval: float = 0.5
+    """Seconds before the second attempt."""
+    backoff_factor: float = 2.0
+    """What the delay is multiplied with for each further attempt."""
+    max_interval: float = 128.0
+    """Longest delay in seconds."""
+    max_attempts: int = 3
+    """Attempts in all, the first one included."""
+    jitter: bool = True
+    """Taken for programs of LangGraph."""
+    retry_on: (
+        type[BaseException] | Sequence[type[BaseException]] | Callable[[BaseException], bool]
+    ) = default_retry_on
+    """Which errors another attempt may mend."""
+
+    def message(self) -> pb.RetryPolicy:
+        """The policy as the service is told it."""
+        policy = pb.RetryPolicy(max_attempts=self.max_attempts, factor=self.backoff_factor)
+        policy.initial_delay.FromTimedelta(timedelta(seconds=self.initial_interval))
+        policy.max_delay.FromTimedelta(timedelta(seconds=self.max_interval))
+        return policy
+
+    def applies_to(self, error: BaseException) -> bool:
+        """Whether another attempt may mend this error."""
+        if isinstance(self.retry_on, type):
+            return isinstance(error, self.retry_on)
+        if isinstance(self.retry_on, Sequence):
+            return isinstance(error, tuple(self.retry_on))
+        return self.retry_on(error)
+
+
+@dataclass(frozen=True)
+class CachePolicy:
+    """Shares a task's result with other calls of it, also those of other runs."""
+
+    key_func: Callable[..., str | bytes] | None = None
+    """Key of the result, made of the arguments; ``None`` for all of them."""
+    ttl: float | None = None
+    """Seconds that the result is kept; ``None`` for ever."""
+
+
+#: The first one that applies to an error decides.
+RetryPolicies = RetryPolicy | Sequence[RetryPolicy] | None
+
+
+def policy_for(error: BaseException, *policies: RetryPolicies) -> RetryPolicy | None:
+    """The policy that decides about an error: of the first of ``policies`` that is set."""
+    for given in policies:
+        if given is not None:
+            listed = [given] if isinstance(given, RetryPolicy) else list(given)
+            return next((one for one in listed if one.applies_to(error)), listed[0])
+    return None
+
+
+@dataclass(frozen=True)
+class Command:
+    """Goes on with an interrupted run, given in place of an input."""
+
+    resume: Any = None
+    """The answer to the only question, or answers by the ids of their interrupts."""
+
+
+@dataclass(frozen=True)
+class Final(Generic[V, S]):
+    """What an entrypoint returns when caller and next run are to get different values."""
+
+    value: V
+    """For the caller."""
+    save: S
+    """For the next run of the thread, as its ``previous``."""
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where code runs."""
+
+    run_id: str
+    """The run."""
+    thread_id: str
+    """Thread of the run."""
+    task_id: str
+    """Call that runs, the same in every replay; empty in the entrypoint itself."""
+    attempt: int
+    """1 for the first attempt of a task since the run was last handed to a worker."""
+    previous: Any
+    """What the thread's last run saved."""
+    store: Any
+    """The entrypoint's store."""
+    stream_writer: StreamWriter
+    """Writes to the run's custom stream."""
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same in every attempt of a call, and never that of another call.
+
+        Pass it on to make an effect happen once.
+        """
+        return f"{self.run_id}/{self.task_id}"
+
+
+@dataclass(frozen=True)
+class StateTask:
+    """An unfinished task of a state."""
+
+    id: str
+    """Call of the task."""
+    name: str
+    """Its name."""
+    interrupts: tuple[Interrupt, ...] = ()
+    """What it asks."""
+    error: str | None = None
+    """Why it failed."""
+
+
+@dataclass(frozen=True)
+class StateSnapshot:
+    """The state of a thread, now or at a checkpoint."""
+
+    values: Any
+    """What the entrypoint returned; ``{}`` for a thread that is not there."""
+    next: tuple[str, ...]
+    """The entrypoint, if a run of it is unfinished."""
+    config: Mapping[str, Any]
+    """What leads back to this state."""
+    metadata: Mapping[str, Any] | None
+    """Who wrote it, and of which run."""
+    created_at: str | None
+    """When it was written, RFC 3339."""
+    parent_config: Mapping[str, Any] | None
+    """What leads to the state before."""
+    tasks: tuple[StateTask, ...] = ()
+    """What is unfinished."""
+    interrupts: tuple[Interrupt, ...] = ()
+    """Questions that wait for answers."""
+    saved: Any = field(default=None)
+    """What the next run will be given as ``previous``."""

@@ -1,0 +1,282 @@
+"""A worker: hosts entrypoints and executes the runs that the service hands it."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import functools
+import logging
+import signal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from weft import _io
+from weft._channel import Service
+from weft.errors import Unavailable
+from weft.func._execution import Execution
+from weft.func._session import Session
+from weft.workflow.v1 import worker_pb2 as pb
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from weft.func._definition import EntrypointDefinition
+    from weft.func.program import Program
+
+logger = logging.getLogger("weft.worker")
+
+#: Most runs at a time.
+DEFAULT_MAX_RUNS = 100
+#: Seconds that runs under way have to come to rest when a worker is asked to end.
+DEFAULT_DRAIN_TIMEOUT = 30.0
+
+
+class Worker:
+    """Hosts entrypoints in this process.
+
+    ```python
+    Worker(workflow, other_workflow).serve()      # until SIGTERM or Ctrl-C
+
+    async with Worker(workflow):                  # in a program of its own
+        ...
+    ```
+
+    Asynchronous code runs in the loop that the worker is started in; blocking code has threads.
+    A worker that loses the service connects again and goes on with what it has.
+    """
+
+    def __init__(
+        self,
+        *entrypoints: Program,
+        workflow: str | None = None,
+        max_runs: int = DEFAULT_MAX_RUNS,
+        drain_timeout: float = DEFAULT_DRAIN_TIMEOUT,
+    ) -> None:
+        """Says what to host.
+
+        Args:
+            entrypoints: What ``entrypoint`` made of functions; at least one.
+            workflow: Address of workflow-service; else ``WEFT_WORKFLOW_URL`` or the local default.
+            max_runs: Most runs at a time.
+            drain_timeout: Seconds that runs under way have to come to rest when it ends. What is
+                not done by then goes on at another worker.
+        """
+        if not entrypoints:
+            raise ValueError("a worker needs an entrypoint to host")
+        self._programs = entrypoints
+        self._service = Service(workflow, "WEFT_WORKFLOW_URL", "127.0.0.1:50052")
+        self._max_runs = max_runs
+        self._drain_timeout = drain_timeout
+        self._definitions: dict[tuple[str, str], EntrypointDefinition] = {}
+        for program in entrypoints:
+            definition = program.definition
+            for version in (definition.version, *definition.accepts):
+                self._definitions[definition.name, version] = definition
+        self._executions: dict[int, Execution] = {}
+        self._starting: dict[int, pb.StartRun] = {}
+        self._session: Session | None = None
+        self._session_end: concurrent.futures.Future[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._is_empty: asyncio.Event | None = None
+
+    #: Whether calls of an entrypoint rely on this worker; see `weft.func._hosting`.
+    _on_purpose = True
+
+    async def start(self, *, timeout: float | None = None) -> None:
+        """Connects; returns once runs can be started.
+
+        Waits for a service that is not there yet, for ``timeout`` seconds.
+        """
+        if self._session_end is not None:
+            raise RuntimeError("the worker has been started")
+        self._loop = asyncio.get_running_loop()
+        self._is_empty = asyncio.Event()
+        self._is_empty.set()
+        await _io.call(self._connect(timeout))
+        if self._on_purpose:
+            for program in self._programs:
+                program.hosts += 1
+
+    async def _connect(self, timeout: float | None) -> None:
+        hosted = [program.definition.hosted() for program in self._programs]
+        session = Session(
+            self._service, hosted, self._max_runs, self._receive, self._forget_all_soon
+        )
+        self._session = session
+        running = asyncio.create_task(session.run())
+        welcome = asyncio.create_task(session.welcome.wait())
+        first = asyncio.FIRST_COMPLETED
+        done, _ = await asyncio.wait([running, welcome], return_when=first, timeout=timeout)
+        welcome.cancel()
+        if running in done:
+            await running
+        if not done:
+            running.cancel()
+            await self._service.close()
+            raise Unavailable(f"there is no workflow-service at {self._service.url}")
+        end: concurrent.futures.Future[None] = concurrent.futures.Future()
+        running.add_done_callback(functools.partial(_settle, end))
+        self._session_end = end
+
+    async def wait(self) -> None:
+        """Waits for the end of the session; raises why the service refused it."""
+        if self._session_end is not None:
+            # The session outlives whoever waits for it.
+            await asyncio.shield(asyncio.wrap_future(self._session_end))
+
+    async def stop(self) -> None:
+        """Takes no more runs, waits for those under way, and disconnects."""
+        session, session_end = self._session, self._session_end
+        if session is None or session_end is None:
+            return
+        if not session_end.done() and self._is_empty is not None:
+            _io.loop().call_soon_threadsafe(session.take_no_more)
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._is_empty.wait(), self._drain_timeout)
+        await self.leave()
+
+    async def leave(self) -> None:
+        """Disconnects at once: what is unfinished goes to other workers."""
+        session, session_end = self._session, self._session_end
+        self._session = self._session_end = None
+        if session is None or session_end is None:
+            return
+        if self._on_purpose:
+            for program in self._programs:
+                program.hosts -= 1
+        _io.loop().call_soon_threadsafe(session.leave)
+        with contextlib.suppress(Exception):
+            await asyncio.wrap_future(session_end)
+        await self._service.close()
+        self._forget_all()
+
+    async def run(self) -> None:
+        """Hosts until it is cancelled, then ends in good order."""
+        async with self:
+            await self.wait()
+
+    def serve(self) -> None:
+        """Hosts until SIGTERM or Ctrl-C, then ends in good order."""
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        loop = asyncio.get_running_loop()
+        asked = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, asked.set)
+        async with self:
+            print(f"hosting {', '.join(sorted(self._names()))}", flush=True)  # noqa: T201
+            over = asyncio.create_task(self.wait())
+            stop = asyncio.create_task(asked.wait())
+            await asyncio.wait([over, stop], return_when=asyncio.FIRST_COMPLETED)
+            stop.cancel()
+            # A second signal ends the process at once.
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+            if over.done():
+                await over
+            over.cancel()
+            print(f"ending: {len(self._executions)} run(s) to finish", flush=True)  # noqa: T201
+
+    def _names(self) -> set[str]:
+        return {f"{name}@{version}" for name, version in self._definitions}
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    # What the service says. Called in the thread of `_io`, done in the worker's loop.
+
+    def _receive(self, response: pb.ConnectResponse) -> None:
+        self._in_loop(self._heard, response)
+
+    def _forget_all_soon(self) -> None:
+        self._in_loop(self._forget_all)
+
+    def _in_loop(self, function: Callable[..., None], *args: Any) -> None:
+        try:
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(function, *args)
+        except RuntimeError:
+            # The loop is closed: its runs go elsewhere.
+            if self._session is not None:
+                self._session.leave()
+
+    def _heard(self, response: pb.ConnectResponse) -> None:
+        number = response.execution_id
+        execution = self._executions.get(number)
+        match response.WhichOneof("message"):
+            case "start_run":
+                self._starting[number] = response.start_run
+                self._start_if_whole(number)
+            case "journal_chunk" if number in self._starting:
+                self._starting[number].journal.extend(response.journal_chunk.entries)
+                self._start_if_whole(number)
+            case "ack" if execution is not None:
+                execution.acknowledge(response.ack.call_id, response.ack.outcome)
+            case "retry" if execution is not None:
+                delay = response.retry.delay.ToTimedelta().total_seconds()
+                execution.retry(response.retry.call_id, delay)
+            case "cancel" if execution is not None:
+                execution.cancel(response.cancel.reason)
+            case "fenced":
+                self._starting.pop(number, None)
+                if execution is not None:
+                    execution.end()
+            case _:
+                # About an execution that has ended.
+                pass
+
+    def _start_if_whole(self, number: int) -> None:
+        start = self._starting[number]
+        if len(start.journal) < start.journal_length:
+            return
+        del self._starting[number]
+        definition = self._definitions.get((start.entrypoint, start.version))
+        if definition is None or self._loop is None:
+            failure = pb.Failure(
+                reason="NO_SUCH_ENTRYPOINT",
+                message=f"this worker does not host {start.entrypoint}@{start.version}",
+            )
+            finish = pb.Finish(mismatch=failure)
+            self._send(pb.ConnectRequest(execution_id=number, finish=finish))
+            return
+        execution = Execution(number, start, definition, self._send, self._loop, self._ended)
+        self._executions[number] = execution
+        if self._is_empty is not None:
+            self._is_empty.clear()
+        execution.run()
+
+    def _send(self, message: pb.ConnectRequest) -> None:
+        if self._session is not None:
+            _io.loop().call_soon_threadsafe(self._session.send, message)
+
+    def _ended(self, execution: Execution) -> None:
+        self._executions.pop(execution.id, None)
+        if not self._executions and self._is_empty is not None:
+            self._is_empty.set()
+
+    def _forget_all(self) -> None:
+        self._starting.clear()
+        for execution in list(self._executions.values()):
+            execution.end()
+
+
+def _settle(end: concurrent.futures.Future[None], running: asyncio.Task[None]) -> None:
+    error = None if running.cancelled() else running.exception()
+    if error is None:
+        end.set_result(None)
+    else:
+        end.set_exception(error)

@@ -1,0 +1,366 @@
+"""The functional API over the real services, beside LangGraph's own, which says what is right."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import datetime
+import uuid
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import langgraph.config
+import langgraph.func
+import langgraph.types
+import pytest
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph.message import add_messages
+from langgraph.types import StreamWriter
+from services import Cluster
+
+import weft.func
+from weft.client import Client, RunState
+from weft.errors import EmptyInput, RunFailed
+from weft.func import entrypoint, get_runtime, interrupt, task
+from weft.store import WeftStore
+
+#: What a program imports, and what it takes to run it.
+LANGGRAPH = SimpleNamespace(
+    entrypoint=lambda: langgraph.func.entrypoint(checkpointer=InMemorySaver()),
+    final=langgraph.func.entrypoint.final,
+    task=langgraph.func.task,
+    interrupt=langgraph.types.interrupt,
+    Command=langgraph.types.Command,
+    get_stream_writer=langgraph.config.get_stream_writer,
+    RetryPolicy=langgraph.types.RetryPolicy,
+)
+
+
+@pytest.fixture
+def weft_program(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    monkeypatch.setenv("WEFT_WORKFLOW_URL", cluster.workflow.address)
+    monkeypatch.setenv("WEFT_MEMORY_URL", cluster.memory.address)
+    return SimpleNamespace(
+        final=entrypoint.final,
+        task=task,
+        interrupt=interrupt,
+        Command=weft.func.Command,
+        get_stream_writer=weft.func.get_stream_writer,
+        RetryPolicy=weft.func.RetryPolicy,
+    )
+
+
+def asked(result: Any) -> Any:
+    """The values of questions; their ids are not the same."""
+    if isinstance(result, dict) and "__interrupt__" in result:
+        return {"__interrupt__": [one.value for one in result["__interrupt__"]]}
+    return result
+
+
+def essay(of: SimpleNamespace) -> Any:
+    """The program of LangGraph's tutorial on the functional API."""
+
+    @of.task
+    def write_essay(topic: str) -> str:
+        of.get_stream_writer()({"writing": topic})
+        return f"An essay about topic: {topic}"
+
+    @of.entrypoint()
+    def workflow(topic: str) -> dict[str, Any]:
+        essay = write_essay(topic).result()
+        approved = of.interrupt({"essay": essay, "action": "approve?"})
+        return {"essay": essay, "is_approved": approved}
+
+    config = {"configurable": {"thread_id": "essay"}}
+    return [
+        [asked(item) for item in workflow.stream("cat", config)],
+        workflow.get_state(config).values,
+        [one.value for one in workflow.get_state(config).interrupts],
+        asked(workflow.invoke(None, config)),
+        [asked(item) for item in workflow.stream(of.Command(resume=True), config)],
+        workflow.get_state(config).values,
+        workflow.get_state(config).next,
+    ]
+
+
+def remembering(of: SimpleNamespace) -> Any:
+    """What is saved, and how it is edited by hand."""
+
+    @of.entrypoint()
+    def workflow(number: int, *, previous: Any = None) -> Any:
+        return of.final(value=previous or 0, save=2 * number)
+
+    config: RunnableConfig = {"configurable": {"thread_id": "number"}}
+    results: list[Any] = [workflow.invoke(3, config), workflow.invoke(1, config)]
+    history = [state.values for state in workflow.get_state_history(config)]
+    # LangGraph writes a checkpoint for the input as well.
+    results.append([history[0], history[-1] in (0, None, {})])
+    old = workflow.get_state(config).config
+    workflow.invoke(7, config)
+    results.append(workflow.invoke(0, old))
+    workflow.update_state(config, 40)
+    results.append(workflow.invoke(0, config))
+    unknown: RunnableConfig = {"configurable": {"thread_id": "unknown"}}
+    results.append((workflow.get_state(unknown).values, workflow.get_state(unknown).next))
+    return results
+
+
+def streaming(of: SimpleNamespace) -> Any:
+    """Each stream mode, alone and together."""
+
+    @of.task
+    def one(number: int) -> int:
+        of.get_stream_writer()({"at": number})
+        return number + 1
+
+    @of.entrypoint()
+    def workflow(number: int, *, writer: StreamWriter) -> int:
+        writer("begin")
+        return int(one(one(number).result()).result())
+
+    def stream(mode: Any) -> Any:
+        config = {"configurable": {"thread_id": f"stream {mode}"}}
+        return list(workflow.stream(1, config, stream_mode=mode))
+
+    return [stream("updates"), stream("values"), stream("custom"), stream(["custom", "updates"])]
+
+
+def two_questions(of: SimpleNamespace) -> Any:
+    """Several questions of one run, one after the other."""
+
+    @of.entrypoint()
+    def workflow(_: Any) -> list[Any]:
+        return [of.interrupt("first"), of.interrupt("second")]
+
+    config = {"configurable": {"thread_id": "two"}}
+    return [
+        asked(workflow.invoke("go", config)),
+        asked(workflow.invoke(of.Command(resume=0), config)),
+        asked(workflow.invoke(of.Command(resume=""), config)),
+        # A new input gives up on what was asked before.
+        asked(workflow.invoke("again", config)),
+        asked(workflow.invoke("and again", config)),
+        asked(workflow.invoke(of.Command(resume="x"), config)),
+    ]
+
+
+def asynchronous(of: SimpleNamespace) -> Any:
+    """Asynchronous tasks, in parallel, with retries."""
+    attempts: list[int] = []
+
+    @of.task(retry_policy=of.RetryPolicy(initial_interval=0.01, retry_on=ValueError))
+    async def flaky(number: int) -> int:
+        attempts.append(number)
+        if attempts.count(number) < 2:
+            raise ValueError(number)
+        return number
+
+    @of.entrypoint()
+    async def workflow(numbers: list[int]) -> list[int]:
+        return await asyncio.gather(*(flaky(number) for number in numbers))
+
+    async def main() -> Any:
+        config = {"configurable": {"thread_id": "async"}}
+        result = await workflow.ainvoke([1, 2, 3], config)
+        streamed = [item async for item in workflow.astream([4], config)]
+        state = await workflow.aget_state(config)
+        return [result, sorted(attempts), streamed, state.values]
+
+    results = asyncio.run(main())
+    # LangGraph names what it streams of asynchronous entrypoints after itself.
+    (output,) = results[2].pop().values()
+    return [*results, output]
+
+
+def failing(of: SimpleNamespace) -> Any:
+    """A task that fails, and is run again by a call without input."""
+    calls: list[str] = []
+
+    @of.task
+    def works() -> str:
+        calls.append("works")
+        return "done"
+
+    @of.task
+    def fails() -> str:
+        calls.append("fails")
+        if calls.count("fails") == 1:
+            raise ArithmeticError("this time")
+        return "mended"
+
+    @of.entrypoint()
+    def workflow(_: Any) -> list[str]:
+        return [works().result(), fails().result()]
+
+    config = {"configurable": {"thread_id": "failing"}}
+    with pytest.raises((ArithmeticError, RunFailed), match="this time"):
+        workflow.invoke("go", config)
+    return [workflow.invoke(None, config), calls, workflow.invoke(None, config)]
+
+
+def named(results: Any, name: str) -> Any:
+    """Results with the entrypoint's name as LangGraph has it."""
+    if isinstance(results, dict):
+        return {
+            "workflow" if key == name else key: named(value, name) for key, value in results.items()
+        }
+    if isinstance(results, list | tuple):
+        return type(results)(named(one, name) for one in results)
+    return "workflow" if results == name else results
+
+
+@pytest.mark.parametrize(
+    "program", [essay, remembering, streaming, two_questions, asynchronous, failing]
+)
+def test_a_program_of_langgraph_does_the_same(
+    weft_program: SimpleNamespace, program: Callable[[SimpleNamespace], Any]
+) -> None:
+    expected = program(LANGGRAPH)
+    names: list[str] = []
+
+    def fresh() -> Any:
+        names.append(f"e{uuid.uuid4().hex}")
+        return entrypoint(name=names[-1])
+
+    weft_program.entrypoint = fresh
+    results = program(weft_program)
+    assert named(results, names[-1]) == expected
+
+
+@pytest.fixture
+def store(cluster: Cluster) -> Iterator[WeftStore]:
+    with WeftStore(cluster.memory.address) as store:
+        yield store
+
+
+def test_messages_of_langchain_are_inputs_results_and_what_is_saved(
+    cluster: Cluster, store: WeftStore, unique: str
+) -> None:
+    @task
+    def answer(messages: list[BaseMessage]) -> BaseMessage:
+        assert all(isinstance(message, BaseMessage) for message in messages)
+        return AIMessage(f"{len(messages)} so far")
+
+    @entrypoint(store=store, name=unique, workflow=cluster.workflow.address)
+    def workflow(said: list[BaseMessage], *, previous: Any, store: Any, config: Any) -> Any:
+        assert config["configurable"]["user_id"] == "u"
+        store.put((unique,), get_runtime().thread_id, {"said": len(said)})
+        messages = add_messages(previous or [], said)  # type: ignore[arg-type]
+        reply = answer(messages).result()  # type: ignore[arg-type]
+        return entrypoint.final(value=reply, save=add_messages(messages, [reply]))  # type: ignore[arg-type]
+
+    config = {"configurable": {"thread_id": unique, "user_id": "u"}}
+    first = workflow.invoke([HumanMessage("hello")], config)
+    assert isinstance(first, AIMessage)
+    assert first.content == "1 so far"
+    (second,) = workflow.stream([HumanMessage("again")], config, stream_mode="values")
+    assert second.content == "3 so far"
+    saved = workflow.get_state(config).saved
+    assert [type(message) for message in saved] == [HumanMessage, AIMessage] * 2
+    assert store.get((unique,), unique) is not None
+
+
+@dataclasses.dataclass
+class Order:
+    """Something that a program of types passes around."""
+
+    items: list[str]
+    at: datetime.datetime
+    due: datetime.timedelta | None = None
+
+
+def test_dataclasses_times_and_sets_come_back_as_they_were(cluster: Cluster, unique: str) -> None:
+    @task
+    def late(order: Order) -> Order:
+        return dataclasses.replace(order, due=datetime.timedelta(days=1))
+
+    @entrypoint(name=unique, workflow=cluster.workflow.address)
+    def workflow(order: Order) -> Any:
+        changed = late(order).result()
+        return {"order": changed, "labels": {"a", "b"}, "raw": b"\x00", "id": uuid.UUID(int=1)}
+
+    order = Order(["tea"], datetime.datetime(2026, 1, 2, tzinfo=datetime.timezone.utc))
+    result = workflow.invoke(order)
+    assert result["order"] == dataclasses.replace(order, due=datetime.timedelta(days=1))
+    assert (result["labels"], result["raw"]) == ({"a", "b"}, b"\x00")
+    assert result["id"] == uuid.UUID(int=1)
+    with Client(**cluster.addresses) as client:
+        # A caller in another language sends plain JSON.
+        plain = {"items": ["milk"], "at": "2026-01-02T00:00:00Z"}
+        run = client.runs.invoke(unique, plain)
+        assert run.result()["order"]["value"]["items"] == ["milk"]
+
+
+def test_several_questions_are_answered_by_their_ids(cluster: Cluster, unique: str) -> None:
+    @task
+    def ask(name: str) -> str:
+        return f"{name} {interrupt(name)}"
+
+    @entrypoint(name=unique, workflow=cluster.workflow.address)
+    def workflow(names: list[str]) -> list[str]:
+        asked = [ask(name) for name in names]
+        return [one.result() for one in asked]
+
+    config = {"configurable": {"thread_id": unique}}
+    questions = workflow.invoke(["a", "b"], config)["__interrupt__"]
+    assert {question.value: question.task for question in questions} == {"a": "ask", "b": "ask"}
+    state = workflow.get_state(config)
+    assert state.next == (unique,)
+    assert {task.name for task in state.tasks} == {"ask"}
+    answers = {question.id: f"is {question.value}" for question in questions}
+    assert workflow.invoke(weft.func.Command(resume=answers), config) == ["a is a", "b is b"]
+
+
+def test_a_failure_carries_reason_task_and_traceback(cluster: Cluster, unique: str) -> None:
+    @task
+    def charge() -> None:
+        raise weft.func.Failure("CARD_REFUSED", "no money", metadata={"card": "1"})
+
+    @entrypoint(name=unique, workflow=cluster.workflow.address)
+    def workflow(_: Any) -> None:
+        charge().result()
+
+    with pytest.raises(RunFailed, match="no money") as failed:
+        workflow.invoke("go")
+    assert failed.value.reason == "CARD_REFUSED"
+    assert failed.value.metadata["card"] == "1"
+    assert failed.value.run.error is not None
+    assert failed.value.run.error.task == "charge"
+    with pytest.raises(EmptyInput):
+        workflow.invoke(None, {"configurable": {"thread_id": f"{unique}-fresh"}})
+
+
+def test_a_definition_replaces_another_one_of_its_name(cluster: Cluster, unique: str) -> None:
+    def define(answer: str) -> Any:
+        @entrypoint(name=unique, workflow=cluster.workflow.address)
+        def workflow(_: Any) -> str:
+            return answer
+
+        return workflow
+
+    assert [define(answer).invoke("go") for answer in ("old", "new", "newer")] == [
+        "old",
+        "new",
+        "newer",
+    ]
+
+
+def test_other_clients_start_what_a_script_hosts(cluster: Cluster, unique: str) -> None:
+    @entrypoint(name=unique, workflow=cluster.workflow.address)
+    def workflow(value: dict[str, Any], *, config: Any) -> Any:
+        """Doubles.
+
+        More of it.
+        """
+        return [value, config["configurable"]["user_id"]]
+
+    workflow.invoke({}, {"configurable": {"user_id": "me"}})
+    with Client(**cluster.addresses) as client:
+        run = client.runs.invoke(unique, {"a": 1}, config={"user_id": "you"})
+        assert run.state is RunState.SUCCEEDED
+        assert run.output == [{"a": 1}, "you"]
+        (found,) = [one for one in client.entrypoints() if one.name == unique]
+        assert (found.description, found.worker_count) == ("Doubles.", 1)
