@@ -156,6 +156,13 @@ impl Entrypoint {
         self
     }
 
+    /// JSON Schema of the input, made from its type.
+    #[must_use]
+    pub fn input_type<I: schemars::JsonSchema>(mut self) -> Self {
+        self.input_schema = json::encode("the schema", &schemars::schema_for!(I)).ok();
+        self
+    }
+
     /// Executes the entrypoint again after retryable failures. Tasks that succeeded are not run
     /// again; those that failed are.
     #[must_use]

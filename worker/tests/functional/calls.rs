@@ -92,6 +92,7 @@ async fn an_entrypoint_that_is_called_is_recorded_with_the_calls_it_makes() {
     assert_eq!(inner_runs.get(), 1);
 }
 
+/// LangGraph does not look at arguments: a recorded result is returned for another one, in silence.
 #[tokio::test]
 async fn a_changed_argument_pauses_a_strict_run_and_is_a_warning_otherwise() {
     let with = |text: &'static str| {
@@ -173,6 +174,7 @@ fn failing_sibling(time: Duration, slow_runs: &Count) -> Entrypoint {
     })
 }
 
+/// LangGraph cancels the siblings of a failed task; what they did is lost to the retry.
 #[tokio::test(start_paused = true)]
 async fn the_result_of_a_call_beside_a_failing_one_is_recorded() {
     let (finish, journal) = run(
@@ -259,4 +261,25 @@ async fn a_target_is_asked_of_the_engine_and_its_outcome_is_what_was_recorded() 
         .await;
     let (finish, _) = engine.finish().await;
     assert_eq!(value(&finish), r#""seven""#);
+}
+
+/// LangGraph hands tasks the caller's own objects: what a task changes in them is lost on resume
+/// (#6577).
+#[tokio::test]
+async fn a_task_changes_nothing_but_its_own_copy_of_its_argument() {
+    let code = entrypoint(|context| async move {
+        let push = Task::new("push", |_: TaskContext, mut list: Vec<u32>| async move {
+            list.push(3);
+            Ok(list.len())
+        });
+        let list = vec![1, 2];
+        let length = context.call(&push, list.clone()).await?;
+        Ok(format!("{length} {}", list.len()))
+    });
+    let (first, journal) = run(code.clone(), Vec::new()).await;
+    let (again, _) = run(code, journal).await;
+    assert_eq!(
+        (value(&first), value(&again)),
+        (r#""3 2""#.into(), r#""3 2""#.into())
+    );
 }

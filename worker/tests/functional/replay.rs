@@ -68,6 +68,8 @@ async fn code_sees_a_result_only_after_it_is_recorded() {
     assert_eq!(seen.get(), 1);
 }
 
+/// LangGraph matches calls by place and name together, so that a renamed or swapped task silently runs
+/// again, or is given the result of another.
 #[tokio::test]
 async fn a_renamed_or_swapped_task_is_a_mismatch_not_a_wrong_result() {
     let runs = Count::default();
@@ -82,6 +84,7 @@ async fn a_renamed_or_swapped_task_is_a_mismatch_not_a_wrong_result() {
     }
 }
 
+/// LangGraph leaves records that nobody asks for lying, and goes on with the changed code.
 #[tokio::test]
 async fn a_recorded_call_that_is_not_made_again_is_a_mismatch() {
     let runs = Count::default();
@@ -113,6 +116,7 @@ fn race(first_waits: bool) -> Entrypoint {
     })
 }
 
+/// LangGraph releases recorded results all at once: a race can have another winner in a replay.
 #[tokio::test]
 async fn a_race_has_the_same_winner_in_every_replay() {
     let (finish, journal) = run(race(true), Vec::new()).await;
@@ -179,6 +183,7 @@ async fn a_failure_that_code_catches_replays_as_the_same_failure() {
     assert_eq!(value(&finish), r#""NO_LUCK""#);
 }
 
+/// LangGraph runs the finished tasks of a nested entrypoint again on resume (#6792, #6050).
 #[tokio::test]
 async fn nested_tasks_are_recorded_and_reused_on_their_own() {
     fn nested(inner_runs: &Count, outer_runs: &Count) -> Entrypoint {

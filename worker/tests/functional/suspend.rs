@@ -43,6 +43,8 @@ fn two_questions(task_runs: &Count) -> Entrypoint {
     })
 }
 
+/// LangGraph hides all but one of several questions that are asked at once, and mixes their answers
+/// up (#6626, #6624, #8936).
 #[tokio::test]
 async fn all_open_questions_are_visible_at_once_and_answered_in_any_order() {
     let runs = Count::default();
@@ -214,4 +216,23 @@ async fn what_code_writes_is_streamed_with_its_writer() {
         written,
         expected.map(|(task, value)| (task.to_owned(), value.to_owned()))
     );
+}
+
+/// LangGraph crashes when a question is answered with nothing (#7034).
+#[tokio::test]
+async fn null_is_an_answer() {
+    let asking = Entrypoint::new("test", "1", |context: Context, (): ()| async move {
+        let answer: Option<u32> = context.interrupt("how many, if any?").await?;
+        Ok::<_, Failure>(answer.is_none())
+    });
+    let (suspend, mut journal) = Engine::start(asking.clone(), Vec::new())
+        .await
+        .suspend()
+        .await;
+    journal.push(JournalEntry {
+        call: suspend.interrupts[0].call.clone(),
+        outcome: Ok(json::null()),
+    });
+    let (finish, _) = run(asking, journal).await;
+    assert_eq!(value(&finish), "true");
 }

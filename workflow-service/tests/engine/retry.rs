@@ -50,6 +50,7 @@ async fn a_retried_run_reuses_what_succeeded_and_runs_again_what_failed() {
     engine.stop().await;
 }
 
+/// LangGraph runs finished tasks again when the entrypoint is retried.
 #[tokio::test]
 async fn an_entrypoints_own_retries_reuse_what_succeeded() {
     let (good, bad) = (Count::default(), Count::default());
