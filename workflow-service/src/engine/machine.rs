@@ -4,6 +4,9 @@
 //! do. It holds events back until the records before them are committed, so that streams show
 //! events in the order of their numbers.
 
+mod calls;
+mod events;
+
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
     sync::Arc,
@@ -12,16 +15,15 @@ use std::{
 
 use serde_json::value::RawValue;
 use weft_worker::{
-    Call, CallId, Failure, Json,
+    CallId, Failure,
     protocol::{
-        self, CacheEntry, Finish, JournalEntry, Lookup, MessagePiece, Outcome, Record, Suspend,
-        TargetCall, WorkerMessage,
+        CacheEntry, Finish, Lookup, MessagePiece, Outcome, Suspend, TargetCall, WorkerMessage,
     },
 };
 
 use crate::{
     domain::{
-        Durability, Event, EventKind, Origin, Run, TaskStep, Timestamp,
+        Durability, Event, Origin, Run, Timestamp,
         checkpoint::CheckpointValues,
         history::{self, RecordedCall},
     },
@@ -158,71 +160,6 @@ impl RunMachine {
         }
     }
 
-    /// The next attempt of a target is due.
-    pub(super) fn due(
-        &mut self,
-        call: Arc<TargetCall>,
-        attempt: u32,
-        now: Timestamp,
-    ) -> Vec<Effect> {
-        if self.finishing {
-            return Vec::new();
-        }
-        let started = EventKind::Task {
-            call: call.call.id.clone(),
-            task: Arc::clone(&call.call.task),
-            attempt,
-            step: TaskStep::Started(Arc::clone(&call.input)),
-        };
-        let mut effects: Vec<_> = self.publish(started, now).into_iter().collect();
-        effects.push(Effect::Attempt(call, attempt));
-        effects
-    }
-
-    /// An attempt of a target ended. `jitter` is a random number from 0 to 1.
-    pub(super) fn attempted(
-        &mut self,
-        call: &Arc<TargetCall>,
-        attempt: u32,
-        outcome: Outcome,
-        now: Timestamp,
-        jitter: f64,
-    ) -> Vec<Effect> {
-        if self.finishing {
-            return Vec::new();
-        }
-        let record = Record {
-            call: call.call.clone(),
-            attempt,
-            outcome,
-            retry: call.retry,
-            cache: None,
-        };
-        let again = Arc::clone(call);
-        self.record(record, now, jitter, |delay| {
-            Effect::AttemptLater(again, attempt + 1, delay)
-        })
-    }
-
-    /// A task's cache was looked into.
-    pub(super) fn looked_up(
-        &mut self,
-        lookup: Lookup,
-        found: Option<Json>,
-        now: Timestamp,
-    ) -> Vec<Effect> {
-        if self.finishing {
-            return Vec::new();
-        }
-        match found {
-            Some(result) => self.append(lookup.call, Ok(result), 1, now, Origin::Cache),
-            None => {
-                self.asked.remove(&lookup.call.id);
-                vec![Effect::Retry(lookup.call.id, Duration::ZERO)]
-            }
-        }
-    }
-
     /// The run's output is to be kept for others with the same arguments.
     pub(super) fn keep_output(&mut self, cache: CacheEntry) {
         self.cache = Some(cache);
@@ -269,225 +206,12 @@ impl RunMachine {
         self.end(RunEnd::Failed(failure), now)
     }
 
-    /// The store committed the oldest append.
-    pub(super) fn appended(&mut self) -> Vec<Effect> {
-        let Some(call) = self.committing.pop_front() else {
-            return Vec::new();
-        };
-        let id = call.entry.call.id.clone();
-        self.recorded.insert(id.clone(), call.entry.outcome.clone());
-        self.messages.remove(&id);
-        if self.durability == Durability::Exit {
-            return Vec::new();
-        }
-        let mut effects = Vec::new();
-        // The front is this record: everything before it was released with the one before.
-        self.held_back.pop_front();
-        effects.extend(
-            history::recorded(&self.run, &call)
-                .into_iter()
-                .map(Effect::Publish),
-        );
-        while let Some(Held::Event(event)) = self
-            .held_back
-            .pop_front_if(|held| matches!(held, Held::Event(_)))
-        {
-            effects.push(Effect::Publish(event));
-        }
-        if self.durability == Durability::Sync {
-            effects.push(Effect::Ack(id, call.entry.outcome));
-        }
-        effects
-    }
-
     /// The store brought the run to rest.
     pub(super) fn rested(rested: &RestedRun) -> Vec<Effect> {
         history::settled(&rested.run, rested.checkpoint.as_ref())
             .into_iter()
             .map(Effect::Publish)
             .collect()
-    }
-
-    fn event(&mut self, event: protocol::Event, now: Timestamp) -> Vec<Effect> {
-        let kind = match event {
-            protocol::Event::TaskStarted {
-                call,
-                task,
-                attempt,
-                input,
-            } => EventKind::Task {
-                call,
-                task,
-                attempt,
-                step: TaskStep::Started(input),
-            },
-            protocol::Event::Message { call, task, piece } => {
-                return self.message_piece(call, task, piece, now);
-            }
-            protocol::Event::Custom { call, task, value } => {
-                EventKind::Custom { call, task, value }
-            }
-            protocol::Event::Warning {
-                call,
-                task,
-                warning,
-            } => EventKind::Warning {
-                call,
-                task,
-                warning,
-            },
-        };
-        self.publish(kind, now).into_iter().collect()
-    }
-
-    fn message_piece(
-        &mut self,
-        call: CallId,
-        task: Arc<str>,
-        piece: MessagePiece,
-        now: Timestamp,
-    ) -> Vec<Effect> {
-        let empty = MessagePiece {
-            text: String::new(),
-            ..piece.clone()
-        };
-        let messages = self.messages.entry(call.clone()).or_default();
-        let begins = messages
-            .insert(Arc::clone(&piece.message_id), empty.clone())
-            .is_none();
-        // A worker before this one may have written half of it before it was lost.
-        let reset = (begins && self.run.attempt > 1).then(|| EventKind::Message {
-            call: call.clone(),
-            task: Arc::clone(&task),
-            piece: empty,
-            reset: true,
-        });
-        let piece = EventKind::Message {
-            call,
-            task,
-            piece,
-            reset: false,
-        };
-        let kinds = reset.into_iter().chain([piece]);
-        kinds.filter_map(|kind| self.publish(kind, now)).collect()
-    }
-
-    /// The worker asks for something that the engine does.
-    fn call(&mut self, call: Arc<TargetCall>, now: Timestamp) -> Vec<Effect> {
-        match self.known(&call.call.id) {
-            Some(effects) => effects,
-            None => self.due(call, 1, now),
-        }
-    }
-
-    /// What to do about a call that was asked for before; `None` if it is new.
-    fn known(&mut self, id: &CallId) -> Option<Vec<Effect>> {
-        if let Some(stored) = self.recorded.get(id) {
-            return Some(vec![Effect::Ack(id.clone(), stored.clone())]);
-        }
-        let is_new = self.asked.insert(id.clone());
-        (!is_new).then(Vec::new)
-    }
-
-    /// An attempt ended; `again` makes the next one, if there is to be one.
-    fn record(
-        &mut self,
-        mut record: Record,
-        now: Timestamp,
-        jitter: f64,
-        again: impl FnOnce(Duration) -> Effect,
-    ) -> Vec<Effect> {
-        let id = record.call.id.clone();
-        if let Some(failure) = record
-            .outcome
-            .as_ref()
-            .ok()
-            .and_then(|result| too_large(result))
-        {
-            record.outcome = Err(failure.of_call(&id, &record.call.task));
-        }
-        if let Some(stored) = self.recorded.get(&id) {
-            return vec![Effect::Ack(id, stored.clone())];
-        }
-        // Said twice: the answer is under way.
-        if self.committing.iter().any(|call| call.entry.call.id == id)
-            || self
-                .retried
-                .get(&id)
-                .is_some_and(|&last| record.attempt <= last)
-        {
-            return Vec::new();
-        }
-        if let Err(failure) = &record.outcome
-            && let Some(delay) = record.retry.delay(record.attempt, failure, jitter)
-        {
-            let step = TaskStep::Retrying {
-                failure: failure.clone(),
-                next_attempt_time: now.after(delay),
-            };
-            let task = Arc::clone(&record.call.task);
-            let resets = self.forget_messages(&id, &task);
-            let attempt = record.attempt;
-            self.retried.insert(id.clone(), attempt);
-            let mut effects: Vec<_> = resets
-                .into_iter()
-                .filter_map(|reset| self.publish(reset, now))
-                .collect();
-            let retrying = EventKind::Task {
-                call: id,
-                task,
-                attempt,
-                step,
-            };
-            effects.extend(self.publish(retrying, now));
-            effects.push(again(delay));
-            return effects;
-        }
-        let origin = Origin::Executed(record.cache);
-        self.append(record.call, record.outcome, record.attempt, now, origin)
-    }
-
-    /// Records an outcome.
-    fn append(
-        &mut self,
-        call: Call,
-        outcome: Outcome,
-        attempt: u32,
-        now: Timestamp,
-        origin: Origin,
-    ) -> Vec<Effect> {
-        let id = call.id.clone();
-        self.asked.remove(&id);
-        let call = RecordedCall {
-            sequence: self.take_sequences(history::events_of_record(call.kind, &outcome)),
-            entry: JournalEntry { call, outcome },
-            commit_sequence: self.next_commit,
-            attempt,
-            time: now,
-            origin,
-        };
-        self.next_commit += 1;
-        self.committing.push_back(call.clone());
-        let ack = Effect::Ack(id, call.entry.outcome.clone());
-        match self.durability {
-            Durability::Sync => {
-                self.held_back.push_back(Held::Record);
-                vec![Effect::Append(call)]
-            }
-            Durability::Async => {
-                self.held_back.push_back(Held::Record);
-                vec![Effect::Append(call), ack]
-            }
-            // Nothing is durable before the end, so that nothing is held back for it.
-            Durability::Exit => {
-                let events = history::recorded(&self.run, &call).into_iter();
-                let shown = events.map(Effect::Publish);
-                [Effect::Append(call), ack]
-                    .into_iter()
-                    .chain(shown)
-                    .collect()
-            }
-        }
     }
 
     fn suspend(&mut self, suspend: Suspend, now: Timestamp) -> Vec<Effect> {
@@ -546,42 +270,6 @@ impl RunMachine {
             executed,
             now,
         })]
-    }
-
-    fn forget_messages(&mut self, call: &CallId, task: &Arc<str>) -> Vec<EventKind> {
-        self.messages
-            .remove(call)
-            .unwrap_or_default()
-            .into_values()
-            .map(|piece| EventKind::Message {
-                call: call.clone(),
-                task: Arc::clone(task),
-                piece,
-                reset: true,
-            })
-            .collect()
-    }
-
-    /// Numbers an event and shows it, now or after the records before it.
-    fn publish(&mut self, kind: EventKind, now: Timestamp) -> Option<Effect> {
-        let event = Event {
-            sequence: self.take_sequences(1),
-            run_id: self.run.id,
-            time: now,
-            kind,
-        };
-        if self.held_back.is_empty() {
-            return Some(Effect::Publish(event));
-        }
-        self.held_back.push_back(Held::Event(event));
-        None
-    }
-
-    /// The first of `count` new numbers.
-    fn take_sequences(&mut self, count: i64) -> i64 {
-        let first = self.next_sequence;
-        self.next_sequence += count;
-        first
     }
 }
 
