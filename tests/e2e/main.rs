@@ -14,6 +14,7 @@
 //! - [`runs`]: starting, waiting for, listing runs
 //! - [`control`]: stopping, replacing, retrying, putting off runs
 //! - [`threads`]: threads written by hand, copied, cut short, deleted, listed
+//! - [`retrieval`]: how much of what is known each ranking finds
 //! - [`item_input`], [`search_input`]: what memory-service refuses, and how
 //! - [`run_input`], [`command_input`], [`thread_input`]: what workflow-service refuses, and how
 //! - [`operation`]: health, metrics, request ids
@@ -33,6 +34,7 @@ mod memory_away;
 mod operation;
 mod readme;
 mod restart;
+mod retrieval;
 mod run_input;
 mod runs;
 mod search_input;

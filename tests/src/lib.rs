@@ -20,15 +20,19 @@
 //! - [`conversation`]: what is said to `chat`, and the reference conversation
 //! - [`events`]: the events of a run, as a stream with bounded waits
 //! - [`runs`]: runs, from their start to their rest
+//! - [`corpus`]: what an agent remembers, and questions with known answers
+//! - [`partner`]: what tests need that is no part of this workspace
 //! - [`refusal`]: what a call was refused with
 //! - [`grpcurl`]: the command line client
 //! - `bin/run.rs`, `bin/demo.rs`, `bin/figures.rs`: `make run`, `make demo`, `make figures`
+//! - `bin/corpus.rs`: prints the corpus
 //! - `e2e/`: the tests, a file per topic; `models/`: those of language models
 
 pub mod aimock;
 pub mod binary;
 pub mod cluster;
 pub mod conversation;
+pub mod corpus;
 pub mod events;
 pub mod gate;
 pub mod grpcurl;
@@ -36,6 +40,7 @@ pub mod health;
 pub mod http;
 pub mod launch;
 pub mod memories;
+pub mod partner;
 pub mod payload;
 pub mod port;
 pub mod process;

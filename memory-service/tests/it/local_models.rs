@@ -37,7 +37,7 @@ fn wordllama_references() -> Vec<Reference> {
     serde_json::from_str(include_str!("../reference/wordllama_vectors.json")).unwrap()
 }
 
-async fn load(kind: Kind, folder: &Path) -> Result<LocalEmbedder, ModelError> {
+pub(crate) async fn load(kind: Kind, folder: &Path) -> Result<LocalEmbedder, ModelError> {
     LocalEmbedder::load(LocalSettings {
         kind,
         folder: folder.to_owned(),

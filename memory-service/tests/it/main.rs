@@ -18,6 +18,7 @@ mod crash;
 mod deep_pages;
 mod embedder;
 mod embedding;
+mod embedding_speed;
 mod fusion;
 mod items;
 mod lifetimes;
