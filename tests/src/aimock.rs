@@ -1,12 +1,6 @@
 //! aimock: a double of providers of models that others wrote, with answers of ours.
 
-use std::{
-    env,
-    io::{self, Write as _},
-    path::PathBuf,
-    process::Stdio,
-    thread,
-};
+use std::process::Stdio;
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
@@ -16,7 +10,7 @@ use tokio::{
     process::{Child, ChildStdout, Command},
 };
 
-use crate::{http, within};
+use crate::{http, partner::partner, within};
 
 /// Says where the program is.
 const VARIABLE: &str = "WEFT_TEST_AIMOCK";
@@ -38,7 +32,7 @@ impl Aimock {
     /// # Errors
     /// If it does not start.
     pub async fn start(fixtures: &Value) -> Result<Option<Self>> {
-        let Some(program) = program() else {
+        let Some(program) = partner(VARIABLE)? else {
             return Ok(None);
         };
         let folder = TempDir::with_prefix("weft-")?;
@@ -90,22 +84,4 @@ impl Aimock {
         let entries = journal.into_iter().filter(|entry| entry["path"] == path);
         Ok(entries.map(|entry| entry["body"].clone()).collect())
     }
-}
-
-fn program() -> Option<PathBuf> {
-    let found = env::var_os(VARIABLE).map(PathBuf::from);
-    if found.is_none() {
-        assert!(
-            env::var_os("CI").is_none(),
-            "`{VARIABLE}` is not set; `make test` sets it"
-        );
-        let this = thread::current();
-        let test = this.name().unwrap_or("a test");
-        // Past what the harness keeps from the eye.
-        let _ = writeln!(
-            io::stderr(),
-            "LEFT OUT: {test}: `{VARIABLE}` is not set; `make test` sets it"
-        );
-    }
-    found
 }

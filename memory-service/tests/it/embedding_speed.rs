@@ -23,6 +23,7 @@ fn processor_seconds() -> f64 {
         / 100.0
 }
 
+#[expect(clippy::print_stdout, reason = "what is measured is to be seen")]
 async fn measure(kind: Kind, folder: &Path) {
     let embedder = load(kind, folder).await.unwrap();
     let times = if kind == Kind::Static { 50 } else { 1 };

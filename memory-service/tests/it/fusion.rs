@@ -204,3 +204,21 @@ async fn pages_are_parts_of_one_list_whichever_way_scores_become_one() {
         }
     }
 }
+
+#[tokio::test]
+async fn no_score_knows_of_items_outside_of_the_searched_scope() {
+    for method in [Method::Weighted, Method::Rrf, Method::Dbsf] {
+        let (_embedder, mut running) = filled(|config| config.hybrid_fusion = method).await;
+        let client = &mut running.client;
+        let within = pb::SearchItemsRequest {
+            namespace_prefix: vec!["a".to_owned()],
+            ..ranked(Ranking::Hybrid, None)
+        };
+        let before = list(client, within.clone()).await;
+        for index in 0..20 {
+            let request = put("c", &index.to_string(), r#"{"text":"tea deg90"}"#);
+            client.put(request).await.unwrap();
+        }
+        assert_eq!(list(client, within).await, before, "{method:?}");
+    }
+}
