@@ -1,8 +1,10 @@
 //! Configuration: flags, the keys of the file and the environment, and their defaults.
 //!
 //! # Layout
+//! - `edge`: the embedded engine that is configured
 //! - `embedding`: the embedder that is configured
 
+mod edge;
 mod embedding;
 
 use std::{
@@ -20,7 +22,10 @@ use crate::{
     embed::{SourceError, template::TemplateError},
     fusion::{self, Fusion, FusionError},
     request::Defaults,
+    store::edge::{SYNC_INTERVAL, Settings},
 };
+
+pub use self::edge::SyncWhen;
 
 /// The embedder that there is without one: search by words only.
 const NO_EMBEDDER: &str = "none";
@@ -85,6 +90,18 @@ pub struct Args {
     #[arg(long, value_name = "K")]
     pub hybrid_rrf_k: Option<f64>,
 
+    /// When writes are on the disk: `always` before they are acknowledged, `interval` soon after
+    #[arg(long, value_name = "WHEN")]
+    pub sync: Option<String>,
+
+    /// How soon that is, with `--sync interval`
+    #[arg(long, value_name = "DURATION")]
+    pub sync_interval: Option<String>,
+
+    /// Refuse puts when the disk has fewer bytes left than this
+    #[arg(long, value_name = "BYTES")]
+    pub min_free_disk: Option<u64>,
+
     /// Index the texts at these paths, e.g. `text,notes[*].body`; `$` is the whole document
     #[arg(long, value_name = "PATHS")]
     pub index_paths: Vec<String>,
@@ -136,6 +153,13 @@ pub struct Config {
     pub hybrid_saturation: f64,
     /// The constant of `rrf`.
     pub hybrid_rrf_k: f64,
+    /// When writes are on the disk.
+    pub sync: SyncWhen,
+    /// How soon after they were acknowledged, if it is not before that.
+    #[serde(with = "human::duration")]
+    pub sync_interval: Duration,
+    /// Bytes of the disk that puts leave free.
+    pub min_free_disk: u64,
     /// Where the texts of documents are. An element may be several paths with commas between.
     pub index_paths: Vec<String>,
     /// How long items live whose put does not say; zero for ever.
@@ -150,6 +174,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         let fusion = Fusion::default();
+        let edge = Settings::default();
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 50051)),
             admin_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9091)),
@@ -167,6 +192,9 @@ impl Default for Config {
             hybrid_semantic_weight: fusion.semantic_weight,
             hybrid_saturation: fusion.saturation,
             hybrid_rrf_k: fusion.rrf_k,
+            sync: SyncWhen::Interval,
+            sync_interval: SYNC_INTERVAL,
+            min_free_disk: edge.least_free,
             index_paths: vec!["$".into()],
             default_ttl: Duration::ZERO,
             refresh_ttl_on_read: false,
@@ -221,6 +249,9 @@ pub enum Unusable {
         /// What is wrong with it.
         fault: String,
     },
+    /// Flushing all the time is not what an interval is for.
+    #[error("`--sync-interval` must be more than zero; `--sync always` waits for the disk")]
+    SyncInterval,
     /// The default lifetime is too long.
     #[error("`--default-ttl` must be at most {} seconds (100 years); `0s` is for ever", MAX_TTL.as_secs())]
     DefaultTtl,
@@ -242,6 +273,9 @@ impl Config {
                 fault: error.to_string(),
             })?;
             index_paths.push(path);
+        }
+        if self.sync_interval.is_zero() {
+            return Err(Unusable::SyncInterval);
         }
         let ttl = Ttl::try_new(self.default_ttl);
         if ttl.is_none() && !self.default_ttl.is_zero() {

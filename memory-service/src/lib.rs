@@ -78,7 +78,8 @@ impl MemoryService {
         let (grpc_addr, admin_addr) = (listeners.grpc_addr(), listeners.admin_addr());
         let folder = config.data_dir.join("memory");
         let identity = embedding.as_ref().map(Embedding::identity);
-        let store = Arc::new(EdgeStore::open(&folder, identity).await?);
+        let settings = config.edge(identity);
+        let store = Arc::new(EdgeStore::open(&folder, settings).await?);
         let memory = Arc::new(Memory::new(store, clock, Bm25::new()?, embedding, defaults));
         let server = Server::new(Self::NAME, listeners, &config.server)
             .add_service(grpc::service(memory.clone()));

@@ -144,6 +144,11 @@ fn of_store(error: &StoreError) -> Status {
             .retry_after(STORE_RETRY)
             .build()
         }
+        StoreError::Full { .. } => {
+            tracing::error!(%error, "a call failed");
+            let message = "the disk of the data folder is full; nothing was written; free some space, or delete items";
+            status(Code::ResourceExhausted, "DISK_FULL", message).build()
+        }
         StoreError::Corrupt(_) => {
             tracing::error!(%error, "a call failed");
             let message = "stored data cannot be read; the service's log says which";

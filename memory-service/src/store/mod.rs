@@ -235,6 +235,14 @@ pub enum StoreError {
     /// The store is closed, or what it is built on fails. Later calls may succeed.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
+    /// There is too little room left on the disk for what was asked for. Reads and deletes go on.
+    #[error("the disk of the data folder has {free} bytes left, and {needed} must stay free")]
+    Full {
+        /// Bytes that are left.
+        free: u64,
+        /// Bytes that must stay free.
+        needed: u64,
+    },
     /// What was stored cannot be read back.
     #[error("stored data is corrupt: {0}")]
     Corrupt(String),

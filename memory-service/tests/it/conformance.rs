@@ -8,7 +8,10 @@ use memory_service::{
     lexical::Bm25,
     rank::Order,
     search::{Search, search},
-    store::{Put, RankOrder, Store, StoreError, WriteError, edge::EdgeStore},
+    store::{
+        Put, RankOrder, Store, StoreError, WriteError,
+        edge::{EdgeStore, Settings},
+    },
 };
 use service_runtime::Tenant;
 
@@ -22,17 +25,13 @@ use crate::{
 #[tokio::test(flavor = "multi_thread")]
 async fn the_embedded_engine_conforms() {
     let folder = tempfile::tempdir().unwrap();
-    let store = EdgeStore::open(folder.path(), Some(embedder()))
-        .await
-        .unwrap();
+    let store = EdgeStore::open(folder.path(), settings()).await.unwrap();
     conforms(&store).await;
     let secret = store.secret().to_vec();
     store.close().await.unwrap();
     a_closed_store_says_so(&store).await;
     drop(store);
-    let reopened = EdgeStore::open(folder.path(), Some(embedder()))
-        .await
-        .unwrap();
+    let reopened = EdgeStore::open(folder.path(), settings()).await.unwrap();
     assert_eq!(reopened.secret(), secret);
     keeps_what_it_was_given(&reopened).await;
     reopened.close().await.unwrap();
@@ -47,6 +46,13 @@ async fn conforms(store: &dyn Store) {
     filters_agree_with_the_domain(store).await;
     walks_go_in_order_and_on_from_anywhere(store).await;
     meanings_rank_by_the_nearest_one(store).await;
+}
+
+fn settings() -> Settings {
+    Settings {
+        embedder: Some(embedder()),
+        ..Settings::default()
+    }
 }
 
 /// The store under test is opened for vectors of two numbers.

@@ -9,7 +9,10 @@ use memory_service::{
     list::{ListQuery, list},
     rank::Order,
     search::{Search, count, search},
-    store::{Put, RankOrder, Store, edge::EdgeStore},
+    store::{
+        Put, RankOrder, Store,
+        edge::{EdgeStore, Settings},
+    },
 };
 use service_runtime::Tenant;
 
@@ -93,7 +96,9 @@ async fn listed(store: &dyn Store, tenant: &Tenant, json: &str) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn deep_pages_are_right_where_ten_of_a_hundred_thousand_items_match() {
     let folder = tempfile::tempdir().unwrap();
-    let store = EdgeStore::open(folder.path(), None).await.unwrap();
+    let store = EdgeStore::open(folder.path(), Settings::default())
+        .await
+        .unwrap();
     let (tenant, bm25) = (tenant("deep"), Bm25::new().unwrap());
     stream::iter(0..ITEMS)
         .map(|number| store.put(&tenant, item(number, &bm25)))

@@ -16,6 +16,7 @@ mod conformance;
 mod conformance_of_reads;
 mod crash;
 mod deep_pages;
+mod disk;
 mod embedder;
 mod embedding;
 mod embedding_speed;

@@ -1,6 +1,7 @@
 //! The embedded engine: Qdrant Edge in this process, its data in a folder.
 //!
 //! # Layout
+//! - [`Settings`]: what it is opened with
 //! - `folder`: the data folder, its lock and its format
 //! - `schema`: indexes and vectors
 //! - `point`: points of the engine
@@ -19,13 +20,16 @@ mod point;
 mod query;
 mod registry;
 mod schema;
+mod settings;
 mod shared;
+#[cfg(test)]
+mod tests;
 mod walk;
 mod writer;
 
 use std::{
     path::Path,
-    sync::{Arc, PoisonError, atomic::Ordering},
+    sync::{Arc, PoisonError},
     time::Duration,
 };
 
@@ -37,7 +41,11 @@ use tokio::{
     time::MissedTickBehavior,
 };
 
-pub use self::{folder::FolderError, shared::OpenError};
+pub use self::{
+    folder::FolderError,
+    settings::{Flush, SYNC_INTERVAL, Settings},
+    shared::OpenError,
+};
 use self::{
     shared::Shared,
     writer::{Command, Delete, Writer},
@@ -47,13 +55,8 @@ use super::{
     point::point_id, selection::Selection,
 };
 use crate::domain::{
-    EmbedderIdentity, Item, ItemId, NamespaceCount, NamespacePrefix, NamespaceQuery, Precondition,
-    Time, Version,
+    Item, ItemId, NamespaceCount, NamespacePrefix, NamespaceQuery, Precondition, Time, Version,
 };
-
-/// How often what was written is made to survive a loss of power as well. A crash of the process
-/// loses nothing in between: the engine's log is in the operating system's memory by then.
-const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Reads that run at once, for each processor: more would only switch between them.
 const READS_PER_PROCESSOR: usize = 4;
@@ -82,12 +85,10 @@ impl EdgeStore {
     ///
     /// # Errors
     /// [`OpenError`] if the folder is in use, of another format, or damaged.
-    pub async fn open(
-        folder: &Path,
-        embedder: Option<EmbedderIdentity>,
-    ) -> Result<Self, OpenError> {
+    pub async fn open(folder: &Path, settings: Settings) -> Result<Self, OpenError> {
         let path = folder.to_owned();
-        let opened = spawn_blocking(move || Shared::open(&path, embedder.as_ref())).await;
+        let flush = settings.flush;
+        let opened = spawn_blocking(move || Shared::open(&path, settings)).await;
         let shared = Arc::new(opened.map_err(|error| OpenError::Engine {
             folder: folder.display().to_string(),
             cause: StoreError::Internal(error.to_string()),
@@ -99,7 +100,9 @@ impl EdgeStore {
         let commands = std::sync::Mutex::new(Some(writer.commands()));
         let mut flusher = JoinSet::new();
         let (flushing, stopped) = oneshot::channel();
-        flusher.spawn(flush_regularly(shared.clone(), stopped));
+        if let Flush::Every(interval) = flush {
+            flusher.spawn(flush_regularly(shared.clone(), interval, stopped));
+        }
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let most_reads = u32::try_from(processors * READS_PER_PROCESSOR).unwrap_or(u32::MAX);
         Ok(Self {
@@ -181,15 +184,19 @@ impl EdgeStore {
     }
 }
 
-async fn flush_regularly(shared: Arc<Shared>, mut stopped: oneshot::Receiver<()>) {
-    let mut ticks = tokio::time::interval(FLUSH_INTERVAL);
+async fn flush_regularly(
+    shared: Arc<Shared>,
+    interval: Duration,
+    mut stopped: oneshot::Receiver<()>,
+) {
+    let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
             _ = &mut stopped => return,
         }
-        if !shared.dirty.load(Ordering::Acquire) {
+        if !shared.is_dirty() {
             continue;
         }
         let shared = shared.clone();

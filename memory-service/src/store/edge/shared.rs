@@ -8,18 +8,16 @@ use std::{
     },
 };
 
-use qdrant_edge::{EdgeShard, OperationError};
+use qdrant_edge::{EdgeShard, OperationError, UpdateOperation};
 
 use super::{
     folder::{Folder, FolderError},
     query,
     registry::Registry,
     schema,
+    settings::{Flush, Settings},
 };
-use crate::{
-    domain::EmbedderIdentity,
-    store::{StoreError, selection::Selection},
-};
+use crate::store::{StoreError, selection::Selection};
 
 /// Points of one page while the registry is made.
 const SCAN_PAGE: usize = 1000;
@@ -40,23 +38,36 @@ pub enum OpenError {
     },
 }
 
+/// How much a write makes the data grow.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Growth {
+    /// A put: by documents and vectors.
+    Much,
+    /// Any other: by what the log says of it, until it frees space.
+    Little,
+}
+
 /// What readers and the writer have in common.
 pub(super) struct Shared {
     pub(super) shard: EdgeShard,
     registry: RwLock<Registry>,
     /// Whether something was written since the last flush.
-    pub(super) dirty: AtomicBool,
+    dirty: AtomicBool,
+    flush: Flush,
+    least_free: u64,
     /// Let go of last, after the engine.
     folder: Folder,
 }
 
 impl Shared {
     /// Opens the engine in a folder. Blocks.
-    pub(super) fn open(
-        path: &Path,
-        embedder: Option<&EmbedderIdentity>,
-    ) -> Result<Self, OpenError> {
-        let folder = Folder::open(path, embedder)?;
+    pub(super) fn open(path: &Path, settings: Settings) -> Result<Self, OpenError> {
+        let Settings {
+            embedder,
+            flush,
+            least_free,
+        } = settings;
+        let folder = Folder::open(path, embedder.as_ref())?;
         let config = schema::config(embedder.map(|embedder| embedder.dims));
         let engine = || -> Result<_, StoreError> {
             let shard = EdgeShard::load(folder.engine(), Some(config)).map_err(engine_error)?;
@@ -72,6 +83,8 @@ impl Shared {
             shard,
             registry: RwLock::new(registry),
             dirty: AtomicBool::new(true),
+            flush,
+            least_free,
             folder,
         })
     }
@@ -89,6 +102,38 @@ impl Shared {
         self.registry
             .write()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does one operation. It is on the disk after [`acknowledge`](Self::acknowledge).
+    pub(super) fn update(&self, operation: UpdateOperation) -> Result<(), StoreError> {
+        self.dirty.store(true, Ordering::Release);
+        self.shard.update(operation).map_err(engine_error)
+    }
+
+    /// Makes what was done last survive what it is promised to, before it is acknowledged.
+    pub(super) fn acknowledge(&self) -> Result<(), StoreError> {
+        match self.flush {
+            Flush::Always => self.flush(),
+            Flush::Every(_) => Ok(()),
+        }
+    }
+
+    /// Whether there is room on the disk for a write.
+    pub(super) fn check_room(&self, growth: Growth) -> Result<(), StoreError> {
+        let needed = match growth {
+            Growth::Much => self.least_free,
+            Growth::Little => self.least_free / 2,
+        };
+        let free = fs4::available_space(self.folder.engine())
+            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        if free < needed {
+            return Err(StoreError::Full { free, needed });
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_dirty(&self) -> bool {
+        self.dirty.load(Ordering::Acquire)
     }
 
     pub(super) fn flush(&self) -> Result<(), StoreError> {

@@ -5,7 +5,6 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::atomic::Ordering,
     thread::{self, JoinHandle},
 };
 
@@ -15,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     operations::{delete_points, operations},
     query,
-    shared::{Shared, engine_error},
+    shared::{Growth, Shared},
 };
 use crate::{
     domain::{ItemId, Precondition, Time, Version},
@@ -143,6 +142,7 @@ fn run(shared: &Shared, first: Command, queue: &mut mpsc::Receiver<Command>) {
 
 /// Decides and does a batch of writes, then answers them.
 fn write(shared: &Shared, commands: Vec<Command>) {
+    let commands = with_room(shared, commands);
     if commands.is_empty() {
         return;
     }
@@ -180,6 +180,23 @@ fn write(shared: &Shared, commands: Vec<Command>) {
     for answer in answers {
         answer(outcome.clone());
     }
+}
+
+/// Those of the commands that there is room for on the disk; the others are refused.
+fn with_room(shared: &Shared, commands: Vec<Command>) -> Vec<Command> {
+    let Err(full) = shared.check_room(Growth::Much) else {
+        return commands;
+    };
+    let for_others = shared.check_room(Growth::Little);
+    let mut others = Vec::new();
+    for command in commands {
+        match (&command, &for_others) {
+            (Command::Put { .. }, _) => fail(command, &full),
+            (_, Err(full)) => fail(command, full),
+            (_, Ok(())) => others.push(command),
+        }
+    }
+    others
 }
 
 /// An answer that waits for the outcome of its batch.
@@ -275,10 +292,9 @@ fn load(shared: &Shared, commands: &[Command]) -> Result<Plan, StoreError> {
 
 fn apply(shared: &Shared, plan: &Plan) -> Result<(), StoreError> {
     for operation in operations(plan) {
-        shared.dirty.store(true, Ordering::Release);
-        shared.shard.update(operation).map_err(engine_error)?;
+        shared.update(operation)?;
     }
-    Ok(())
+    shared.acknowledge()
 }
 
 /// Brings the registry in line with what a failed write left behind.
@@ -310,15 +326,14 @@ fn purge(shared: &Shared, selection: &Selection, now: Time) -> Result<Purged, St
     if found.is_empty() {
         return Ok(purged);
     }
-    shared.dirty.store(true, Ordering::Release);
+    shared.check_room(Growth::Little)?;
     let ids = found.iter().map(|(id, _)| *id).collect();
-    shared
-        .shard
-        .update(delete_points(ids))
-        .map_err(engine_error)?;
+    shared.update(delete_points(ids))?;
     let mut registry = shared.registry_mut();
     for (_, head) in &found {
         registry.change(&head.tenant, &head.id, Some(&head.version), None);
     }
+    drop(registry);
+    shared.acknowledge()?;
     Ok(purged)
 }

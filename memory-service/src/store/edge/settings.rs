@@ -1,0 +1,45 @@
+//! What the embedded engine is opened with.
+
+use std::time::Duration;
+
+use crate::domain::EmbedderIdentity;
+
+/// Between two flushes, unless it is configured: what a loss of power can take at most.
+pub const SYNC_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Room that puts leave on the disk, unless it is configured. The engine's files are mapped into
+/// memory and get their space when they are first touched, up to 32 MiB at a time for its log, for
+/// documents and for vectors each; a process that touches them on a full disk is killed.
+const LEAST_FREE: u64 = 256 << 20;
+
+/// What the embedded engine is opened with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What makes the vectors; `None` for none.
+    pub embedder: Option<EmbedderIdentity>,
+    /// When writes are on the disk.
+    pub flush: Flush,
+    /// Bytes of the disk that puts leave free. Deletes, which free space in the end, go on until
+    /// half of that is used up.
+    pub least_free: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            embedder: None,
+            flush: Flush::Every(SYNC_INTERVAL),
+            least_free: LEAST_FREE,
+        }
+    }
+}
+
+/// When writes are on the disk, so that a loss of power cannot take them. A crash of the process
+/// takes none in either case: what is acknowledged is in the operating system's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flush {
+    /// Before they are acknowledged. Writes that wait together share a flush.
+    Always,
+    /// At most this long after they were acknowledged.
+    Every(Duration),
+}
