@@ -14,11 +14,12 @@ AIMOCK := aimock npm:@copilotkit/aimock@1.43.0
 use_toolchain = RUSTUP_TOOLCHAIN=$$(scripts/toolchain) && export RUSTUP_TOOLCHAIN
 build = cargo build --locked --workspace --bins
 
-.PHONY: help run demo test test-python check check-python lint-proto figures simulate bench-workflow
+.PHONY: help run demo demo-python test test-python check check-python lint-proto figures simulate bench-workflow
 
 help:
 	@echo 'make run         start both services on 127.0.0.1:50051 and 50052, data in ./data'
 	@echo 'make demo        start both on free ports, and let a user be remembered across threads'
+	@echo 'make demo-python  the same by a program in Python'
 	@echo 'make test        build everything and run all tests'
 	@echo 'make test-python  tests of the Python package, with both services'
 	@echo 'make check-python  its formatting, lints and types'
@@ -51,6 +52,10 @@ test:
 check:
 	@$(use_toolchain) && cargo fmt --all --check && \
 	cargo clippy --locked --workspace --all-targets -- --deny warnings
+
+demo-python:
+	@$(use_toolchain) && $(build) && programs=$$(scripts/python) && \
+	"$$programs/python" clients/python/tests/demo.py
 
 test-python:
 	@$(use_toolchain) && $(build) && programs=$$(scripts/python) && \

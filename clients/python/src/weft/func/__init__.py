@@ -15,7 +15,7 @@ from weft.func._future import TaskFuture
 from weft.func._streams import MessageChunk
 from weft.func.decorators import Task, entrypoint, task
 from weft.func.failures import Cancelled, Failure, TaskFailed
-from weft.func.messages import add_messages
+from weft.func.messages import add_messages, ask_model
 from weft.func.program import Program
 from weft.func.types import (
     CachePolicy,
@@ -68,6 +68,7 @@ __all__ = [
     "TaskFuture",
     "Worker",
     "add_messages",
+    "ask_model",
     "default_retry_on",
     "entrypoint",
     "get_runtime",

@@ -6,8 +6,8 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from weft.func._calls import derived_uuid
-from weft.func._future import current_scope
+from weft.func._calls import derived_uuid, target
+from weft.func._future import TaskFuture, current_scope
 
 #: One message, or several. A string is said by the user.
 Messages = str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]]
@@ -32,6 +32,35 @@ def add_messages(left: Messages, right: Messages) -> list[dict[str, Any]]:
         else:
             merged.append(message)
     return merged
+
+
+def ask_model(
+    messages: Messages,
+    *,
+    system: str = "",
+    model: str | None = None,
+    tools: Sequence[Mapping[str, Any]] = (),
+    options: Mapping[str, Any] | None = None,
+) -> TaskFuture[dict[str, Any]]:
+    """Asks a language model through the service, which has the keys; the message it answers.
+
+    The answer is recorded, and its pieces are streamed as ``messages``.
+
+    Args:
+        messages: The conversation.
+        system: What the model is told about its role.
+        model: The model, as ``provider:model``; the service's own if left out.
+        tools: Tools that the model may call.
+        options: What else is asked for, as ``llm/chat`` takes it.
+    """
+    question: dict[str, Any] = {"messages": _listed(messages), "system": system}
+    if model is not None:
+        question["model"] = model
+    if tools:
+        question["tools"] = list(tools)
+    if options:
+        question["options"] = dict(options)
+    return target("llm/chat", question)
 
 
 def _listed(messages: Messages) -> list[dict[str, Any]]:
