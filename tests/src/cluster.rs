@@ -31,6 +31,8 @@ pub const WORKFLOW: &str = "workflow-service";
 pub struct Cluster {
     folder: TempDir,
     memory_port: u16,
+    /// 0 for another one at each start.
+    workflow_port: u16,
     memory_url: String,
     variables: Vec<(&'static str, String, String)>,
     memory: Option<Process>,
@@ -49,6 +51,7 @@ impl Cluster {
         Ok(Self {
             folder: TempDir::with_prefix("weft-")?,
             memory_port,
+            workflow_port: 0,
             memory_url: format!("http://127.0.0.1:{memory_port}"),
             variables: Vec::new(),
             memory: None,
@@ -79,6 +82,15 @@ impl Cluster {
         url.clone_into(&mut self.memory_url);
     }
 
+    /// Lets workflow-service come back on the port that it had.
+    ///
+    /// # Errors
+    /// If no port is free.
+    pub fn keep_workflow_port(&mut self) -> Result<()> {
+        self.workflow_port = port::reserve()?;
+        Ok(())
+    }
+
     /// How memory-service is started.
     #[must_use]
     pub fn memory_launch(&self) -> Launch {
@@ -90,7 +102,7 @@ impl Cluster {
     #[must_use]
     pub fn workflow_launch(&self) -> Launch {
         self.launch(WORKFLOW)
-            .flag("--listen", "127.0.0.1:0")
+            .flag("--listen", format!("127.0.0.1:{}", self.workflow_port))
             .flag("--memory-url", &self.memory_url)
     }
 
@@ -115,7 +127,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// Starts workflow-service and waits until it is ready; also again, on another port.
+    /// Starts workflow-service and waits until it is ready; also again, on another port unless it
+    /// keeps its own.
     ///
     /// # Errors
     /// If it does not start.

@@ -15,6 +15,9 @@
 //! - [`cluster`]: both services wired together, with a data folder that outlives them
 //! - [`gate`]: a proxy before memory-service that counts calls and holds them back
 //! - [`provider`], [`aimock`]: doubles of providers of models
+//! - [`worker`]: workers as processes
+//! - [`raw_worker`]: a worker that can say anything
+//! - [`cable`]: a connection that can be cut without either side being told
 //! - [`payload`]: JSON in and out of the API
 //! - [`memories`]: what memory holds
 //! - [`conversation`]: what is said to `chat`, and the reference conversation
@@ -26,10 +29,13 @@
 //! - [`grpcurl`]: the command line client
 //! - `bin/run.rs`, `bin/demo.rs`, `bin/figures.rs`: `make run`, `make demo`, `make figures`
 //! - `bin/corpus.rs`: prints the corpus
-//! - `e2e/`: the tests, a file per topic; `models/`: those of language models
+//! - `bin/example-worker.rs`: a worker, for the tests and for those who write one
+//! - `e2e/`, `models/`, `workers/`: the tests of both services, of language models and of workers, a
+//!   file per topic
 
 pub mod aimock;
 pub mod binary;
+pub mod cable;
 pub mod cluster;
 pub mod conversation;
 pub mod corpus;
@@ -45,9 +51,11 @@ pub mod payload;
 pub mod port;
 pub mod process;
 pub mod provider;
+pub mod raw_worker;
 pub mod refusal;
 pub mod runs;
 pub mod wait;
+pub mod worker;
 
 pub use cluster::Cluster;
 pub use conversation::chat;
@@ -56,3 +64,4 @@ pub use launch::Launch;
 pub use process::Process;
 pub use refusal::Refusal;
 pub use wait::{PATIENCE, within};
+pub use worker::WorkerProcess;

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use service_runtime::Tenant;
+use tokio::sync::OwnedSemaphorePermit;
 use weft_worker::Failure;
 
 use super::Engine;
@@ -33,7 +34,7 @@ impl Engine {
     ) -> Result<Run, StoreError> {
         let (engine, tenant) = (self.clone(), tenant.clone());
         self.to_its_end(async move {
-            let slot = engine.free_slot();
+            let slot = engine.slot_to_go_on(&tenant, id, None).await?;
             let (store, is_room) = (&engine.shared.store, slot.is_some());
             let started = store
                 .answer_run(&tenant, id, answers, is_room, engine.shared.now())
@@ -55,7 +56,9 @@ impl Engine {
     ) -> Result<Run, StoreError> {
         let (engine, tenant) = (self.clone(), tenant.clone());
         self.to_its_end(async move {
-            let slot = engine.free_slot();
+            let slot = engine
+                .slot_to_go_on(&tenant, id, version.as_deref())
+                .await?;
             let (store, is_room) = (&engine.shared.store, slot.is_some());
             let started = store
                 .retry_run(&tenant, id, version, is_room, engine.shared.now())
@@ -63,6 +66,21 @@ impl Engine {
             Ok(engine.started(started, slot))
         })
         .await
+    }
+
+    /// A slot for a run that goes on, if some worker has room for it.
+    async fn slot_to_go_on(
+        &self,
+        tenant: &Tenant,
+        id: RunId,
+        version: Option<&str>,
+    ) -> Result<Option<OwnedSemaphorePermit>, StoreError> {
+        let Some(run) = self.shared.store.run(tenant, id).await? else {
+            return Ok(None);
+        };
+        let version = version.unwrap_or(&run.version);
+        let (_, room) = self.shared.workers.room(&run.entrypoint, version);
+        Ok(self.free_slot().filter(|_| room > 0))
     }
 
     /// Asks a run to stop. One that a worker executes is given time to; every other one is

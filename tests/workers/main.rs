@@ -1,0 +1,13 @@
+//! What workers in other processes can rely on, and what the service can survive of them.
+//!
+//! Build the binaries first (`make test` does).
+//!
+//! # Layout
+//! - [`loss`]: workers that are killed, stand still, lose their connection or their service
+//! - [`versions`]: several workers, and several versions of one entrypoint
+//! - [`lies`]: workers that make no sense
+
+mod lies;
+mod loss;
+mod stage;
+mod versions;
