@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -166,11 +166,18 @@ class Program:
     # How.
 
     async def _invoke(self, given: Any, config: Config, options: Mapping[str, Any]) -> Any:
-        start = await self._started(given, config, options)
+        # Starting and waiting are one call, where they can be.
+        start = await self._started(given, config, options, self._client.runs.invoke)
         run = start if start.state.rests else await self._client.runs.wait(start.id)
         return result_of(run)
 
-    async def _started(self, given: Any, config: Config, options: Mapping[str, Any]) -> Run:
+    async def _started(
+        self,
+        given: Any,
+        config: Config,
+        options: Mapping[str, Any],
+        start: Callable[..., Coroutine[Any, Any, Run]],
+    ) -> Run:
         """The run that a call is about: a new one, or the thread's, which goes on."""
         thread_id, checkpoint_id, settings = split(config, thread_is_required=False)
         unfinished = await self._unfinished(thread_id)
@@ -182,14 +189,13 @@ class Program:
                     return unfinished
                 return await self._client.runs.retry(unfinished.id)
             return await self._resumed(unfinished, given.resume)
-        runs = self._client.runs
         # A new input gives up what the thread's run waits for; a run at work is waited for.
         waits = unfinished is not None and unfinished.state in (
             RunState.INTERRUPTED,
             RunState.PAUSED,
         )
         concurrency = Concurrency.INTERRUPT if waits else Concurrency.ENQUEUE
-        return await runs.start(
+        return await start(
             self.name,
             plain(given),
             version=self.definition.version,
@@ -240,7 +246,7 @@ class Program:
     ) -> AsyncIterator[Any]:
         modes = [stream_mode] if isinstance(stream_mode, str) else list(stream_mode)
         wanted = [_streams.mode_of(mode) for mode in modes]
-        run = await self._started(given, config, options)
+        run = await self._started(given, config, options, self._client.runs.start)
         goes_on = isinstance(given, Command) or given is None
         after = run.last_sequence if goes_on else 0
         if goes_on and run.state.rests:

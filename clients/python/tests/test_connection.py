@@ -1,0 +1,127 @@
+"""Connections that drop: of workers and of clients."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from proxy import Proxy
+from services import PATIENCE, Cluster, until
+
+from weft.client import AsyncClient, Custom, Update
+from weft.errors import InvalidArgument
+from weft.func import Worker, entrypoint, get_stream_writer, task
+
+
+@pytest.fixture
+def proxy(cluster: Cluster) -> Iterator[Proxy]:
+    proxy = Proxy(cluster.workflow.address)
+    yield proxy
+    proxy.close()
+
+
+async def test_a_worker_whose_connection_drops_goes_on_with_what_it_has(
+    cluster: Cluster, proxy: Proxy, asynchronous: AsyncClient, unique: str
+) -> None:
+    calls: list[str] = []
+
+    @task
+    async def step(number: int) -> int:
+        calls.append(f"step {number}")
+        # Cut while it is at work: its result is told on the next connection.
+        proxy.cut()
+        again = number + 2
+        await asyncio.to_thread(until, lambda: proxy.accepted >= again, "a new connection")
+        return number
+
+    @entrypoint(name=unique)
+    async def workflow(_: Any) -> list[int]:
+        calls.append("workflow")
+        return [await step(number) for number in range(3)]
+
+    async with Worker(workflow, workflow=proxy.address):
+        run = await asynchronous.runs.invoke(unique, wait_timeout=PATIENCE)
+    assert run.result() == [0, 1, 2]
+    assert calls == ["workflow", "step 0", "step 1", "step 2"]
+    assert run.attempt == 1
+
+
+async def test_what_a_worker_said_into_a_cut_connection_is_said_again(
+    cluster: Cluster, proxy: Proxy, asynchronous: AsyncClient, unique: str
+) -> None:
+    calls: list[int] = []
+
+    @task
+    async def step(number: int) -> int:
+        calls.append(number)
+        return number
+
+    @entrypoint(name=unique)
+    async def workflow(_: Any) -> int:
+        total = 0
+        for number in range(40):
+            if number % 8 == 4:
+                proxy.cut()
+            total += await step(number)
+        return total
+
+    async with Worker(workflow, workflow=proxy.address):
+        run = await asynchronous.runs.invoke(unique, wait_timeout=PATIENCE)
+    assert run.result() == sum(range(40))
+    assert calls == list(range(40))
+
+
+async def test_a_stream_whose_connection_drops_shows_each_result_once(
+    cluster: Cluster, proxy: Proxy, unique: str
+) -> None:
+    gates = [asyncio.Event() for _ in range(4)]
+
+    @task
+    async def step(number: int) -> int:
+        await gates[number].wait()
+        get_stream_writer()(number)
+        return number
+
+    @entrypoint(name=unique)
+    async def workflow(_: Any) -> int:
+        return sum([await step(number) for number in range(len(gates))])
+
+    events = []
+    async with (
+        Worker(workflow, workflow=cluster.workflow.address),
+        AsyncClient(workflow=proxy.address) as client,
+    ):
+        gates[0].set()
+        async for event in client.runs.stream(unique, modes=["custom", "updates"]):
+            events.append(event)
+            if isinstance(event.data, Update) and event.data.task == "step":
+                proxy.cut()
+                gates[min(event.data.result + 1, 3)].set()
+    # What was written while nobody was connected may be gone; nothing is shown twice.
+    written = [event.data.value for event in events if isinstance(event.data, Custom)]
+    assert written == sorted(set(written))
+    updates = [event.data.result for event in events if isinstance(event.data, Update)]
+    assert updates == [0, 1, 2, 3, 6]
+    assert proxy.accepted > 1
+
+
+def test_a_worker_that_is_refused_says_why(cluster: Cluster) -> None:
+    with pytest.raises(ValueError, match="entrypoint"):
+        Worker()
+
+    # The service has one of this name.
+    @entrypoint(name="chat")
+    def workflow(_: Any) -> None:
+        pass
+
+    async def host() -> None:
+        async with Worker(workflow, workflow=cluster.workflow.address):
+            pass
+
+    with pytest.raises(InvalidArgument) as refused:
+        asyncio.run(host())
+    assert [violation.field for violation in refused.value.violations] == [
+        "hello.entrypoints[0].name"
+    ]
