@@ -18,6 +18,7 @@
 //! - [`worker`]: workers as processes
 //! - [`raw_worker`]: a worker that can say anything
 //! - [`cable`]: a connection that can be cut without either side being told
+//! - [`effects`]: what random programs do outside of their processes
 //! - [`payload`]: JSON in and out of the API
 //! - [`memories`]: what memory holds
 //! - [`conversation`]: what is said to `chat`, and the reference conversation
@@ -30,6 +31,8 @@
 //! - `bin/run.rs`, `bin/demo.rs`, `bin/figures.rs`: `make run`, `make demo`, `make figures`
 //! - `bin/corpus.rs`: prints the corpus
 //! - `bin/example-worker.rs`: a worker, for the tests and for those who write one
+//! - `bin/program-worker.rs`: a worker that executes random programs; `kills/`: the tests that kill it,
+//!   and its service
 //! - `e2e/`, `models/`, `workers/`: the tests of both services, of language models and of workers, a
 //!   file per topic
 
@@ -39,6 +42,7 @@ pub mod cable;
 pub mod cluster;
 pub mod conversation;
 pub mod corpus;
+pub mod effects;
 pub mod events;
 pub mod gate;
 pub mod grpcurl;
