@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import datetime
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -213,7 +214,20 @@ def named(results: Any, name: str) -> Any:
 
 
 @pytest.mark.parametrize(
-    "program", [essay, remembering, streaming, two_questions, asynchronous, failing]
+    "program",
+    [
+        essay,
+        remembering,
+        streaming,
+        two_questions,
+        pytest.param(
+            asynchronous,
+            marks=pytest.mark.skipif(
+                sys.version_info < (3, 11), reason="LangGraph itself needs Python 3.11 for this"
+            ),
+        ),
+        failing,
+    ],
 )
 def test_a_program_of_langgraph_does_the_same(
     weft_program: SimpleNamespace, program: Callable[[SimpleNamespace], Any]
@@ -364,3 +378,62 @@ def test_other_clients_start_what_a_script_hosts(cluster: Cluster, unique: str) 
         assert run.output == [{"a": 1}, "you"]
         (found,) = [one for one in client.entrypoints() if one.name == unique]
         assert (found.description, found.worker_count) == ("Doubles.", 1)
+
+
+def test_what_a_model_writes_is_streamed_from_within_tasks(cluster: Cluster, unique: str) -> None:
+    @task
+    def answer(text: str) -> dict[str, Any]:
+        return weft.func.ask_model(text, system="Be brief.").result()
+
+    @entrypoint(name=unique, workflow=cluster.workflow.address)
+    def workflow(text: str) -> dict[str, Any]:
+        return answer(text).result()
+
+    items = list(workflow.stream("hello there", stream_mode=["messages", "values"]))
+    (output,) = [item for mode, item in items if mode == "values"]
+    chunks = [item[0] for mode, item in items if mode == "messages"]
+    assert len(chunks) > 1
+    assert "".join(chunk.content for chunk in chunks) == output["content"]
+    assert {chunk.id for chunk in chunks} == {output["id"]}
+
+
+def test_tasks_and_checkpoints_can_be_watched(cluster: Cluster, unique: str) -> None:
+    @task(retry_policy=weft.func.RetryPolicy(initial_interval=0.001, retry_on=ValueError))
+    def flaky(text: str, *, times: int) -> str:
+        if get_runtime().attempt < times:
+            raise ValueError(text)
+        return text.upper()
+
+    @entrypoint(name=unique, workflow=cluster.workflow.address)
+    def workflow(text: str) -> str:
+        return flaky(text, times=2).result()
+
+    config = {"configurable": {"thread_id": unique}}
+    items = list(workflow.stream("a", config, stream_mode=["tasks", "checkpoints"]))
+    steps = [item for mode, item in items if mode == "tasks"]
+    starts = [step for step in steps if "input" in step]
+    assert [(step["attempt"], step["input"]) for step in starts] == [
+        (1, (("a",), {"times": 2})),
+        (2, (("a",), {"times": 2})),
+    ]
+    ends = [(step["result"], step["error"]) for step in steps if "input" not in step]
+    assert ends == [(None, "TASK_FAILED: ValueError: a"), ("A", None)]
+    (checkpoint,) = [item for mode, item in items if mode == "checkpoints"]
+    assert checkpoint["values"] == "A"
+    assert workflow.get_state(checkpoint["config"]).values == "A"
+    with pytest.raises(ValueError, match="there is no stream mode `debug`"):
+        list(workflow.stream("a", stream_mode="debug"))
+
+
+async def test_many_inputs_run_at_once_and_within_a_run_only_calls_are_recorded(
+    cluster: Cluster, unique: str
+) -> None:
+    @entrypoint(name=unique, workflow=cluster.workflow.address)
+    async def workflow(number: int) -> Any:
+        if number < 0:
+            return list(workflow.stream(1))
+        return number * number
+
+    assert await workflow.abatch([1, 2, 3]) == [1, 4, 9]
+    with pytest.raises(RunFailed, match="within a run"):
+        await workflow.ainvoke(-1)

@@ -84,9 +84,9 @@ class Program:
         ``stream_mode`` is one of ``values``, ``updates``, ``custom``, ``messages``, ``tasks``,
         ``checkpoints``, or a list of them: then pairs of mode and item are yielded.
         """
+        self._refuse_within_a_run("stream")
         self._host_in_background()
-        facade = _Facade(self)
-        yield from facade.stream(input, config or {}, stream_mode, options)
+        yield from _Facade(self).stream(input, config or {}, stream_mode, options)
 
     async def astream(
         self,
@@ -97,17 +97,20 @@ class Program:
         **options: Any,
     ) -> AsyncIterator[Any]:
         """Runs with an input and yields what happens; see `stream`."""
+        self._refuse_within_a_run("astream")
         await self._host()
         async for item in self._stream(input, config or {}, stream_mode, options):
             yield item
 
     def batch(self, inputs: Sequence[Any], config: Config | None = None) -> list[Any]:
         """Runs with each of several inputs at once."""
+        self._refuse_within_a_run("batch")
         self._host_in_background()
         return _io.wait(self._batch(inputs, config or {}))
 
     async def abatch(self, inputs: Sequence[Any], config: Config | None = None) -> list[Any]:
         """Runs with each of several inputs at once."""
+        self._refuse_within_a_run("abatch")
         await self._host()
         return await _io.call(self._batch(inputs, config or {}))
 
@@ -290,6 +293,13 @@ class Program:
             timeout=None,
         )
         return TaskCall(scope, nested, (given,), {}).future
+
+    def _refuse_within_a_run(self, call: str) -> None:
+        if current_scope.get() is not None:
+            raise RuntimeError(
+                f"`{self.name}.{call}` within a run would start another one in each replay: "
+                "use `invoke` or `ainvoke`, which are recorded"
+            )
 
     async def _host(self) -> None:
         if _hosting.is_wanted(self):
