@@ -14,13 +14,14 @@ AIMOCK := aimock npm:@copilotkit/aimock@1.43.0
 use_toolchain = RUSTUP_TOOLCHAIN=$$(scripts/toolchain) && export RUSTUP_TOOLCHAIN
 build = cargo build --locked --workspace --bins
 
-.PHONY: help run demo demo-python test test-python check check-python lint-proto figures simulate bench-workflow
+.PHONY: help run demo demo-python test test-qdrant test-python check check-python lint-proto figures simulate bench-workflow
 
 help:
 	@echo 'make run         start both services on 127.0.0.1:50051 and 50052, data in ./data'
 	@echo 'make demo        start both on free ports, and let a user be remembered across threads'
 	@echo 'make demo-python  the same by a program in Python'
 	@echo 'make test        build everything and run all tests'
+	@echo 'make test-qdrant  those of memory-service on a double of Qdrant, or on the server at WEFT_TEST_QDRANT_URL'
 	@echo 'make test-python  tests of the Python package, with both services'
 	@echo 'make check-python  its formatting, lints and types'
 	@echo 'make simulate    random programs across crashes; SEEDS=n says how many'
@@ -48,6 +49,12 @@ test:
 	if WEFT_TEST_MINILM=$$(scripts/weights $(MINILM)); then export WEFT_TEST_MINILM; fi; \
 	if WEFT_TEST_AIMOCK=$$(scripts/tool $(AIMOCK)); then export WEFT_TEST_AIMOCK; fi; \
 	cargo test --locked --workspace --no-fail-fast $${skip:-}
+
+# Models and providers of models are the same with every engine.
+test-qdrant:
+	@$(use_toolchain) && \
+	WEFT_TEST_ENGINE=qdrant cargo test --locked --workspace --test it --no-fail-fast -- \
+		--skip local_models --skip aimock
 
 check:
 	@$(use_toolchain) && cargo fmt --all --check && \

@@ -3,20 +3,26 @@
 //! # Layout
 //! - `edge`: the embedded engine that is configured
 //! - `embedding`: the embedder that is configured
+//! - `qdrant`: the Qdrant server that is configured
 
 mod edge;
 mod embedding;
+mod qdrant;
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
 use clap::Parser;
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Serialize,
+    de::{IntoDeserializer as _, value::Error as ValueError},
+};
 use service_runtime::{CommonArgs, Secret, ServerSettings, config::human};
 
+pub use self::qdrant::UnusableQdrant;
 use crate::{
     domain::{IndexPath, Ttl, time::MAX_TTL},
     embed::{SourceError, template::TemplateError},
@@ -46,6 +52,18 @@ pub struct Args {
     /// Keep items in the Qdrant server at this URL instead of the embedded engine
     #[arg(long, value_name = "URL")]
     pub qdrant_url: Option<String>,
+
+    /// File that holds the API key of the Qdrant server, if not `WEFT_QDRANT_API_KEY` does
+    #[arg(long, value_name = "FILE")]
+    pub qdrant_api_key_file: Option<PathBuf>,
+
+    /// Check the Qdrant server's certificate against the roots in this PEM file, too
+    #[arg(long, value_name = "FILE")]
+    pub qdrant_ca_file: Option<PathBuf>,
+
+    /// Collection of the Qdrant server to keep items in
+    #[arg(long, value_name = "NAME")]
+    pub qdrant_collection: Option<String>,
 
     /// Embed texts for search by meaning: `none` for search by words only, `static:DIR` for a
     /// model2vec model, `bert:DIR` for a sentence-transformers model, or `http:BASE_URL` for an
@@ -129,6 +147,25 @@ pub struct Config {
     pub log: String,
     /// URL of a Qdrant server; empty for the embedded engine.
     pub qdrant_url: String,
+    /// Its API key.
+    pub qdrant_api_key: Option<Secret>,
+    /// File that holds it; empty for none.
+    pub qdrant_api_key_file: PathBuf,
+    /// File of roots that its certificate is checked against; empty for those of the system.
+    pub qdrant_ca_file: PathBuf,
+    /// The collection.
+    pub qdrant_collection: String,
+    /// How long one call to it may take.
+    #[serde(with = "human::duration")]
+    pub qdrant_timeout: Duration,
+    /// Shards of a collection that is made; 0 for what the server does by itself.
+    pub qdrant_shards: u32,
+    /// Copies of each; 0 for what the server does by itself.
+    pub qdrant_replication_factor: u32,
+    /// Copies that a write must have reached; 0 for what the server does by itself.
+    pub qdrant_write_consistency_factor: u32,
+    /// Copies that a read asks: `all`, `majority`, `quorum` or a number; empty for one.
+    pub qdrant_read_consistency: String,
     /// What embeds texts: `none` for nothing, `static:` or `bert:` and a folder, or `http:` and a
     /// URL.
     pub embedder: String,
@@ -181,6 +218,15 @@ impl Default for Config {
             data_dir: "./data".into(),
             log: LOG.into(),
             qdrant_url: String::new(),
+            qdrant_api_key: None,
+            qdrant_api_key_file: PathBuf::new(),
+            qdrant_ca_file: PathBuf::new(),
+            qdrant_collection: "weft-memory".into(),
+            qdrant_timeout: Duration::from_secs(5),
+            qdrant_shards: 0,
+            qdrant_replication_factor: 0,
+            qdrant_write_consistency_factor: 0,
+            qdrant_read_consistency: String::new(),
             embedder: NO_EMBEDDER.into(),
             embedding_model: String::new(),
             embedding_dims: 0,
@@ -206,11 +252,9 @@ impl Default for Config {
 /// A configuration that this version cannot serve.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
-    /// There is no engine for it.
-    #[error(
-        "`--qdrant-url` is not supported in this version; leave it out to use the embedded engine"
-    )]
-    QdrantUrl,
+    /// The Qdrant server cannot be used like this.
+    #[error(transparent)]
+    Qdrant(#[from] UnusableQdrant),
     /// There is no such embedder.
     #[error(
         "`--embedder {0}` must be `none`, which searches by words, `static:DIR`, `bert:DIR` or `http:BASE_URL`"
@@ -263,9 +307,6 @@ impl Config {
     /// # Errors
     /// [`Unusable`] names the flag and what to do.
     pub fn defaults(&self) -> Result<Defaults, Unusable> {
-        if !self.qdrant_url.is_empty() {
-            return Err(Unusable::QdrantUrl);
-        }
         let mut index_paths = Vec::new();
         for text in self.index_paths.iter().flat_map(|texts| split(texts)) {
             let path = IndexPath::parse(text).map_err(|error| Unusable::IndexPath {
@@ -294,6 +335,18 @@ impl Config {
             fusion: fusion.check()?,
         })
     }
+}
+
+/// The secret in a file; `None` if no file is named.
+fn secret_in(file: &Path) -> Result<Option<Secret>, String> {
+    if file.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
+    let secret = Secret::deserialize(text.trim().into_deserializer());
+    secret
+        .map(Some)
+        .map_err(|error: ValueError| error.to_string())
 }
 
 /// Splits at commas that are not within braces, such as those of `{a,b}`.
@@ -341,11 +394,6 @@ mod tests {
     fn what_cannot_be_served_is_refused_by_its_flag() {
         let refusal = |config: Config| config.defaults().unwrap_err().to_string();
         let default = Config::default;
-        let with_url = Config {
-            qdrant_url: "http://localhost:6334".into(),
-            ..default()
-        };
-        assert!(refusal(with_url).contains("--qdrant-url"));
         let with_paths = Config {
             index_paths: vec!["a..b".into()],
             ..default()

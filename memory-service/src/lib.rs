@@ -1,13 +1,13 @@
 //! memory-service: JSON documents under hierarchical namespaces, found again by key, by filter or
 //! by words and meaning, over gRPC, for many tenants; kept in an embedded Qdrant engine that loses no
-//! acknowledged write when the process is killed.
+//! acknowledged write when the process is killed, or on a Qdrant server that many replicas share.
 //!
 //! # Layout
 //! - [`config`]: flags and configuration
 //! - [`domain`]: names, documents, filters, index paths and versions, without transport or engine
 //! - [`embed`]: texts as vectors of their meaning
 //! - [`lexical`]: texts as BM25 word vectors
-//! - [`store`]: where items are kept: one trait, one engine so far
+//! - [`store`]: where items are kept: one trait, two engines
 //! - [`request`]: what the core is asked for
 //! - `prepare`: puts made ready to be written
 //! - `plan`: searches made ready to be run
@@ -21,6 +21,7 @@
 //! - [`failure`]: why the core cannot do what it was asked for
 //! - [`batch`]: many operations in one call
 //! - [`sweeper`]: removes what has expired
+//! - [`watch`]: readiness follows the store
 //! - [`grpc`]: requests in, responses and statuses out
 //! - [`MemoryService`]: all of it bound to sockets and a folder, then served
 
@@ -43,6 +44,7 @@ pub mod request;
 pub mod search;
 pub mod store;
 pub mod sweeper;
+pub mod watch;
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -51,11 +53,11 @@ use tokio::task::JoinSet;
 
 use crate::{
     config::{Args, Config},
-    domain::{Clock, SystemClock},
+    domain::{Clock, EmbedderIdentity, SystemClock},
     embed::Embedding,
     lexical::Bm25,
     memory::Memory,
-    store::edge::EdgeStore,
+    store::{Store, edge::EdgeStore, qdrant::QdrantStore},
 };
 
 /// The service, bound to its sockets and its folder.
@@ -76,10 +78,8 @@ impl MemoryService {
         let embedding = config.embedding().await?;
         let listeners = Listeners::bind(config.listen, config.admin_listen).await?;
         let (grpc_addr, admin_addr) = (listeners.grpc_addr(), listeners.admin_addr());
-        let folder = config.data_dir.join("memory");
         let identity = embedding.as_ref().map(Embedding::identity);
-        let settings = config.edge(identity);
-        let store = Arc::new(EdgeStore::open(&folder, settings).await?);
+        let store = open(&config, identity).await?;
         let memory = Arc::new(Memory::new(store, clock, Bm25::new()?, embedding, defaults));
         let server = Server::new(Self::NAME, listeners, &config.server)
             .add_service(grpc::service(memory.clone()));
@@ -90,6 +90,18 @@ impl MemoryService {
             memory,
         })
     }
+}
+
+/// Opens the store that is configured.
+async fn open(
+    config: &Config,
+    embedder: Option<EmbedderIdentity>,
+) -> Result<Arc<dyn Store>, BoxError> {
+    let folder = config.data_dir.join("memory");
+    Ok(match config.qdrant()? {
+        Some(settings) => Arc::new(QdrantStore::open(&settings, embedder.as_ref()).await?),
+        None => Arc::new(EdgeStore::open(&folder, config.edge(embedder)).await?),
+    })
 }
 
 impl Service for MemoryService {
@@ -123,6 +135,7 @@ impl Service for MemoryService {
         config.server.check()?;
         config.defaults()?;
         config.embedding_source()?;
+        config.qdrant()?;
         Ok(())
     }
 
@@ -147,7 +160,7 @@ impl Service for MemoryService {
         } = self;
         let mut tasks = JoinSet::new();
         tasks.spawn(sweeper::sweep_regularly(memory.clone()));
-        server.readiness().set_ready();
+        tasks.spawn(watch::watch_store(memory.clone(), server.readiness()));
         let served = server.serve(shutdown).await;
         tasks.shutdown().await;
         let closed = memory.close().await;

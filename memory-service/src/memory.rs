@@ -264,6 +264,14 @@ impl Memory {
         self.store.sweep(self.clock.now()).await
     }
 
+    /// Whether the store can serve calls at present.
+    ///
+    /// # Errors
+    /// [`StoreError`] says why it cannot.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        self.store.probe().await
+    }
+
     /// Closes the store.
     ///
     /// # Errors

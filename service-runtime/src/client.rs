@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tonic::{
     Code, Request, Status, TimeoutExpired,
     metadata::MetadataValue,
-    transport::{Channel, ClientTlsConfig, Endpoint},
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint},
 };
 
 use crate::{Deadline, RequestContext, StatusBuilder, config::human, status::DOMAIN};
@@ -58,6 +58,19 @@ impl Default for ChannelSettings {
 /// # Errors
 /// [`ChannelError`] if `url` is not of the form `http://host:port` or `https://host:port`.
 pub fn connect_lazy(url: &str, settings: &ChannelSettings) -> Result<Channel, ChannelError> {
+    connect_lazy_trusting(url, None, settings)
+}
+
+/// As [`connect_lazy`], where `https` is checked against these roots, in PEM, as well as against
+/// those of the operating system.
+///
+/// # Errors
+/// As [`connect_lazy`]; and if the roots cannot be read.
+pub fn connect_lazy_trusting(
+    url: &str,
+    roots: Option<&[u8]>,
+    settings: &ChannelSettings,
+) -> Result<Channel, ChannelError> {
     let invalid = || ChannelError::InvalidUrl(url.to_owned());
     let uri: Uri = url.parse().map_err(|_| invalid())?;
     let secure = uri.scheme() == Some(&Scheme::HTTPS);
@@ -73,7 +86,9 @@ pub fn connect_lazy(url: &str, settings: &ChannelSettings) -> Result<Channel, Ch
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(WINDOW_BYTES);
     if secure {
-        endpoint = endpoint.tls_config(ClientTlsConfig::new().with_native_roots())?;
+        let system = ClientTlsConfig::new().with_native_roots();
+        let trusted = roots.map(Certificate::from_pem);
+        endpoint = endpoint.tls_config(system.ca_certificates(trusted))?;
     }
     Ok(endpoint.connect_lazy())
 }

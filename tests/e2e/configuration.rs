@@ -107,7 +107,7 @@ async fn what_is_wrong_with_a_configuration_is_told_in_one_sentence() -> Result<
 async fn check_config_refuses_what_a_start_refuses() -> Result<()> {
     let folder = TempDir::with_prefix("weft-")?;
     for (binary, flag, value) in [
-        (MEMORY, "--qdrant-url", "http://127.0.0.1:6334"),
+        (MEMORY, "--qdrant-url", "127.0.0.1:6334"),
         (MEMORY, "--embedder", "telepathy"),
         (MEMORY, "--index-paths", "a..b"),
         (WORKFLOW, "--default-model", "nobody:x"),

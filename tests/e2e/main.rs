@@ -9,6 +9,7 @@
 //! - [`restart`]: both services go and come back
 //! - [`crash`]: workflow-service is killed in the middle of a run
 //! - [`memory_away`]: memory-service is down, or stands still
+//! - [`qdrant`]: memory-service on a Qdrant server
 //! - [`drain`]: ending in good order, under load
 //! - [`streams`]: following runs
 //! - [`runs`]: starting, waiting for, listing runs
@@ -32,6 +33,7 @@ mod item_input;
 mod make;
 mod memory_away;
 mod operation;
+mod qdrant;
 mod readme;
 mod restart;
 mod retrieval;

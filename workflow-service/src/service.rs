@@ -37,6 +37,15 @@ impl Service for WorkflowService {
     const NAME: &'static str = "workflow-service";
     const SIBLING_KEYS: &'static [&'static str] = &[
         "qdrant_url",
+        "qdrant_api_key",
+        "qdrant_api_key_file",
+        "qdrant_ca_file",
+        "qdrant_collection",
+        "qdrant_timeout",
+        "qdrant_shards",
+        "qdrant_replication_factor",
+        "qdrant_write_consistency_factor",
+        "qdrant_read_consistency",
         "embedder",
         "embedding_model",
         "embedding_dims",

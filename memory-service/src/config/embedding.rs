@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use serde::de::{Deserialize as _, IntoDeserializer as _, value::Error as ValueError};
 use service_runtime::Secret;
 
-use super::{Config, NO_EMBEDDER, Unusable};
+use super::{Config, NO_EMBEDDER, Unusable, secret_in};
 use crate::embed::{
     Embedding, Source, Template,
     http::HttpSettings,
@@ -76,18 +75,14 @@ impl Config {
     }
 
     fn embedding_api_key(&self) -> Result<Option<Secret>, Unusable> {
-        let file = &self.embedding_api_key_file;
-        if self.embedding_api_key.is_some() || file.as_os_str().is_empty() {
+        if self.embedding_api_key.is_some() {
             return Ok(self.embedding_api_key.clone());
         }
-        let unreadable = |cause: String| Unusable::EmbeddingApiKey {
+        let file = &self.embedding_api_key_file;
+        secret_in(file).map_err(|cause| Unusable::EmbeddingApiKey {
             file: file.display().to_string(),
             cause,
-        };
-        let text = std::fs::read_to_string(file).map_err(|error| unreadable(error.to_string()))?;
-        let key = Secret::deserialize(text.trim().into_deserializer());
-        let key = key.map_err(|error: ValueError| unreadable(error.to_string()))?;
-        Ok(Some(key))
+        })
     }
 }
 

@@ -29,6 +29,12 @@ pub struct NamespaceCount {
 }
 
 impl NamespaceQuery {
+    /// Whether a namespace begins and ends as asked for.
+    #[must_use]
+    pub fn selects(&self, namespace: &Namespace) -> bool {
+        self.prefix.begins(namespace.labels()) && self.suffix.ends(namespace.labels())
+    }
+
     /// Answers the query from all namespaces of a tenant and their items: selects, cuts, folds what
     /// is then equal, sorts, and only then pages.
     pub fn answer<'a>(
@@ -38,7 +44,7 @@ impl NamespaceQuery {
         let mut folded: BTreeMap<&[String], u64> = BTreeMap::new();
         for (namespace, items) in namespaces {
             let labels = namespace.labels();
-            if items > 0 && self.prefix.begins(labels) && self.suffix.ends(labels) {
+            if items > 0 && self.selects(namespace) {
                 let depth = self.max_depth.unwrap_or(labels.len()).min(labels.len());
                 *folded.entry(&labels[..depth]).or_default() += items;
             }

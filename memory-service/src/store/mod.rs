@@ -6,6 +6,7 @@
 //!
 //! # Layout
 //! - [`edge`]: the embedded engine, Qdrant Edge, in this process
+//! - [`qdrant`]: a Qdrant server or cluster, for several replicas
 //! - `point`: what engines store of an item
 //! - `selection`: which items engines are asked about
 //! - `plan`: many writes, decided together
@@ -13,6 +14,7 @@
 pub mod edge;
 mod plan;
 mod point;
+pub mod qdrant;
 mod selection;
 
 use futures::future::BoxFuture;
@@ -109,6 +111,9 @@ pub trait Store: Send + Sync + 'static {
     /// Random bytes that belong to the data: the same after a restart, and for every process that
     /// serves it.
     fn secret(&self) -> &[u8];
+
+    /// Maintenance: whether calls can be served at present.
+    fn probe(&self) -> Answer<'_, ()>;
 
     /// Maintenance: removes what has expired, of all tenants; answers with how many items.
     fn sweep(&self, now: Time) -> Answer<'_, u64>;

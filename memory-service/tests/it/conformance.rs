@@ -11,6 +11,7 @@ use memory_service::{
     store::{
         Put, RankOrder, Store, StoreError, WriteError,
         edge::{EdgeStore, Settings},
+        qdrant::QdrantStore,
     },
 };
 use service_runtime::Tenant;
@@ -19,6 +20,7 @@ use crate::{
     conformance_of_reads::{
         meanings_rank_by_the_nearest_one, walks_go_in_order_and_on_from_anywhere,
     },
+    qdrant_server::QdrantServer,
     support::START,
 };
 
@@ -32,6 +34,26 @@ async fn the_embedded_engine_conforms() {
     a_closed_store_says_so(&store).await;
     drop(store);
     let reopened = EdgeStore::open(folder.path(), settings()).await.unwrap();
+    assert_eq!(reopened.secret(), secret);
+    keeps_what_it_was_given(&reopened).await;
+    reopened.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_qdrant_server_conforms() {
+    let server = QdrantServer::start();
+    let open = async || {
+        QdrantStore::open(&server.settings(), Some(&embedder()))
+            .await
+            .unwrap()
+    };
+    let store = open().await;
+    conforms(&store).await;
+    let secret = store.secret().to_vec();
+    store.close().await.unwrap();
+    a_closed_store_says_so(&store).await;
+    drop(store);
+    let reopened = open().await;
     assert_eq!(reopened.secret(), secret);
     keeps_what_it_was_given(&reopened).await;
     reopened.close().await.unwrap();
@@ -56,7 +78,7 @@ fn settings() -> Settings {
 }
 
 /// The store under test is opened for vectors of two numbers.
-fn embedder() -> EmbedderIdentity {
+pub(crate) fn embedder() -> EmbedderIdentity {
     EmbedderIdentity {
         name: "test".to_owned(),
         dims: 2,

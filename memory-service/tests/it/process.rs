@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use crate::support::Running;
+use crate::{qdrant_server::QdrantServer, support::Running};
 
 fn run(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_memory-service"))
@@ -24,7 +24,14 @@ fn what_this_version_cannot_do_is_refused_in_one_sentence() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().to_str().unwrap();
     for (arguments, expected) in [
-        (["--qdrant-url", "http://localhost:6334"], "--qdrant-url"),
+        (
+            ["--qdrant-url", "localhost:6334"],
+            "--qdrant-url localhost:6334",
+        ),
+        (
+            ["--qdrant-url", "http://127.0.0.1:1"],
+            "Qdrant at `http://127.0.0.1:1`",
+        ),
         (
             ["--embedder", "static:weights"],
             "there is no `weights/model.safetensors`",
@@ -52,7 +59,7 @@ fn what_this_version_cannot_do_is_refused_in_one_sentence() {
 async fn a_folder_in_use_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().to_path_buf();
-    let running = Running::start_with(|config| config.data_dir.clone_from(&data)).await;
+    let running = Running::start_on(None, |config| config.data_dir.clone_from(&data)).await;
     let output = run(&["--data-dir", data.to_str().unwrap()]);
     let complaint = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success());
@@ -78,6 +85,36 @@ fn flags_become_configuration() {
     assert!(dumped.contains("refresh_ttl_on_read = true"), "{dumped}");
     assert!(dumped.contains("default_ttl = \"30days\""), "{dumped}");
     assert!(dumped.contains("text,{a,b}"), "{dumped}");
+}
+
+#[test]
+fn the_key_of_the_qdrant_server_is_never_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("key");
+    std::fs::write(&file, "s3cret").unwrap();
+    // It is sent, and refused; every frame of that is logged.
+    let server = QdrantServer::double(|settings| settings.api_key = Some("another".into()));
+    let url = ["--qdrant-url", &server.url, "--log", "trace"];
+    let in_file = ["--qdrant-api-key-file", file.to_str().unwrap()];
+    for (arguments, variable) in [
+        ([url.as_slice(), &in_file].concat(), ""),
+        (url.to_vec(), "s3cret"),
+        (vec!["--dump-config"], "s3cret"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_memory-service"));
+        command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+        command.args(arguments);
+        if !variable.is_empty() {
+            command.env("WEFT_QDRANT_API_KEY", variable);
+        }
+        let output = command.output().unwrap();
+        let shown = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(
+            shown.contains("Invalid API key") || shown.contains("[redacted]"),
+            "{shown}"
+        );
+        assert!(!shown.contains("s3cret"), "{shown}");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What the tests have in common: a clock they control, the service on free ports, a client.
 
 use std::{
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -22,6 +23,8 @@ use weft_proto::{
     common::v1::{Payload, PayloadForm, payload::Form},
     memory::v1::{self as pb, memory_service_client::MemoryServiceClient},
 };
+
+use crate::qdrant_server::QdrantServer;
 
 /// Midnight of 2026-11-01, in microseconds.
 pub(crate) const START: i64 = 1_793_491_200_000_000;
@@ -58,11 +61,15 @@ impl Clock for ManualClock {
 
 pub(crate) type Client = MemoryServiceClient<Channel>;
 
-/// The service on free ports, its data in a temporary folder.
+/// The service on free ports, its data in a temporary folder; or, if `WEFT_TEST_ENGINE` is
+/// `qdrant`, on a Qdrant server.
 pub(crate) struct Running {
     pub(crate) client: Client,
     pub(crate) clock: ManualClock,
+    /// Where it serves `/readyz`.
+    pub(crate) admin: SocketAddr,
     config: Config,
+    server: Option<Arc<QdrantServer>>,
     stop: oneshot::Sender<()>,
     served: JoinSet<()>,
     folder: TempDir,
@@ -74,6 +81,21 @@ impl Running {
     }
 
     pub(crate) async fn start_with(configure: impl FnOnce(&mut Config)) -> Self {
+        let on_qdrant = std::env::var("WEFT_TEST_ENGINE").is_ok_and(|engine| engine == "qdrant");
+        let server = on_qdrant.then(|| Arc::new(QdrantServer::start()));
+        Self::start_on(server, configure).await
+    }
+
+    /// One of several replicas on a Qdrant server.
+    pub(crate) async fn replica(server: &Arc<QdrantServer>) -> Self {
+        Self::start_on(Some(server.clone()), |_| {}).await
+    }
+
+    /// On this server; without one, with the embedded engine.
+    pub(crate) async fn start_on(
+        server: Option<Arc<QdrantServer>>,
+        configure: impl FnOnce(&mut Config),
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut config = Config {
             listen: "127.0.0.1:0".parse().unwrap(),
@@ -81,15 +103,24 @@ impl Running {
             data_dir: folder.path().into(),
             ..Config::default()
         };
+        if let Some(server) = &server {
+            server.configure(&mut config);
+        }
         configure(&mut config);
-        Self::serve(config, ManualClock::new(), folder).await
+        Self::serve(config, ManualClock::new(), folder, server).await
     }
 
-    async fn serve(config: Config, clock: ManualClock, folder: TempDir) -> Self {
+    async fn serve(
+        config: Config,
+        clock: ManualClock,
+        folder: TempDir,
+        server: Option<Arc<QdrantServer>>,
+    ) -> Self {
         let service = MemoryService::bind_with_clock(config.clone(), Arc::new(clock.clone()))
             .await
             .unwrap();
         let client = connect(&service.grpc_addr().to_string()).await;
+        let admin = service.admin_addr();
         let (stop, stopped) = oneshot::channel();
         let mut served = JoinSet::new();
         served.spawn(async move {
@@ -99,7 +130,9 @@ impl Running {
         Self {
             client,
             clock,
+            admin,
             config,
+            server,
             stop,
             served,
             folder,
@@ -111,7 +144,9 @@ impl Running {
         let Self {
             client,
             clock,
+            admin: _,
             config,
+            server,
             stop,
             mut served,
             folder,
@@ -119,7 +154,7 @@ impl Running {
         drop(client);
         stop.send(()).unwrap();
         served.join_next().await.unwrap().unwrap();
-        Self::serve(config, clock, folder).await
+        Self::serve(config, clock, folder, server).await
     }
 }
 

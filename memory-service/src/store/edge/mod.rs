@@ -335,6 +335,10 @@ impl Store for EdgeStore {
         purge.map(|purged| purged.map(|(live, _)| live)).boxed()
     }
 
+    fn probe(&self) -> Answer<'_, ()> {
+        std::future::ready(Ok(())).boxed()
+    }
+
     fn sweep(&self, now: Time) -> Answer<'_, u64> {
         let purge = self.purge(Selection::expired(now), now);
         purge

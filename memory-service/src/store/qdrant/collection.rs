@@ -1,0 +1,224 @@
+//! The collection: made on first use by whichever replica comes first, and checked by each.
+
+use std::collections::HashMap;
+
+use qdrant_client::qdrant::{
+    CollectionExistsRequest, CollectionInfo, CreateCollection, CreateFieldIndexCollection,
+    Distance, FieldType, GetCollectionInfoRequest, HealthCheckRequest, IntegerIndexParams,
+    KeywordIndexParams, Modifier, MultiVectorComparator, MultiVectorConfig, PayloadIndexParams,
+    SparseVectorConfig, SparseVectorParams, VectorParams, VectorParamsMap, VectorsConfig,
+    payload_index_params::IndexParams, vectors_config::Config as Vectors,
+};
+use tonic::Code;
+
+use super::{
+    connection::{Connection, strong},
+    description,
+    open::{LEAST_VERSION, OpenError, minor_version},
+    point::ORDER,
+    registry::REGISTRY,
+    settings::QdrantSettings,
+};
+use crate::{
+    domain::EmbedderIdentity,
+    store::{
+        StoreError,
+        point::{
+            ETAG, EXPIRE_TIME, MEANINGS, NAMESPACE, SCOPES, TENANT, TERMS, UPDATE_TIME, WORDS,
+        },
+    },
+};
+
+/// Refuses servers that are older than what this engine asks of them.
+pub(super) async fn check_version(connection: &Connection, url: &str) -> Result<(), OpenError> {
+    let mut server = connection.server();
+    let health = connection.answer(server.health_check(HealthCheckRequest {}));
+    let found = health.await?.version;
+    match minor_version(&found) {
+        Some(version) if version >= LEAST_VERSION => Ok(()),
+        _ => Err(OpenError::Version {
+            url: url.to_owned(),
+            found,
+        }),
+    }
+}
+
+/// Makes the collection if it is not there, and what is missing of it.
+pub(super) async fn prepare(
+    connection: &Connection,
+    settings: &QdrantSettings,
+    embedder: Option<&EmbedderIdentity>,
+) -> Result<[u8; description::SECRET_BYTES], OpenError> {
+    let dims = embedder.map(|embedder| embedder.dims as u64);
+    if !exists(connection).await? {
+        create(connection, settings, dims).await?;
+    }
+    let info = info(connection).await?;
+    let foreign = || OpenError::Foreign(connection.collection.clone());
+    if !has_words(&info) {
+        return Err(foreign());
+    }
+    let found = match description::read(connection).await? {
+        Some(found) => found,
+        None if dims_of(&info) != dims => {
+            let shown = |dims: Option<u64>| match dims {
+                Some(dims) => format!("vectors of {dims} dimensions"),
+                None => "`none`".to_owned(),
+            };
+            return Err(OpenError::Embedder {
+                collection: connection.collection.clone(),
+                found: shown(dims_of(&info)),
+                configured: shown(dims),
+            });
+        }
+        None => {
+            let holds_points = description::holds_points(connection).await?;
+            if holds_points && description::read(connection).await?.is_none() {
+                return Err(foreign());
+            }
+            description::write(connection, embedder).await?;
+            description::read(connection).await?.ok_or_else(foreign)?
+        }
+    };
+    create_indexes(connection, &info).await?;
+    description::check(connection, &found, embedder)
+}
+
+async fn exists(connection: &Connection) -> Result<bool, StoreError> {
+    let request = CollectionExistsRequest {
+        collection_name: connection.collection.clone(),
+    };
+    let mut collections = connection.collections();
+    let answer = connection.answer(collections.collection_exists(request));
+    Ok(answer.await?.result.is_some_and(|result| result.exists))
+}
+
+async fn create(
+    connection: &Connection,
+    settings: &QdrantSettings,
+    dims: Option<u64>,
+) -> Result<(), StoreError> {
+    let meanings = dims.map(|size| {
+        let params = VectorParams {
+            size,
+            distance: Distance::Cosine.into(),
+            multivector_config: Some(MultiVectorConfig {
+                comparator: MultiVectorComparator::MaxSim.into(),
+            }),
+            ..VectorParams::default()
+        };
+        (MEANINGS.to_owned(), params)
+    });
+    let words = SparseVectorParams {
+        modifier: Some(Modifier::Idf.into()),
+        ..SparseVectorParams::default()
+    };
+    let request = CreateCollection {
+        collection_name: connection.collection.clone(),
+        vectors_config: Some(VectorsConfig {
+            config: Some(Vectors::ParamsMap(VectorParamsMap {
+                map: meanings.into_iter().collect(),
+            })),
+        }),
+        sparse_vectors_config: Some(SparseVectorConfig {
+            map: HashMap::from([(WORDS.to_owned(), words)]),
+        }),
+        shard_number: settings.shards.map(u32::from),
+        replication_factor: settings.replication_factor.map(u32::from),
+        write_consistency_factor: settings.write_consistency_factor.map(u32::from),
+        ..CreateCollection::default()
+    };
+    let mut collections = connection.collections();
+    match connection.outcome(collections.create(request)).await {
+        Ok(_) => Ok(()),
+        // Another replica was faster. What servers answer then differs between versions.
+        Err(status) if status.code() != Code::Unavailable && exists(connection).await? => Ok(()),
+        Err(status) => Err(connection.fault(&status)),
+    }
+}
+
+async fn info(connection: &Connection) -> Result<CollectionInfo, StoreError> {
+    let request = GetCollectionInfoRequest {
+        collection_name: connection.collection.clone(),
+    };
+    let mut collections = connection.collections();
+    let info = connection.answer(collections.get(request)).await?.result;
+    info.ok_or_else(|| StoreError::Internal("Qdrant describes no collection".into()))
+}
+
+fn has_words(info: &CollectionInfo) -> bool {
+    let params = info
+        .config
+        .as_ref()
+        .and_then(|config| config.params.as_ref());
+    let sparse = params.and_then(|params| params.sparse_vectors_config.as_ref());
+    let words = sparse.and_then(|sparse| sparse.map.get(WORDS));
+    words.is_some_and(|words| words.modifier == Some(Modifier::Idf.into()))
+}
+
+fn dims_of(info: &CollectionInfo) -> Option<u64> {
+    let params = info.config.as_ref()?.params.as_ref()?;
+    match params.vectors_config.as_ref()?.config.as_ref()? {
+        Vectors::ParamsMap(named) => named.map.get(MEANINGS).map(|meanings| meanings.size),
+        Vectors::Params(_) => None,
+    }
+}
+
+/// Makes the indexes that are not there yet. To make one twice changes nothing.
+async fn create_indexes(connection: &Connection, info: &CollectionInfo) -> Result<(), StoreError> {
+    let keyword = |is_tenant| {
+        let params = KeywordIndexParams {
+            is_tenant: Some(is_tenant),
+            ..KeywordIndexParams::default()
+        };
+        (
+            FieldType::Keyword,
+            Some(IndexParams::KeywordIndexParams(params)),
+        )
+    };
+    let integer = |lookup, range| {
+        let params = IntegerIndexParams {
+            lookup: Some(lookup),
+            range: Some(range),
+            ..IntegerIndexParams::default()
+        };
+        (
+            FieldType::Integer,
+            Some(IndexParams::IntegerIndexParams(params)),
+        )
+    };
+    let indexes = [
+        (TENANT, keyword(true)),
+        (NAMESPACE, keyword(false)),
+        (SCOPES, keyword(false)),
+        (REGISTRY, keyword(false)),
+        (ETAG, (FieldType::Uuid, None)),
+        (TERMS, integer(true, false)),
+        (UPDATE_TIME, integer(false, true)),
+        (EXPIRE_TIME, integer(false, true)),
+        (ORDER[0], integer(true, true)),
+        (ORDER[1], integer(true, true)),
+        (ORDER[2], integer(true, true)),
+    ];
+    for (name, (field_type, params)) in indexes {
+        if info.payload_schema.contains_key(name) {
+            continue;
+        }
+        let request = CreateFieldIndexCollection {
+            collection_name: connection.collection.clone(),
+            wait: Some(true),
+            field_name: name.to_owned(),
+            field_type: Some(field_type.into()),
+            field_index_params: params.map(|params| PayloadIndexParams {
+                index_params: Some(params),
+            }),
+            ordering: strong(),
+            ..CreateFieldIndexCollection::default()
+        };
+        let mut points = connection.points();
+        connection
+            .answer(points.create_field_index(request))
+            .await?;
+    }
+    Ok(())
+}

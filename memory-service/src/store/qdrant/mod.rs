@@ -1,0 +1,283 @@
+//! The engine for many replicas: a collection of a Qdrant server or cluster.
+//!
+//! Replicas share nothing but the collection. A write reads what is there, decides, and writes only
+//! if nobody else did in between; an item remembers its last writes, also for a while after it was
+//! removed, so that each of them learns whether it happened.
+//!
+//! # Layout
+//! - `settings`: how to reach a server, and how the collection is made
+//! - `connection`: calls with a bound, and what refusals mean
+//! - `open`: why a collection cannot be used
+//! - `collection`: the collection and its indexes
+//! - `description`: what the collection says of itself
+//! - `point`: items as points
+//! - `filter`: selections as filters
+//! - `query`: reads
+//! - `walk`: reads in order of names
+//! - `registry`: the names of namespaces, and their counts
+//! - `swap`: writes that happen only if nobody else wrote
+//! - `command`: what the writer is asked to do
+//! - `writer`: the one task that writes
+//! - `purge`: removal of many items
+
+mod collection;
+mod command;
+mod connection;
+mod description;
+mod filter;
+mod open;
+mod point;
+mod purge;
+mod query;
+mod registry;
+mod settings;
+mod swap;
+mod walk;
+mod writer;
+
+use std::sync::{
+    Arc, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
+
+use futures::FutureExt as _;
+use service_runtime::Tenant;
+use tokio::{
+    sync::{Mutex, mpsc, oneshot},
+    task::JoinSet,
+};
+
+use self::{
+    command::{Asked, Command, Delete, Refresh},
+    connection::Connection,
+    registry::Announced,
+};
+pub use self::{
+    connection::ConnectError,
+    open::OpenError,
+    settings::{QdrantSettings, ReadConsistency},
+};
+use super::{
+    Answer, PointId, Put, RankQuery, Ranked, Store, StoreError, Vectors, WalkQuery, WriteError,
+    point::point_id, selection::Selection,
+};
+use crate::domain::{
+    EmbedderIdentity, Etag, Item, ItemId, NamespaceCount, NamespacePrefix, NamespaceQuery,
+    Precondition, Time, Version,
+};
+
+/// Items in a collection of a Qdrant server.
+pub struct QdrantStore {
+    connection: Arc<Connection>,
+    announced: Arc<Announced>,
+    secret: [u8; 32],
+    closed: AtomicBool,
+    /// Empty once the store is closed.
+    commands: std::sync::Mutex<Option<mpsc::Sender<Command>>>,
+    writer: Mutex<JoinSet<()>>,
+}
+
+impl QdrantStore {
+    /// Opens the collection, which is made if it is not there. All its vectors are of one embedder.
+    /// Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the server is away or too old, or the collection is of another format or
+    /// embedder.
+    pub async fn open(
+        settings: &QdrantSettings,
+        embedder: Option<&EmbedderIdentity>,
+    ) -> Result<Self, OpenError> {
+        let connection = Arc::new(Connection::new(settings)?);
+        collection::check_version(&connection, &settings.url).await?;
+        let secret = collection::prepare(&connection, settings, embedder).boxed();
+        let secret = secret.await?;
+        let announced = Arc::<Announced>::default();
+        let (commands, queue) = mpsc::channel(writer::QUEUE);
+        let mut writer = JoinSet::new();
+        writer.spawn(writer::run(connection.clone(), announced.clone(), queue));
+        Ok(Self {
+            connection,
+            announced,
+            secret,
+            closed: AtomicBool::new(false),
+            commands: std::sync::Mutex::new(Some(commands)),
+            writer: Mutex::new(writer),
+        })
+    }
+
+    /// The connection, unless the store is closed.
+    fn open_connection(&self) -> Result<&Connection, StoreError> {
+        if self.closed.load(Ordering::Acquire) {
+            Err(closed())
+        } else {
+            Ok(&self.connection)
+        }
+    }
+
+    /// Sends a command to the writer and waits for its answer.
+    async fn write<T, E: From<StoreError>>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<T, E>>) -> Command,
+    ) -> Result<T, E> {
+        let commands = self
+            .commands
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let (reply, answer) = oneshot::channel();
+        let sent = match commands {
+            Some(commands) => commands.send(command(reply)).await.is_ok(),
+            None => false,
+        };
+        if !sent {
+            return Err(closed().into());
+        }
+        let lost = || StoreError::Internal("the write ended without an answer".into());
+        answer.await.unwrap_or_else(|_| Err(lost().into()))
+    }
+}
+
+fn closed() -> StoreError {
+    StoreError::Unavailable("it is closed".into())
+}
+
+impl Store for QdrantStore {
+    fn get<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        id: &'a ItemId,
+        now: Time,
+    ) -> Answer<'a, Option<Item>> {
+        let points = vec![point_id(tenant, id)];
+        self.fetch(tenant, points, now)
+            .map(|items| items.map(|mut items| items.pop().flatten()))
+            .boxed()
+    }
+
+    fn put<'a>(&'a self, tenant: &'a Tenant, put: Put) -> Answer<'a, Version, WriteError> {
+        let tenant = tenant.clone();
+        self.write(move |reply| Command::Put(Asked::new(tenant, put, reply)))
+            .boxed()
+    }
+
+    fn delete<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        id: ItemId,
+        precondition: Precondition,
+        now: Time,
+    ) -> Answer<'a, (), WriteError> {
+        let tenant = tenant.clone();
+        let delete = Delete {
+            id,
+            precondition,
+            etag: Etag::fresh(),
+            now,
+        };
+        self.write(move |reply| Command::Delete(Asked::new(tenant, delete, reply)))
+            .boxed()
+    }
+
+    fn refresh<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        ids: Vec<ItemId>,
+        now: Time,
+    ) -> Answer<'a, Vec<Option<Version>>> {
+        let tenant = tenant.clone();
+        let refresh = Refresh { ids, now };
+        self.write(move |reply| Command::Refresh(Asked::new(tenant, refresh, reply)))
+            .boxed()
+    }
+
+    fn rank<'a>(&'a self, tenant: &'a Tenant, query: RankQuery) -> Answer<'a, Vec<Ranked>> {
+        async move { query::rank(self.open_connection()?, tenant, &query).await }.boxed()
+    }
+
+    fn fetch<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        points: Vec<PointId>,
+        now: Time,
+    ) -> Answer<'a, Vec<Option<Item>>> {
+        async move { query::items(self.open_connection()?, tenant, &points, now).await }.boxed()
+    }
+
+    fn vectors<'a>(&'a self, tenant: &'a Tenant, ids: Vec<ItemId>) -> Answer<'a, Vec<Vectors>> {
+        let points: Vec<_> = ids.iter().map(|id| point_id(tenant, id)).collect();
+        async move { query::vectors(self.open_connection()?, &points).await }.boxed()
+    }
+
+    fn walk<'a>(&'a self, tenant: &'a Tenant, query: WalkQuery) -> Answer<'a, Vec<Item>> {
+        async move { walk::walk(self.open_connection()?, tenant, query).await }.boxed()
+    }
+
+    fn count<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        prefix: &'a NamespacePrefix,
+        now: Time,
+    ) -> Answer<'a, u64> {
+        let selection = Selection::live_under(tenant, prefix, now);
+        async move { query::count(self.open_connection()?, &selection).await }.boxed()
+    }
+
+    fn namespaces<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        query: NamespaceQuery,
+        now: Time,
+    ) -> Answer<'a, Vec<NamespaceCount>> {
+        async move { registry::namespaces(self.open_connection()?, tenant, &query, now).await }
+            .boxed()
+    }
+
+    fn delete_under<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        prefix: NamespacePrefix,
+        now: Time,
+    ) -> Answer<'a, u64> {
+        async move { purge::remove_under(self.open_connection()?, tenant, &prefix, now).await }
+            .boxed()
+    }
+
+    fn secret(&self) -> &[u8] {
+        &self.secret
+    }
+
+    fn sweep(&self, now: Time) -> Answer<'_, u64> {
+        async move {
+            let connection = self.open_connection()?;
+            let removed = purge::remove_expired(connection, now).await?;
+            purge::forget_removed(connection, now).await?;
+            registry::collect(connection, &self.announced, now).await?;
+            Ok(removed)
+        }
+        .boxed()
+    }
+
+    fn probe(&self) -> Answer<'_, ()> {
+        async move {
+            let found = description::read(self.open_connection()?).await?;
+            let gone = || StoreError::Unavailable("the collection was emptied".into());
+            found.map(drop).ok_or_else(gone)
+        }
+        .boxed()
+    }
+
+    fn close(&self) -> Answer<'_, ()> {
+        async move {
+            self.closed.store(true, Ordering::Release);
+            self.commands
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take();
+            let mut writer = self.writer.lock().await;
+            while writer.join_next().await.is_some() {}
+            Ok(())
+        }
+        .boxed()
+    }
+}

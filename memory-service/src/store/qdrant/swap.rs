@@ -1,0 +1,161 @@
+//! Writes that happen only if nobody else wrote in between.
+//!
+//! The server checks and writes each point at once, but does not say whether it did. So a writer
+//! reads back: its write happened if its etag is the present one, or among those that the item
+//! remembers.
+
+use std::collections::HashMap;
+
+use qdrant_client::qdrant::{
+    Filter, PointStruct, PointsSelector, PointsUpdateOperation, UpdateBatchPoints, UpdateMode,
+    UpdateStatus,
+    points_selector::PointsSelectorOneOf,
+    points_update_operation::{Operation, PointStructList, SetPayload},
+};
+use serde_json::Map;
+
+use super::{
+    connection::{Connection, strong},
+    filter::unchanged,
+    point::Stored,
+    query::stored,
+};
+use crate::{
+    domain::{Etag, Time},
+    store::{PointId, StoreError, point::EXPIRE_TIME},
+};
+
+/// Tries of a write whose item others write at the same moment. Each round, one of them succeeds.
+pub(super) const TRIES: usize = 64;
+
+/// One point in place of another.
+pub(super) struct Swap {
+    /// Where.
+    pub(super) point: PointId,
+    /// What has to be there still; `None` for nothing.
+    pub(super) before: Option<Stored>,
+    /// What comes in its place.
+    pub(super) after: PointStruct,
+    /// The write that it is the outcome of.
+    pub(super) etag: Etag,
+}
+
+/// Swaps that did not happen, as far as could be seen.
+pub(super) type Lost = HashMap<PointId, Etag>;
+
+/// What is stored of points.
+pub(super) type Known = HashMap<PointId, Result<Stored, StoreError>>;
+
+/// Does swaps after the operations `first`; answers with those that did not happen.
+pub(super) async fn swap(
+    connection: &Connection,
+    first: Vec<PointsUpdateOperation>,
+    swaps: Vec<Swap>,
+) -> Result<Lost, StoreError> {
+    let mut lost: Lost = swaps.iter().map(|swap| (swap.point, swap.etag)).collect();
+    let mut all = first;
+    all.extend(operations(swaps));
+    update(connection, all).await?;
+    let points: Vec<_> = lost.keys().copied().collect();
+    still_lost(&mut lost, &stored(connection, &points).await?)?;
+    Ok(lost)
+}
+
+/// Strikes out the swaps that did happen after all. A copy of the collection that lags behind may
+/// have shown what was there before, so this is asked again before a swap is repeated.
+pub(super) fn still_lost(lost: &mut Lost, known: &Known) -> Result<(), StoreError> {
+    for (point, stored) in known {
+        let stored = stored.as_ref().map_err(Clone::clone)?;
+        if lost.get(point).is_some_and(|etag| stored.knows(*etag)) {
+            lost.remove(point);
+        }
+    }
+    Ok(())
+}
+
+/// What the server has to do for these swaps.
+fn operations(swaps: Vec<Swap>) -> impl Iterator<Item = PointsUpdateOperation> {
+    let (mut created, mut replaced, mut before) = (Vec::new(), Vec::new(), Vec::new());
+    for swap in swaps {
+        match swap.before {
+            None => created.push(swap.after),
+            Some(stored) => {
+                before.push((swap.point, stored.head.version));
+                replaced.push(swap.after);
+            }
+        }
+    }
+    let versions = before.iter().map(|(point, version)| (*point, version));
+    let unchanged = (!before.is_empty()).then(|| unchanged(versions));
+    let created = upsert(created, UpdateMode::InsertOnly, None);
+    let replaced = upsert(replaced, UpdateMode::UpdateOnly, unchanged);
+    created.into_iter().chain(replaced)
+}
+
+/// An operation that writes points; `None` if there are none.
+pub(super) fn upsert(
+    points: Vec<PointStruct>,
+    mode: UpdateMode,
+    only: Option<Filter>,
+) -> Option<PointsUpdateOperation> {
+    let list = PointStructList {
+        points,
+        shard_key_selector: None,
+        update_filter: only,
+        update_mode: Some(mode.into()),
+    };
+    (!list.points.is_empty()).then(|| Operation::Upsert(list).into())
+}
+
+/// The operation that lets what passes a filter expire at another time.
+pub(super) fn expire_at(expiry: Time, only: Filter) -> PointsUpdateOperation {
+    let payload = Map::from_iter([(EXPIRE_TIME.to_owned(), expiry.micros().into())]);
+    let payload = payload.into_iter();
+    Operation::SetPayload(SetPayload {
+        payload: payload
+            .map(|(name, value): (_, serde_json::Value)| (name, value.into()))
+            .collect(),
+        points_selector: Some(PointsSelector {
+            points_selector_one_of: Some(PointsSelectorOneOf::Filter(only)),
+        }),
+        shard_key_selector: None,
+        key: None,
+    })
+    .into()
+}
+
+/// Lets the server do operations one after the other, and waits until all are done.
+async fn update(
+    connection: &Connection,
+    operations: Vec<PointsUpdateOperation>,
+) -> Result<(), StoreError> {
+    if operations.is_empty() {
+        return Ok(());
+    }
+    let request = UpdateBatchPoints {
+        collection_name: connection.collection.clone(),
+        wait: Some(true),
+        operations,
+        ordering: strong(),
+        timeout: None,
+    };
+    let mut points = connection.points();
+    let answer = connection.answer(points.update_batch(request)).await?;
+    let undone = answer
+        .result
+        .iter()
+        .find(|result| result.status() != UpdateStatus::Completed);
+    match undone {
+        None => Ok(()),
+        Some(result) => {
+            let status = result.status().as_str_name();
+            let cause = format!("Qdrant took a write, but it is `{status}`");
+            Err(StoreError::Unavailable(cause))
+        }
+    }
+}
+
+/// What a writer says that never succeeds.
+pub(super) fn contended() -> StoreError {
+    StoreError::Unavailable("others keep writing the same items".into())
+}

@@ -1,0 +1,84 @@
+//! All collections of a folder.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use anyhow::{Context as _, Result};
+use qdrant_client::qdrant::CreateCollection;
+use tonic::Status;
+
+use crate::{
+    collection::{Collection, Layout},
+    refusal::{invalid, no_collection},
+};
+
+/// All collections of a folder.
+pub(crate) struct Catalog {
+    folder: PathBuf,
+    collections: Mutex<BTreeMap<String, Arc<Collection>>>,
+}
+
+impl Catalog {
+    /// Opens all collections of a folder.
+    pub(crate) fn load(folder: PathBuf) -> Result<Self> {
+        fs::create_dir_all(&folder)?;
+        let mut collections = BTreeMap::new();
+        for entry in fs::read_dir(&folder)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let name = name.to_str().context("a folder with a strange name")?;
+            // A kill may have left a folder without its description: no collection yet.
+            if entry.path().join("collection.json").exists() {
+                let collection = Collection::load(&entry.path())?;
+                collections.insert(name.to_owned(), Arc::new(collection));
+            }
+        }
+        Ok(Self {
+            folder,
+            collections: Mutex::new(collections),
+        })
+    }
+
+    /// A collection by its name.
+    pub(crate) fn find(&self, name: &str) -> Result<Arc<Collection>, Status> {
+        let collections = self.collections.lock();
+        let collections = collections.unwrap_or_else(PoisonError::into_inner);
+        let found = collections.get(name).cloned();
+        found.ok_or_else(|| no_collection(name))
+    }
+
+    /// Makes a collection.
+    pub(crate) fn create(&self, request: CreateCollection) -> Result<(), Status> {
+        let name = request.collection_name.clone();
+        if name.is_empty() || name.contains(['/', '\\', '\0']) || name.starts_with('.') {
+            return Err(invalid("Validation error: this is no name of a collection"));
+        }
+        let layout = Layout::read(request)?;
+        let collections = self.collections.lock();
+        let mut collections = collections.unwrap_or_else(PoisonError::into_inner);
+        if collections.contains_key(&name) {
+            let message = format!("Wrong input: Collection `{name}` already exists!");
+            return Err(Status::already_exists(message));
+        }
+        let made = Collection::create(&self.folder.join(&name), layout);
+        let made = made.map_err(|error| Status::unknown(format!("{error:#}")))?;
+        collections.insert(name, Arc::new(made));
+        Ok(())
+    }
+
+    /// Drops a collection; whether it was there.
+    pub(crate) fn remove(&self, name: &str) -> Result<bool, Status> {
+        let collections = self.collections.lock();
+        let mut collections = collections.unwrap_or_else(PoisonError::into_inner);
+        if collections.remove(name).is_none() {
+            return Ok(false);
+        }
+        let removed = fs::remove_dir_all(self.folder.join(name));
+        removed.map_err(|error| Status::unknown(error.to_string()))?;
+        Ok(true)
+    }
+}

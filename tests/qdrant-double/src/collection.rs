@@ -1,0 +1,229 @@
+//! One collection in a folder: the engine's files, and beside them what was asked for.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, File},
+    io::Write as _,
+    path::{Path, PathBuf},
+    sync::{PoisonError, RwLock},
+};
+
+use anyhow::{Context as _, Result};
+use qdrant_client::qdrant::{
+    CollectionConfig, CollectionInfo, CollectionParams, CollectionStatus, CreateCollection,
+    Distance as WireDistance, Modifier as WireModifier, MultiVectorComparator as WireComparator,
+    MultiVectorConfig as WireMulti, SparseVectorConfig, SparseVectorParams, VectorParams,
+    VectorParamsMap, VectorsConfig, vectors_config::Config,
+};
+use qdrant_edge::{
+    CreateIndex, Distance, EdgeConfig, EdgeShard, EdgeSparseVectorParams, EdgeVectorParams,
+    FieldIndexOperations, Modifier, MultiVectorComparator, MultiVectorConfig, UpdateOperation,
+};
+use serde::{Deserialize, Serialize};
+use tonic::Status;
+
+use crate::{
+    payload::path,
+    refusal::{engine, invalid, unknown},
+    schema::{Index, Schema},
+};
+
+/// The vectors that points may have.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Layout {
+    /// Sparse ones, all with the IDF modifier.
+    pub(crate) sparse: BTreeSet<String>,
+    /// Multivectors compared by MaxSim and cosine, and their dimensions.
+    pub(crate) multi: BTreeMap<String, usize>,
+    /// As it was asked for.
+    shards: Option<u32>,
+    replication_factor: Option<u32>,
+    write_consistency_factor: Option<u32>,
+}
+
+/// What is kept beside the engine's files.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Description {
+    layout: Layout,
+    schema: Schema,
+}
+
+/// One collection.
+pub(crate) struct Collection {
+    pub(crate) shard: EdgeShard,
+    folder: PathBuf,
+    pub(crate) layout: Layout,
+    schema: RwLock<Schema>,
+}
+
+impl Layout {
+    /// Reads what collection is asked for.
+    pub(crate) fn read(request: CreateCollection) -> Result<Self, Status> {
+        let mut layout = Self {
+            shards: request.shard_number,
+            replication_factor: request.replication_factor,
+            write_consistency_factor: request.write_consistency_factor,
+            ..Self::default()
+        };
+        if [request.shard_number, request.replication_factor].contains(&Some(0)) {
+            return Err(invalid("Validation error: must be 1 or larger"));
+        }
+        match request.vectors_config.and_then(|config| config.config) {
+            Some(Config::ParamsMap(named)) => {
+                for (name, params) in named.map {
+                    if params.distance() != WireDistance::Cosine
+                        || params.multivector_config.is_none()
+                    {
+                        return Err(unknown("this kind of vector"));
+                    }
+                    if params.size == 0 {
+                        return Err(invalid("Validation error: size must be 1 or larger"));
+                    }
+                    layout
+                        .multi
+                        .insert(name, usize::try_from(params.size).unwrap_or(usize::MAX));
+                }
+            }
+            Some(Config::Params(_)) => return Err(unknown("vectors without names")),
+            None => {}
+        }
+        for (name, params) in request.sparse_vectors_config.unwrap_or_default().map {
+            if params.modifier() != WireModifier::Idf {
+                return Err(unknown("sparse vectors without IDF"));
+            }
+            layout.sparse.insert(name);
+        }
+        Ok(layout)
+    }
+
+    fn engine(&self) -> EdgeConfig {
+        let mut config = EdgeConfig::builder();
+        for (name, dims) in &self.multi {
+            let params = EdgeVectorParams::builder(*dims, Distance::Cosine)
+                .multivector_config(MultiVectorConfig {
+                    comparator: MultiVectorComparator::MaxSim,
+                })
+                .build();
+            config = config.vector(name, params);
+        }
+        for name in &self.sparse {
+            let params = EdgeSparseVectorParams::builder()
+                .modifier(Modifier::Idf)
+                .build();
+            config = config.sparse_vector(name, params);
+        }
+        config.build()
+    }
+}
+
+impl Collection {
+    /// Makes a collection in a folder that is not there yet.
+    pub(crate) fn create(folder: &Path, layout: Layout) -> Result<Self> {
+        fs::create_dir_all(folder)?;
+        let description = Description {
+            layout,
+            schema: Schema::default(),
+        };
+        write(folder, &description)?;
+        Self::load(folder)
+    }
+
+    /// Opens the collection in a folder.
+    pub(crate) fn load(folder: &Path) -> Result<Self> {
+        let text = fs::read(folder.join("collection.json"))?;
+        let Description { layout, schema } = serde_json::from_slice(&text)?;
+        let files = folder.join("engine");
+        fs::create_dir_all(&files)?;
+        let shard = EdgeShard::load(&files, Some(layout.engine()));
+        let shard = shard.with_context(|| format!("cannot open `{}`", folder.display()))?;
+        Ok(Self {
+            shard,
+            folder: folder.to_owned(),
+            layout,
+            schema: RwLock::new(schema),
+        })
+    }
+
+    /// Its indexes.
+    pub(crate) fn schema(&self) -> Schema {
+        let schema = self.schema.read().unwrap_or_else(PoisonError::into_inner);
+        schema.clone()
+    }
+
+    /// Makes an index; the same one again changes nothing.
+    pub(crate) fn create_index(&self, field: &str, index: Index) -> Result<(), Status> {
+        let mut schema = self.schema.write().unwrap_or_else(PoisonError::into_inner);
+        if schema.get(field) == Some(&index) {
+            return Ok(());
+        }
+        let create = FieldIndexOperations::CreateIndex(CreateIndex {
+            field_name: path(field)?,
+            field_schema: Some(index.engine()),
+        });
+        let operation = UpdateOperation::FieldIndexOperation(create);
+        self.shard.update(operation).map_err(engine)?;
+        schema.insert(field.to_owned(), index);
+        let description = Description {
+            layout: self.layout.clone(),
+            schema: schema.clone(),
+        };
+        write(&self.folder, &description).map_err(|error| Status::unknown(error.to_string()))
+    }
+
+    /// As a server describes it.
+    pub(crate) fn describe(&self) -> CollectionInfo {
+        let multi = self.layout.multi.iter().map(|(name, dims)| {
+            let params = VectorParams {
+                size: *dims as u64,
+                distance: WireDistance::Cosine.into(),
+                multivector_config: Some(WireMulti {
+                    comparator: WireComparator::MaxSim.into(),
+                }),
+                ..VectorParams::default()
+            };
+            (name.clone(), params)
+        });
+        let sparse = self.layout.sparse.iter().map(|name| {
+            let params = SparseVectorParams {
+                modifier: Some(WireModifier::Idf.into()),
+                ..SparseVectorParams::default()
+            };
+            (name.clone(), params)
+        });
+        let params = CollectionParams {
+            shard_number: self.layout.shards.unwrap_or(1),
+            replication_factor: self.layout.replication_factor,
+            write_consistency_factor: self.layout.write_consistency_factor,
+            vectors_config: Some(VectorsConfig {
+                config: Some(Config::ParamsMap(VectorParamsMap {
+                    map: multi.collect(),
+                })),
+            }),
+            sparse_vectors_config: Some(SparseVectorConfig {
+                map: sparse.collect(),
+            }),
+            ..CollectionParams::default()
+        };
+        let schema = self.schema().into_iter();
+        CollectionInfo {
+            status: CollectionStatus::Green.into(),
+            config: Some(CollectionConfig {
+                params: Some(params),
+                ..CollectionConfig::default()
+            }),
+            payload_schema: schema
+                .map(|(field, index)| (field, index.describe()))
+                .collect(),
+            ..CollectionInfo::default()
+        }
+    }
+}
+
+/// Writes the description by renaming: a kill leaves a whole one.
+fn write(folder: &Path, description: &Description) -> Result<()> {
+    let draft = folder.join("collection.json.new");
+    let mut file = File::create(&draft)?;
+    file.write_all(&serde_json::to_vec(description)?)?;
+    fs::rename(draft, folder.join("collection.json"))?;
+    Ok(())
+}

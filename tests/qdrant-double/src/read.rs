@@ -1,0 +1,246 @@
+//! What points are asked for.
+
+use qdrant_client::qdrant::{
+    CountPoints, Direction as WireDirection, FacetCounts, FacetHit, FacetValue as WireFacetValue,
+    GetPoints, OrderBy as WireOrderBy, OrderValue as WireOrderValue, QueryPoints, RetrievedPoint,
+    ScoredPoint as WireScored, ScrollPoints, ScrollResponse, SearchParams as WireParams,
+    facet_value, order_value, query::Variant, start_from,
+};
+use qdrant_edge::{
+    CountRequestBuilder, Direction, FacetRequestBuilder, FacetValue, IdfCorpusParams, IdfParams,
+    NamedQuery, OrderBy, OrderByInterface, OrderValue, QueryEnum, QueryRequestBuilder, Record,
+    RetrieveRequestBuilder, ScoredPoint, ScoringQuery, ScrollRequestBuilder, SearchParams,
+    StartFrom,
+};
+use tonic::Status;
+use uuid::Uuid;
+
+use crate::{
+    collection::Collection,
+    filter::{self, id, wire_id},
+    payload,
+    refusal::{engine, invalid, unknown},
+    schema::{Schema, Use, need},
+    vector,
+};
+
+/// Points by their ids.
+pub(crate) fn get(
+    collection: &Collection,
+    request: GetPoints,
+) -> Result<Vec<RetrievedPoint>, Status> {
+    let ids = request.ids.into_iter().map(|one| id(Some(one)));
+    let retrieve = RetrieveRequestBuilder::new(ids.collect::<Result<_, _>>()?)
+        .with_payload(payload::wanted(request.with_payload, true)?)
+        .with_vector(vector::wanted(request.with_vectors));
+    let found = collection
+        .shard
+        .retrieve(retrieve.build())
+        .map_err(engine)?;
+    Ok(found.into_iter().map(retrieved).collect())
+}
+
+/// A page of points in order of ids, or of a field.
+pub(crate) fn scroll(
+    collection: &Collection,
+    request: ScrollPoints,
+) -> Result<ScrollResponse, Status> {
+    let schema = collection.schema();
+    let limit = request.limit.unwrap_or(10);
+    if limit == 0 {
+        return Err(invalid("Validation error: limit must be 1 or larger"));
+    }
+    let mut scroll = ScrollRequestBuilder::new()
+        .limit(limit as usize)
+        .with_payload(payload::wanted(request.with_payload, true)?)
+        .with_vector(vector::wanted(request.with_vectors));
+    if let Some(filter) = filter::read_optional(request.filter, &schema)? {
+        scroll = scroll.filter(filter);
+    }
+    match (request.order_by, request.offset) {
+        (Some(_), Some(_)) => {
+            let message = "Wrong input: Cannot use an `offset` when using `order_by`. The alternative for paging is to use `order_by.start_from` and a filter";
+            return Err(invalid(message));
+        }
+        (Some(order), None) => {
+            scroll = scroll.order_by(OrderByInterface::Struct(order_by(order, &schema)?));
+        }
+        (None, Some(offset)) => scroll = scroll.offset(id(Some(offset))?),
+        (None, None) => {}
+    }
+    let (found, next) = collection.shard.scroll(scroll.build()).map_err(engine)?;
+    Ok(ScrollResponse {
+        next_page_offset: next.map(wire_id),
+        result: found.into_iter().map(retrieved).collect(),
+        ..ScrollResponse::default()
+    })
+}
+
+fn order_by(order: WireOrderBy, schema: &Schema) -> Result<OrderBy, Status> {
+    need(schema, &order.key, Use::Range)?;
+    let direction = match order.direction() {
+        WireDirection::Asc => Direction::Asc,
+        WireDirection::Desc => Direction::Desc,
+    };
+    let start_from = match order.start_from.and_then(|start| start.value) {
+        None => None,
+        Some(start_from::Value::Integer(number)) => Some(StartFrom::Integer(number)),
+        Some(_) => return Err(unknown("this kind of start")),
+    };
+    Ok(OrderBy {
+        key: payload::path(&order.key)?,
+        direction: Some(direction),
+        start_from,
+    })
+}
+
+/// The points nearest to a vector.
+pub(crate) fn query(
+    collection: &Collection,
+    request: QueryPoints,
+) -> Result<Vec<WireScored>, Status> {
+    let schema = collection.schema();
+    let QueryPoints {
+        collection_name: _,
+        prefetch,
+        query,
+        using,
+        filter,
+        params,
+        score_threshold,
+        limit,
+        offset,
+        with_vectors,
+        with_payload,
+        read_consistency: _,
+        shard_key_selector: None,
+        lookup_from: None,
+        timeout: _,
+    } = request
+    else {
+        return Err(unknown("shard keys and lookups"));
+    };
+    if !prefetch.is_empty() {
+        return Err(unknown("prefetches"));
+    }
+    let using = using.ok_or_else(|| invalid("Wrong input: Not existing vector name error: "))?;
+    let Some(Variant::Nearest(input)) = query.and_then(|query| query.variant) else {
+        return Err(unknown("queries other than `nearest`"));
+    };
+    let limit = limit.unwrap_or(10);
+    if limit == 0 {
+        return Err(invalid("Validation error: limit must be 1 or larger"));
+    }
+    let nearest = QueryEnum::Nearest(NamedQuery {
+        query: vector::read_query(&using, input, &collection.layout)?,
+        using: Some(using),
+    });
+    let mut query = QueryRequestBuilder::new(usize::try_from(limit).unwrap_or(usize::MAX))
+        .query(ScoringQuery::Vector(nearest))
+        .offset(usize::try_from(offset.unwrap_or(0)).unwrap_or(usize::MAX))
+        .with_payload(payload::wanted(with_payload, false)?)
+        .with_vector(vector::wanted(with_vectors));
+    if let Some(filter) = filter::read_optional(filter, &schema)? {
+        query = query.filter(filter);
+    }
+    if let Some(params) = params {
+        query = query.params(search_params(params, &schema)?);
+    }
+    if let Some(threshold) = score_threshold {
+        query = query.score_threshold(threshold);
+    }
+    let found = collection.shard.query(query.build()).map_err(engine)?;
+    Ok(found.into_iter().map(scored).collect())
+}
+
+fn search_params(params: WireParams, schema: &Schema) -> Result<SearchParams, Status> {
+    let WireParams {
+        hnsw_ef: None,
+        exact,
+        quantization: None,
+        indexed_only: None,
+        acorn: None,
+        idf,
+    } = params
+    else {
+        return Err(unknown("these search parameters"));
+    };
+    let corpus = filter::read_optional(idf.and_then(|idf| idf.corpus), schema)?;
+    Ok(SearchParams {
+        exact: exact.unwrap_or(false),
+        idf: corpus.map(|corpus| IdfParams::Corpus(IdfCorpusParams { corpus })),
+        ..SearchParams::default()
+    })
+}
+
+/// How many points pass a filter.
+pub(crate) fn count(collection: &Collection, request: CountPoints) -> Result<u64, Status> {
+    let mut count = CountRequestBuilder::new().exact(request.exact.unwrap_or(true));
+    if let Some(filter) = filter::read_optional(request.filter, &collection.schema())? {
+        count = count.filter(filter);
+    }
+    let counted = collection.shard.count(count.build()).map_err(engine)?;
+    Ok(counted as u64)
+}
+
+/// How many points there are for each value of a field.
+pub(crate) fn facet(
+    collection: &Collection,
+    request: FacetCounts,
+) -> Result<Vec<FacetHit>, Status> {
+    let schema = collection.schema();
+    need(&schema, &request.key, Use::Facet)?;
+    let limit = request.limit.unwrap_or(10);
+    if limit == 0 {
+        return Err(invalid("Validation error: limit must be 1 or larger"));
+    }
+    let mut facet = FacetRequestBuilder::new(payload::path(&request.key)?)
+        .limit(usize::try_from(limit).unwrap_or(usize::MAX))
+        .exact(request.exact.unwrap_or(false));
+    if let Some(filter) = filter::read_optional(request.filter, &schema)? {
+        facet = facet.filter(filter);
+    }
+    let found = collection.shard.facet(facet.build()).map_err(engine)?;
+    let hit = |hit: qdrant_edge::FacetValueHit| {
+        let variant = match hit.value {
+            FacetValue::Keyword(text) => facet_value::Variant::StringValue(text),
+            FacetValue::Int(number) => facet_value::Variant::IntegerValue(number),
+            FacetValue::Uuid(uuid) => {
+                facet_value::Variant::StringValue(Uuid::from_u128(uuid).to_string())
+            }
+            FacetValue::Bool(value) => facet_value::Variant::BoolValue(value),
+        };
+        FacetHit {
+            value: Some(WireFacetValue {
+                variant: Some(variant),
+            }),
+            count: hit.count as u64,
+        }
+    };
+    Ok(found.hits.into_iter().map(hit).collect())
+}
+
+fn retrieved(record: Record) -> RetrievedPoint {
+    RetrievedPoint {
+        id: Some(wire_id(record.id)),
+        payload: payload::write(record.payload),
+        vectors: vector::write(record.vector),
+        order_value: record.order_value.map(|value| WireOrderValue {
+            variant: Some(match value {
+                OrderValue::Int(number) => order_value::Variant::Int(number),
+                OrderValue::Float(number) => order_value::Variant::Float(number),
+            }),
+        }),
+        ..RetrievedPoint::default()
+    }
+}
+
+fn scored(point: ScoredPoint) -> WireScored {
+    WireScored {
+        id: Some(wire_id(point.id)),
+        payload: payload::write(point.payload),
+        score: point.score,
+        vectors: vector::write(point.vector),
+        ..WireScored::default()
+    }
+}
