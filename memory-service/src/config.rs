@@ -27,6 +27,7 @@ use crate::{
     domain::{IndexPath, Ttl, time::MAX_TTL},
     embed::{SourceError, template::TemplateError},
     fusion::{self, Fusion, FusionError},
+    maintenance,
     request::Defaults,
     store::edge::{SYNC_INTERVAL, Settings},
 };
@@ -44,6 +45,11 @@ const LOG: &str = "info,qdrant_edge=warn,qdrant_edge::common=error";
 #[derive(Clone, Debug, Parser, Serialize)]
 #[command(name = "memory-service", version)]
 pub struct Args {
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    #[serde(skip)]
+    pub command: Option<maintenance::Command>,
+
     /// Flags of every service.
     #[command(flatten)]
     #[serde(flatten)]

@@ -19,6 +19,7 @@
 //! - `diversity`: near duplicates make room for others
 //! - [`memory`]: what calls mean: clock, lifetimes, what is configured
 //! - [`failure`]: why the core cannot do what it was asked for
+//! - [`maintenance`]: export, import, check and reindex
 //! - [`batch`]: many operations in one call
 //! - [`sweeper`]: removes what has expired
 //! - [`watch`]: readiness follows the store
@@ -36,6 +37,7 @@ pub mod grpc;
 mod hybrid;
 pub mod lexical;
 pub mod list;
+pub mod maintenance;
 pub mod memory;
 mod plan;
 mod prepare;
@@ -48,7 +50,7 @@ pub mod watch;
 
 use std::{net::SocketAddr, sync::Arc};
 
-use service_runtime::{BoxError, CommonArgs, Listeners, Server, Service};
+use service_runtime::{BoxError, CommonArgs, Job, Listeners, Server, Service};
 use tokio::task::JoinSet;
 
 use crate::{
@@ -137,6 +139,11 @@ impl Service for MemoryService {
         config.embedding_source()?;
         config.qdrant()?;
         Ok(())
+    }
+
+    fn job(args: &Args, config: &Config) -> Option<Job> {
+        let (command, config) = (args.command.clone()?, config.clone());
+        Some(Box::pin(maintenance::run(command, config)))
     }
 
     async fn bind(config: Config) -> Result<Self, BoxError> {

@@ -46,7 +46,7 @@ pub use context::{Deadline, InvalidTenant, Principal, RequestContext, Tenant};
 pub use listener::{BindError, Listeners};
 pub use payload::{PayloadError, PayloadLimits};
 pub use readiness::Readiness;
-pub use run::{BoxError, Service, run};
+pub use run::{BoxError, Job, Service, run};
 pub use server::{ServeError, Server, ServerSettings};
 pub use status::StatusBuilder;
 pub use violations::{FieldViolation, Violations};

@@ -4,6 +4,7 @@ use std::{
     error::Error,
     io::{self, Write as _},
     net::SocketAddr,
+    pin::Pin,
     process::ExitCode,
     thread,
     time::Duration,
@@ -31,6 +32,9 @@ const INTERRUPTED: u8 = 130;
 /// How long blocking work may go on after the service has stopped.
 const BLOCKING_GRACE: Duration = Duration::from_secs(1);
 
+/// Something to do instead of serving.
+pub type Job = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
+
 /// A service as `main` and tests see it: bound first, then served.
 pub trait Service: Sized + Send {
     /// Of the binary, e.g. `memory-service`.
@@ -54,6 +58,12 @@ pub trait Service: Sized + Send {
     /// # Errors
     /// One sentence that names the flag and the fix.
     fn check(config: &Self::Config) -> Result<(), BoxError>;
+
+    /// What the command line asks for instead of serving, if it does.
+    fn job(args: &Self::Args, config: &Self::Config) -> Option<Job> {
+        let _ = (args, config);
+        None
+    }
 
     /// Takes the sockets and opens the stores. Nothing is served yet, but callers can connect.
     fn bind(config: Self::Config) -> impl Future<Output = Result<Self, BoxError>> + Send;
@@ -106,7 +116,13 @@ pub fn run<S: Service>() -> ExitCode {
     }
     match start::<S>(&config) {
         Ok(runtime) => {
-            let code = runtime.block_on(Box::pin(live::<S>(config)));
+            let code = match S::job(&args, &config) {
+                Some(job) => match runtime.block_on(job) {
+                    Ok(()) => ExitCode::SUCCESS,
+                    Err(error) => fail::<S>(&*error, ExitCode::FAILURE),
+                },
+                None => runtime.block_on(Box::pin(live::<S>(config))),
+            };
             runtime.shutdown_timeout(BLOCKING_GRACE);
             code
         }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Config;
 use crate::{
     domain::EmbedderIdentity,
-    store::edge::{Flush, Settings},
+    store::edge::{Begun, Flush, Settings},
 };
 
 /// When writes are on the disk.
@@ -29,6 +29,7 @@ impl Config {
                 SyncWhen::Interval => Flush::Every(self.sync_interval),
             },
             least_free: self.min_free_disk,
+            begun: Begun::Abandon,
         }
     }
 }

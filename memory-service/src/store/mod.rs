@@ -5,12 +5,14 @@
 //! not there for anything.
 //!
 //! # Layout
+//! - [`archive`]: all that is stored, read and written as it is
 //! - [`edge`]: the embedded engine, Qdrant Edge, in this process
 //! - [`qdrant`]: a Qdrant server or cluster, for several replicas
 //! - `point`: what engines store of an item
 //! - `selection`: which items engines are asked about
 //! - `plan`: many writes, decided together
 
+pub mod archive;
 pub mod edge;
 mod plan;
 mod point;

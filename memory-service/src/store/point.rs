@@ -7,8 +7,8 @@ use uuid::Uuid;
 use super::{PointId, StoreError};
 use crate::{
     domain::{
-        Document, Etag, Indexing, Item, ItemId, Key, Namespace, NamespacePrefix, Time, Ttl,
-        Version, filter::terms::Term,
+        Document, Etag, IndexPath, Indexing, Item, ItemId, Key, Namespace, NamespacePrefix, Time,
+        Ttl, Version, filter::terms::Term,
     },
     lexical::WordVector,
 };
@@ -173,6 +173,19 @@ impl Head {
     }
 }
 
+/// What the put of an item said about indexing.
+pub(super) fn indexing(payload: &Map<String, Value>) -> Result<Indexing, StoreError> {
+    let paths = match payload.get(INDEX) {
+        None => return Ok(Indexing::Configured),
+        Some(Value::Bool(false)) => return Ok(Indexing::Disabled),
+        Some(Value::Array(paths)) => paths,
+        Some(_) => return Err(missing(INDEX)),
+    };
+    let path = |path: &Value| path.as_str().and_then(|path| IndexPath::parse(path).ok());
+    let paths: Option<Vec<_>> = paths.iter().map(path).collect();
+    paths.map(Indexing::Paths).ok_or_else(|| missing(INDEX))
+}
+
 fn missing(name: &str) -> StoreError {
     StoreError::Corrupt(format!("an item without a proper `{name}`"))
 }
@@ -191,7 +204,6 @@ fn integer(payload: &Map<String, Value>, name: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::IndexPath;
 
     fn id(namespace: &str, key: &str) -> ItemId {
         ItemId {

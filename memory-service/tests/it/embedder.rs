@@ -24,6 +24,8 @@ use tokio::{net::TcpListener, task::JoinSet};
 /// What goes wrong with one request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fault {
+    /// Nothing.
+    None,
     /// An error status, with headers and a body.
     Status(u16, &'static [(&'static str, &'static str)], &'static str),
     /// The answer ends in its middle.
@@ -93,6 +95,11 @@ impl Embedder {
         self.double.faults.lock().unwrap().extend(faults);
     }
 
+    /// Lets the next `well` requests succeed, and those after them fail.
+    pub(crate) fn fail_after(&self, well: usize, faults: impl IntoIterator<Item = Fault>) {
+        self.fail(std::iter::repeat_n(Fault::None, well).chain(faults));
+    }
+
     /// The bodies of the requests since the last call of this, and their credentials.
     pub(crate) fn requests(&self) -> Vec<(Value, Option<String>)> {
         std::mem::take(&mut self.double.requests.lock().unwrap())
@@ -147,7 +154,7 @@ async fn answer(State(double): State<Arc<Double>>, headers: HeaderMap, body: Byt
         .map(|(index, text)| json!({"index": index, "embedding": vector(text)}))
         .collect();
     match fault {
-        None => {}
+        None | Some(Fault::None) => {}
         Some(Fault::Status(status, headers, body)) => {
             let mut response = Response::builder().status(status);
             for (name, value) in headers {

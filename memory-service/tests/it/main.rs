@@ -25,6 +25,7 @@ mod items;
 mod lifetimes;
 mod listing;
 mod local_models;
+mod maintenance;
 mod model;
 mod partners;
 mod process;

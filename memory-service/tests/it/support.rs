@@ -139,6 +139,13 @@ impl Running {
         }
     }
 
+    /// Stops the service gracefully.
+    pub(crate) async fn stop(mut self) {
+        drop(self.client);
+        self.stop.send(()).unwrap();
+        self.served.join_next().await.unwrap().unwrap();
+    }
+
     /// Stops the service gracefully and starts it anew on the same data.
     pub(crate) async fn restart(self) -> Self {
         let Self {

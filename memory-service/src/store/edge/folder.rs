@@ -4,14 +4,13 @@ use std::{
     fs::{self, File, TryLockError},
     io::{self, Write as _},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use ring::rand::{SecureRandom as _, SystemRandom};
 
+use super::format::{CURRENT, Format, NEXT, VERSION, is_engine};
 use crate::domain::EmbedderIdentity;
-
-/// Version of what is stored: raised when older data needs to be converted.
-const FORMAT: &str = "weft-memory-edge 1";
 
 /// Bytes of the folder's secret: as many as HMAC-SHA256 makes use of.
 const SECRET_BYTES: usize = 32;
@@ -23,7 +22,7 @@ pub enum FolderError {
     #[error("the data folder `{}` is in use by another process; stop it or give another `--data-dir`", .0.display())]
     InUse(PathBuf),
     /// It is of another version of this program.
-    #[error("the data folder `{}` has format `{found}`, but this version reads `{FORMAT}`", .folder.display())]
+    #[error("the data folder `{}` has format `{found}`, but this version reads `{VERSION}`", .folder.display())]
     Format {
         /// The folder.
         folder: PathBuf,
@@ -31,7 +30,7 @@ pub enum FolderError {
         found: String,
     },
     /// Its vectors are of another embedder.
-    #[error("the data folder `{}` has vectors of {found}, but the embedder is {configured}; configure the former, or give another `--data-dir`", .folder.display())]
+    #[error("the data folder `{}` has vectors of {found}, but the embedder is {configured}; configure the former, or run `memory-service reindex` with the latter, or give another `--data-dir`", .folder.display())]
     Embedder {
         /// The folder.
         folder: PathBuf,
@@ -57,9 +56,10 @@ pub enum FolderError {
 /// process is killed meanwhile: the lock is the operating system's.
 #[derive(Debug)]
 pub(super) struct Folder {
-    engine: PathBuf,
+    path: PathBuf,
+    format: Format,
     secret: [u8; SECRET_BYTES],
-    _lock: File,
+    lock: Arc<File>,
 }
 
 impl Folder {
@@ -75,7 +75,6 @@ impl Folder {
             folder: folder.to_owned(),
             cause,
         };
-        let engine = folder.join("engine");
         fs::create_dir_all(folder).map_err(io_error)?;
         let lock = File::options()
             .create(true)
@@ -87,29 +86,131 @@ impl Folder {
             TryLockError::WouldBlock => FolderError::InUse(folder.to_owned()),
             TryLockError::Error(cause) => io_error(cause),
         })?;
-        match read_format(folder).map_err(io_error)? {
-            Some(found) => check_format(folder, &found, embedder)?,
+        let format = match Format::read(folder, CURRENT).map_err(io_error)? {
+            Some(Ok(format)) => check(folder, format, embedder)?,
+            Some(Err(found)) => {
+                return Err(FolderError::Format {
+                    folder: folder.to_owned(),
+                    found,
+                });
+            }
             None if holds_nothing(folder).map_err(io_error)? => {
-                write_format(folder, embedder).map_err(io_error)?;
+                let format = Format::new(embedder.cloned());
+                format.write(folder, CURRENT).map_err(io_error)?;
+                format
             }
             None => return Err(FolderError::Foreign(folder.to_owned())),
-        }
+        };
         let secret = match read_secret(folder).map_err(io_error)? {
             Some(secret) => secret,
             None => write_secret(folder).map_err(io_error)?,
         };
-        fs::create_dir_all(&engine).map_err(io_error)?;
-        Ok(Self {
-            engine,
+        fs::create_dir_all(folder.join(&format.engine)).map_err(io_error)?;
+        let folder = Self {
+            path: folder.to_owned(),
+            format,
             secret,
-            _lock: lock,
-        })
+            lock: Arc::new(lock),
+        };
+        folder.remove_old_engines().map_err(io_error)?;
+        Ok(folder)
+    }
+
+    /// The folder itself.
+    #[must_use]
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Where the engine keeps its files.
     #[must_use]
-    pub(super) fn engine(&self) -> &Path {
-        &self.engine
+    pub(super) fn engine(&self) -> PathBuf {
+        self.path.join(&self.format.engine)
+    }
+
+    /// What made the vectors of the folder, read without taking it; `None` also if it is not there.
+    ///
+    /// # Errors
+    /// [`FolderError`] if it is of another version or cannot be read.
+    pub(super) fn identity(folder: &Path) -> Result<Option<EmbedderIdentity>, FolderError> {
+        match Format::read(folder, CURRENT) {
+            Ok(Some(Ok(format))) => Ok(format.embedder),
+            Ok(None) => Ok(None),
+            Ok(Some(Err(found))) => Err(FolderError::Format {
+                folder: folder.to_owned(),
+                found,
+            }),
+            Err(cause) => Err(FolderError::Io {
+                folder: folder.to_owned(),
+                cause,
+            }),
+        }
+    }
+
+    /// The same folder with another engine in it, for vectors of this embedder. It is not in force
+    /// before [`commit`](Self::commit); until then it is continued by whoever asks for the same.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub(super) fn successor(&self, embedder: Option<&EmbedderIdentity>) -> io::Result<Self> {
+        let begun = Format::read(&self.path, NEXT)?.and_then(Result::ok);
+        let format = match begun {
+            Some(begun) if begun.embedder.as_ref() == embedder => begun,
+            _ => {
+                self.abandon_successor()?;
+                let format = self.format.following(embedder.cloned());
+                format.write(&self.path, NEXT)?;
+                format
+            }
+        };
+        fs::create_dir_all(self.path.join(&format.engine))?;
+        Ok(Self {
+            path: self.path.clone(),
+            format,
+            secret: self.secret,
+            lock: self.lock.clone(),
+        })
+    }
+
+    /// Forgets an engine that was begun and is not in force.
+    pub(super) fn abandon_successor(&self) -> io::Result<()> {
+        match fs::remove_file(self.path.join(NEXT)) {
+            Ok(()) => self.remove_old_engines(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Puts the successor in force, all of it at once.
+    pub(super) fn commit(&self) -> io::Result<()> {
+        fs::rename(self.path.join(NEXT), self.path.join(CURRENT))?;
+        File::open(&self.path)?.sync_all()?;
+        self.remove_old_engines()
+    }
+
+    /// Removes the engines that no file names.
+    fn remove_old_engines(&self) -> io::Result<()> {
+        let mut named = Vec::new();
+        for file in [CURRENT, NEXT] {
+            match Format::read(&self.path, file)? {
+                Some(Ok(format)) => named.push(format.engine),
+                // Of another version, which knows more of what is here.
+                Some(Err(_)) => return Ok(()),
+                None => {}
+            }
+        }
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let is_named = |name: &str| named.iter().any(|named| named == name);
+            if name
+                .to_str()
+                .is_some_and(|name| is_engine(name) && !is_named(name))
+            {
+                fs::remove_dir_all(entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     /// Random bytes that are the same for as long as the folder exists, and are in no answer.
@@ -119,53 +220,20 @@ impl Folder {
     }
 }
 
-fn read_format(folder: &Path) -> io::Result<Option<String>> {
-    match fs::read_to_string(folder.join("FORMAT")) {
-        Ok(text) => Ok(Some(text.trim().to_owned())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// Written before the engine's first file: the version, and on a line of its own the embedder, if
-/// there is one.
-fn write_format(folder: &Path, embedder: Option<&EmbedderIdentity>) -> io::Result<()> {
-    let mut format = format!("{FORMAT}\n");
-    if let Some(embedder) = embedder {
-        format += &serde_json::to_string(embedder)?;
-        format.push('\n');
-    }
-    write_whole(folder, "FORMAT", format.as_bytes())
-}
-
-fn check_format(
+fn check(
     folder: &Path,
-    found: &str,
+    format: Format,
     configured: Option<&EmbedderIdentity>,
-) -> Result<(), FolderError> {
-    let (version, embedder) = found.split_once('\n').unwrap_or((found, ""));
-    let embedder = match embedder {
-        "" => Ok(None),
-        text => serde_json::from_str(text).map(Some),
-    };
-    let embedder: Option<EmbedderIdentity> = match embedder {
-        Ok(embedder) if version == FORMAT => embedder,
-        _ => {
-            return Err(FolderError::Format {
-                folder: folder.to_owned(),
-                found: found.to_owned(),
-            });
-        }
-    };
-    if embedder.as_ref() == configured {
-        return Ok(());
+) -> Result<Format, FolderError> {
+    if format.embedder.as_ref() == configured {
+        return Ok(format);
     }
     let shown = |embedder: Option<&EmbedderIdentity>| {
         embedder.map_or_else(|| "`none`".to_owned(), ToString::to_string)
     };
     Err(FolderError::Embedder {
         folder: folder.to_owned(),
-        found: shown(embedder.as_ref()),
+        found: shown(format.embedder.as_ref()),
         configured: shown(configured),
     })
 }
@@ -193,7 +261,7 @@ fn write_secret(folder: &Path) -> io::Result<[u8; SECRET_BYTES]> {
 }
 
 /// Writes a file that only this user may read, by renaming: a crash leaves a whole one or none.
-fn write_whole(folder: &Path, name: &str, content: &[u8]) -> io::Result<()> {
+pub(super) fn write_whole(folder: &Path, name: &str, content: &[u8]) -> io::Result<()> {
     let draft = folder.join(format!("{name}.new"));
     let mut options = File::options();
     options.write(true).create(true).truncate(true);
@@ -216,84 +284,5 @@ fn holds_nothing(folder: &Path) -> io::Result<bool> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn open(folder: &Path) -> Result<Folder, FolderError> {
-        Folder::open(folder, None)
-    }
-
-    #[test]
-    fn a_folder_belongs_to_one_owner_at_a_time() {
-        let folder = tempfile::tempdir().unwrap();
-        let first = open(folder.path()).unwrap();
-        let error = open(folder.path()).unwrap_err().to_string();
-        assert!(error.contains(folder.path().to_str().unwrap()), "{error}");
-        drop(first);
-        open(folder.path()).unwrap();
-    }
-
-    #[test]
-    fn another_format_is_refused_by_name() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("FORMAT"), "weft-memory-edge 999\n").unwrap();
-        let error = open(folder.path()).unwrap_err().to_string();
-        assert!(
-            error.contains("weft-memory-edge 999") && error.contains(FORMAT),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn a_folder_with_other_files_is_left_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("thesis.tex"), "").unwrap();
-        assert!(matches!(open(folder.path()), Err(FolderError::Foreign(_))));
-        assert!(!folder.path().join("FORMAT").exists());
-    }
-
-    #[test]
-    fn a_folder_keeps_its_secret_and_shares_it_with_no_other() {
-        let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let secret = |folder: &Path| open(folder).unwrap().secret().to_vec();
-        let first = secret(one.path());
-        assert_eq!(secret(one.path()), first);
-        assert_ne!(secret(other.path()), first);
-        fs::write(one.path().join("SECRET"), "short").unwrap();
-        let error = open(one.path()).unwrap_err().to_string();
-        assert!(error.contains("`SECRET`"), "{error}");
-    }
-
-    #[test]
-    fn a_crash_while_the_folder_was_made_does_no_harm() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("FORMAT.new"), "weft-mem").unwrap();
-        open(folder.path()).unwrap();
-    }
-
-    #[test]
-    fn a_folder_takes_vectors_of_the_embedder_it_was_made_for_only() {
-        let folder = tempfile::tempdir().unwrap();
-        let embedder = |name: &str, dims| EmbedderIdentity {
-            name: name.to_owned(),
-            dims,
-            template: "{text}".to_owned(),
-        };
-        let open = |embedder: Option<EmbedderIdentity>| {
-            let opened = Folder::open(folder.path(), embedder.as_ref());
-            opened.map(drop).map_err(|error| error.to_string())
-        };
-        let own = embedder("http:a", 3);
-        open(Some(own.clone())).unwrap();
-        open(Some(own)).unwrap();
-        for (other, shown) in [
-            (None, "`none`"),
-            (Some(embedder("http:b", 3)), "`http:b` with 3 dimensions"),
-            (Some(embedder("http:a", 4)), "`http:a` with 4 dimensions"),
-        ] {
-            let error = open(other).unwrap_err();
-            assert!(error.contains("`http:a` with 3 dimensions"), "{error}");
-            assert!(error.contains(shown), "{error}");
-        }
-    }
-}
+#[path = "folder_tests.rs"]
+mod tests;

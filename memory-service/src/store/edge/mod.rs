@@ -2,7 +2,8 @@
 //!
 //! # Layout
 //! - [`Settings`]: what it is opened with
-//! - `folder`: the data folder, its lock and its format
+//! - `folder`: the data folder, its lock and its engines
+//! - `format`: the file that says what it holds
 //! - `schema`: indexes and vectors
 //! - `point`: points of the engine
 //! - `filter`: selections as filters
@@ -11,10 +12,13 @@
 //! - `operations`: plans as few operations
 //! - `writer`: the one thread that writes
 //! - `registry`: namespaces and their counts
+//! - `archive`: all of it, read and written as it is
 //! - `shared`: the open engine, which readers and the writer share
 
+mod archive;
 mod filter;
 mod folder;
+mod format;
 mod operations;
 mod point;
 mod query;
@@ -41,21 +45,23 @@ use tokio::{
     time::MissedTickBehavior,
 };
 
-pub use self::{
-    folder::FolderError,
-    settings::{Flush, SYNC_INTERVAL, Settings},
-    shared::OpenError,
-};
 use self::{
+    folder::Folder,
     shared::Shared,
     writer::{Command, Delete, Writer},
+};
+pub use self::{
+    folder::FolderError,
+    settings::{Begun, Flush, SYNC_INTERVAL, Settings},
+    shared::OpenError,
 };
 use super::{
     Answer, PointId, Put, RankQuery, Ranked, Store, StoreError, Vectors, WalkQuery,
     point::point_id, selection::Selection,
 };
 use crate::domain::{
-    Item, ItemId, NamespaceCount, NamespacePrefix, NamespaceQuery, Precondition, Time, Version,
+    EmbedderIdentity, Item, ItemId, NamespaceCount, NamespacePrefix, NamespaceQuery, Precondition,
+    Time, Version,
 };
 
 /// Reads that run at once, for each processor: more would only switch between them.
@@ -88,7 +94,45 @@ impl EdgeStore {
     pub async fn open(folder: &Path, settings: Settings) -> Result<Self, OpenError> {
         let path = folder.to_owned();
         let flush = settings.flush;
-        let opened = spawn_blocking(move || Shared::open(&path, settings)).await;
+        Self::start(folder, flush, move || Shared::open(&path, &settings)).await
+    }
+
+    /// What made the vectors that are in `folder`; `None` for nothing, also if it is not there.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the folder is of another format or cannot be read.
+    pub fn identity(folder: &Path) -> Result<Option<EmbedderIdentity>, OpenError> {
+        Ok(Folder::identity(folder)?)
+    }
+
+    /// Opens an empty store in the same folder, or one that was begun, which is to come after this
+    /// one. It is in force once it was [committed](Self::commit) and both are closed.
+    ///
+    /// # Errors
+    /// [`OpenError`] if it cannot be made.
+    pub async fn successor(&self, settings: Settings) -> Result<Self, OpenError> {
+        let (shared, flush) = (self.shared.clone(), settings.flush);
+        let folder = self.shared.path().to_owned();
+        Self::start(&folder, flush, move || shared.successor(&settings)).await
+    }
+
+    /// Makes everything durable, lets go of it, and puts it in force as the folder's store.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be made durable; the store before it stays in force then.
+    pub async fn commit(&self) -> Result<(), StoreError> {
+        self.close().await?;
+        let shared = self.shared.clone();
+        let committed = spawn_blocking(move || shared.commit()).await;
+        committed.map_err(|error| StoreError::Internal(error.to_string()))?
+    }
+
+    async fn start(
+        folder: &Path,
+        flush: Flush,
+        open: impl FnOnce() -> Result<Shared, OpenError> + Send + 'static,
+    ) -> Result<Self, OpenError> {
+        let opened = spawn_blocking(open).await;
         let shared = Arc::new(opened.map_err(|error| OpenError::Engine {
             folder: folder.display().to_string(),
             cause: StoreError::Internal(error.to_string()),

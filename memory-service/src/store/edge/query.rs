@@ -168,7 +168,7 @@ fn scored(
     points.into_iter().map(candidate).collect()
 }
 
-fn own_id(id: EngineId) -> Result<PointId, StoreError> {
+pub(super) fn own_id(id: EngineId) -> Result<PointId, StoreError> {
     match id {
         EngineId::Uuid(uuid) => Ok(PointId(uuid)),
         EngineId::NumId(number) => Err(StoreError::Corrupt(format!("a point numbered {number}"))),

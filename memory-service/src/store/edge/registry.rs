@@ -98,6 +98,11 @@ impl Registry {
         self.0.get(tenant).map_or(0, |namespaces| namespaces.total)
     }
 
+    /// How many items of all tenants are stored, expired ones included.
+    pub(super) fn stored_in_all(&self) -> u64 {
+        self.0.values().map(|namespaces| namespaces.total).sum()
+    }
+
     /// The namespaces that `query` asks for.
     pub(super) fn namespaces(
         &self,

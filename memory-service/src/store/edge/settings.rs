@@ -22,6 +22,8 @@ pub struct Settings {
     /// Bytes of the disk that puts leave free. Deletes, which free space in the end, go on until
     /// half of that is used up.
     pub least_free: u64,
+    /// What becomes of an engine that was begun to come after this one.
+    pub begun: Begun,
 }
 
 impl Default for Settings {
@@ -30,8 +32,18 @@ impl Default for Settings {
             embedder: None,
             flush: Flush::Every(SYNC_INTERVAL),
             least_free: LEAST_FREE,
+            begun: Begun::Abandon,
         }
     }
+}
+
+/// What becomes of an engine that was begun and did not get as far as to be in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// It is removed: writes would not be in it.
+    Abandon,
+    /// It stays, since nothing is written.
+    Keep,
 }
 
 /// When writes are on the disk, so that a loss of power cannot take them. A crash of the process

@@ -15,7 +15,7 @@ use super::{
     query,
     registry::Registry,
     schema,
-    settings::{Flush, Settings},
+    settings::{Begun, Flush, Settings},
 };
 use crate::store::{StoreError, selection::Selection};
 
@@ -61,16 +61,42 @@ pub(super) struct Shared {
 
 impl Shared {
     /// Opens the engine in a folder. Blocks.
-    pub(super) fn open(path: &Path, settings: Settings) -> Result<Self, OpenError> {
+    pub(super) fn open(path: &Path, settings: &Settings) -> Result<Self, OpenError> {
+        let folder = Folder::open(path, settings.embedder.as_ref())?;
+        if settings.begun == Begun::Abandon {
+            folder
+                .abandon_successor()
+                .map_err(|cause| FolderError::Io {
+                    folder: path.to_owned(),
+                    cause,
+                })?;
+        }
+        Self::start(path, folder, settings)
+    }
+
+    /// Opens the engine that is to come after this one, for other vectors. Blocks.
+    pub(super) fn successor(&self, settings: &Settings) -> Result<Self, OpenError> {
+        let path = self.folder.path();
+        let folder = self.folder.successor(settings.embedder.as_ref());
+        let folder = folder.map_err(|cause| FolderError::Io {
+            folder: path.to_owned(),
+            cause,
+        })?;
+        Self::start(path, folder, settings)
+    }
+
+    fn start(path: &Path, folder: Folder, settings: &Settings) -> Result<Self, OpenError> {
         let Settings {
             embedder,
             flush,
             least_free,
+            begun: _,
         } = settings;
-        let folder = Folder::open(path, embedder.as_ref())?;
-        let config = schema::config(embedder.map(|embedder| embedder.dims));
+        let (flush, least_free) = (*flush, *least_free);
+        let dims = embedder.as_ref().map(|embedder| embedder.dims);
+        let config = schema::config(dims);
         let engine = || -> Result<_, StoreError> {
-            let shard = EdgeShard::load(folder.engine(), Some(config)).map_err(engine_error)?;
+            let shard = EdgeShard::load(&folder.engine(), Some(config)).map_err(engine_error)?;
             schema::create_indexes(&shard)?;
             let registry = scan(&shard)?;
             Ok((shard, registry))
@@ -87,6 +113,17 @@ impl Shared {
             least_free,
             folder,
         })
+    }
+
+    /// The data folder.
+    pub(super) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Puts a successor in force.
+    pub(super) fn commit(&self) -> Result<(), StoreError> {
+        let committed = self.folder.commit();
+        committed.map_err(|error| StoreError::Unavailable(error.to_string()))
     }
 
     /// What page tokens are sealed with.
@@ -124,7 +161,7 @@ impl Shared {
             Growth::Much => self.least_free,
             Growth::Little => self.least_free / 2,
         };
-        let free = fs4::available_space(self.folder.engine())
+        let free = fs4::available_space(self.folder.path())
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
         if free < needed {
             return Err(StoreError::Full { free, needed });

@@ -12,6 +12,7 @@ use service_runtime::Tenant;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
+    archive::restore,
     operations::{delete_points, operations},
     query,
     shared::{Growth, Shared},
@@ -19,7 +20,8 @@ use super::{
 use crate::{
     domain::{ItemId, Precondition, Time, Version},
     store::{
-        PointId, Put, StoreError, WriteError, plan::Plan, point::point_id, selection::Selection,
+        PointId, Put, StoreError, WriteError, archive::Record, plan::Plan, point::point_id,
+        selection::Selection,
     },
 };
 
@@ -59,6 +61,10 @@ pub(super) enum Command {
         selection: Selection,
         now: Time,
         reply: Reply<Purged>,
+    },
+    Restore {
+        records: Vec<Record>,
+        reply: Reply<u64>,
     },
 }
 
@@ -129,9 +135,17 @@ fn run(shared: &Shared, first: Command, queue: &mut mpsc::Receiver<Command>) {
             let _ = reply.send(purge(shared, &selection, now));
             return;
         }
+        if let Command::Restore { records, reply } = command {
+            write(shared, std::mem::take(&mut writes));
+            let _ = reply.send(restore(shared, records));
+            return;
+        }
         bytes += match &command {
             Command::Put { put, .. } => put.value.text().len(),
-            Command::Delete { .. } | Command::Refresh { .. } | Command::Purge { .. } => 0,
+            Command::Delete { .. }
+            | Command::Refresh { .. }
+            | Command::Purge { .. }
+            | Command::Restore { .. } => 0,
         };
         writes.push(command);
         let full = writes.len() >= BATCH_WRITES || bytes >= BATCH_BYTES;
@@ -232,8 +246,8 @@ fn decide(plan: &mut Plan, command: Command) -> Pending {
                 .map(|id| plan.refresh(point_id(&tenant, id), now));
             pending(reply, refreshed.collect())
         }
-        // Purges are not part of batches; without an answer, its caller sees a broken store.
-        Command::Purge { .. } => Box::new(|_| ()),
+        // These are not part of batches; without an answer, its caller sees a broken store.
+        Command::Purge { .. } | Command::Restore { .. } => Box::new(|_| ()),
     }
 }
 
@@ -256,6 +270,7 @@ fn fail(command: Command, error: &StoreError) {
         Command::Delete { reply, .. } => drop(reply.send(Err(error.clone().into()))),
         Command::Refresh { reply, .. } => drop(reply.send(Err(error.clone()))),
         Command::Purge { reply, .. } => drop(reply.send(Err(error.clone()))),
+        Command::Restore { reply, .. } => drop(reply.send(Err(error.clone()))),
     }
 }
 
@@ -273,6 +288,10 @@ fn load(shared: &Shared, commands: &[Command]) -> Result<Plan, StoreError> {
                 Command::Purge {
                     selection: _,
                     now: _,
+                    reply: _,
+                }
+                | Command::Restore {
+                    records: _,
                     reply: _,
                 } => return Vec::new(),
             };

@@ -25,7 +25,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner
 use tokio::runtime::Runtime;
 
 /// Takes about ten seconds.
-const CASES: u32 = 60;
+const CASES: u32 = 50;
 
 fn number(variable: &str, default: u64) -> u64 {
     let given = env::var(variable).ok();

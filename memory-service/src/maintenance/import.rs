@@ -1,0 +1,72 @@
+//! Data from lines of JSON.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader},
+    path::Path,
+};
+
+use service_runtime::BoxError;
+
+use super::{
+    AT_ONCE, embedding,
+    line::{self, Header},
+    progress,
+};
+use crate::{
+    config::Config,
+    embed::Embedding,
+    store::{Store as _, archive::Archive as _, edge::EdgeStore},
+};
+
+/// Reads everything from `file`, or from standard input if that is `-`.
+pub(super) async fn import(config: &Config, file: &Path) -> Result<(), BoxError> {
+    let name = file.display();
+    let at = |number: usize, fault: &str| -> BoxError {
+        format!("line {number} of `{name}`: {fault}").into()
+    };
+    let (mut lines, bytes): (Box<dyn BufRead + Send>, u64) = if file == Path::new("-") {
+        (Box::new(BufReader::new(io::stdin())), 0)
+    } else {
+        let opened = File::open(file).map_err(|error| format!("`{name}`: {error}"))?;
+        let bytes = opened.metadata()?.len();
+        (Box::new(BufReader::new(opened)), bytes)
+    };
+    let mut text = String::new();
+    lines.read_line(&mut text)?;
+    let header = Header::parse(&text).map_err(|fault| format!("`{name}` {fault}"))?;
+    let identity = embedding(config).await?.as_ref().map(Embedding::identity);
+    if header.embedder != identity {
+        let shown = |identity: Option<&crate::domain::EmbedderIdentity>| {
+            identity.map_or_else(|| "`none`".to_owned(), ToString::to_string)
+        };
+        return Err(format!(
+            "`{name}` has vectors of {}, but the embedder is {}; import with the former, then `reindex` with the latter",
+            shown(header.embedder.as_ref()),
+            shown(identity.as_ref()),
+        )
+        .into());
+    }
+    let folder = config.data_dir.join("memory");
+    let store = EdgeStore::open(&folder, config.edge(identity.clone())).await?;
+    let bar = progress::bytes(bytes);
+    let (mut number, mut records) = (1, Vec::new());
+    loop {
+        bar.inc(text.len() as u64);
+        text.clear();
+        let end = lines.read_line(&mut text)? == 0;
+        if !end {
+            number += 1;
+            let record = line::read(&text, identity.as_ref());
+            records.push(record.map_err(|fault| at(number, &fault))?);
+        }
+        if records.len() == AT_ONCE || end {
+            store.restore(std::mem::take(&mut records)).await?;
+        }
+        if end {
+            break;
+        }
+    }
+    bar.finish();
+    Ok(store.close().await?)
+}

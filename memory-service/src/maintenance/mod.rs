@@ -1,0 +1,86 @@
+//! What is done to data as a whole, by commands of the binary, while no service serves it.
+//!
+//! # Layout
+//! - `line`: records as lines of JSON
+//! - `export`, `import`: all data as a file, and back
+//! - `check`: whether what is stored is consistent
+//! - `reindex`: all vectors made anew, by another embedder
+//! - `progress`: a bar on a terminal
+
+mod check;
+mod export;
+mod import;
+mod line;
+mod progress;
+mod reindex;
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use service_runtime::BoxError;
+
+use crate::{
+    config::Config,
+    domain::EmbedderIdentity,
+    embed::Embedding,
+    store::edge::{Begun, EdgeStore, Settings},
+};
+
+/// Records that are read, or written, at once: with vectors some megabytes.
+const AT_ONCE: usize = 256;
+
+/// What to do instead of serving.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Write all data, of all tenants, to a file of JSON lines, vectors and metadata included
+    ///
+    /// While it is under way the file is called `FILE.part`; one that is there is continued.
+    Export {
+        /// The file; `-` is standard output
+        file: PathBuf,
+    },
+    /// Read data that `export` wrote; of an item that is there, the later update stays
+    ///
+    /// To continue one that was stopped, run it again.
+    Import {
+        /// The file; `-` is standard input
+        file: PathBuf,
+    },
+    /// Check that everything that is stored is whole and found by what it should be found by
+    Check,
+    /// Make the words and vectors of all items anew, with the embedder and the index paths that
+    /// are configured now
+    ///
+    /// To continue one that was stopped, run it again.
+    Reindex,
+}
+
+/// Does it. It ends with an error if something could not be done, or was found to be wrong.
+///
+/// # Errors
+/// One sentence.
+pub async fn run(command: Command, config: Config) -> Result<(), BoxError> {
+    match command {
+        Command::Export { file } => export::export(&config, &file).await,
+        Command::Import { file } => import::import(&config, &file).await,
+        Command::Check => check::check(&config).await,
+        Command::Reindex => reindex::reindex(&config).await,
+    }
+}
+
+/// The store of a configuration, to be read only, for the vectors that are in it, whatever is
+/// configured.
+async fn open(config: &Config) -> Result<(EdgeStore, Option<EmbedderIdentity>), BoxError> {
+    let folder = config.data_dir.join("memory");
+    let identity = EdgeStore::identity(&folder)?;
+    let settings = Settings {
+        begun: Begun::Keep,
+        ..config.edge(identity.clone())
+    };
+    Ok((EdgeStore::open(&folder, settings).await?, identity))
+}
+
+/// The embedder that is configured.
+async fn embedding(config: &Config) -> Result<Option<Embedding>, BoxError> {
+    Ok(config.embedding().await?)
+}
