@@ -14,7 +14,7 @@ AIMOCK := aimock npm:@copilotkit/aimock@1.43.0
 use_toolchain = RUSTUP_TOOLCHAIN=$$(scripts/toolchain) && export RUSTUP_TOOLCHAIN
 build = cargo build --locked --workspace --bins
 
-.PHONY: help run demo demo-python test test-qdrant test-python check check-python lint-proto figures simulate bench-workflow
+.PHONY: help run demo demo-python test test-qdrant test-python check check-python lint-proto figures worker-conformance simulate bench-workflow
 
 help:
 	@echo 'make run         start both services on 127.0.0.1:50051 and 50052, data in ./data'
@@ -25,6 +25,7 @@ help:
 	@echo 'make test-python  tests of the Python package, with both services'
 	@echo 'make check-python  its formatting, lints and types'
 	@echo 'make simulate    random programs across crashes; SEEDS=n says how many'
+	@echo 'make worker-conformance  whether a worker speaks the protocol; WORKER=command, {url} in it'
 	@echo 'make figures     what calls cost on this machine (release build)'
 	@echo 'make bench-workflow  runs a second beside the limit of the disk (release build)'
 	@echo 'make check       formatting and lints'
@@ -48,6 +49,9 @@ test:
 	if WEFT_TEST_WORDLLAMA=$$(scripts/weights $(WORDLLAMA)); then export WEFT_TEST_WORDLLAMA; fi; \
 	if WEFT_TEST_MINILM=$$(scripts/weights $(MINILM)); then export WEFT_TEST_MINILM; fi; \
 	if WEFT_TEST_AIMOCK=$$(scripts/tool $(AIMOCK)); then export WEFT_TEST_AIMOCK; fi; \
+	if WEFT_TEST_TYPESCRIPT_WORKER=$$(scripts/typescript-worker); then \
+		export WEFT_TEST_TYPESCRIPT_WORKER; \
+	fi; \
 	cargo test --locked --workspace --no-fail-fast $${skip:-}
 
 # Models and providers of models are the same with every engine.
@@ -78,6 +82,9 @@ lint-proto:
 
 figures:
 	@$(use_toolchain) && $(build) --release && cargo run --locked --release --quiet --bin figures
+
+worker-conformance:
+	@$(use_toolchain) && $(build) && cargo run --locked --quiet --bin worker-conformance -- $(WORKER)
 
 SEEDS ?= 1000
 

@@ -33,6 +33,8 @@
 //! - `bin/example-worker.rs`: a worker, for the tests and for those who write one
 //! - `bin/program-worker.rs`: a worker that executes random programs; `kills/`: the tests that kill it,
 //!   and its service
+//! - `worker-conformance/`: tells whether any worker speaks the protocol; `bin/conformance-worker.rs`
+//!   is the one in Rust that it checks
 //! - `e2e/`, `models/`, `workers/`: the tests of both services, of language models and of workers, a
 //!   file per topic
 
