@@ -150,6 +150,7 @@ class Execution:
     def acknowledge(self, call_id: str, outcome: pb.Outcome) -> None:
         """A call is recorded."""
         self.unacknowledged.discard(call_id)
+        self.retries.pop(call_id, None)
         self.replay.acknowledge(call_id, outcome)
         self.look_again()
 
