@@ -160,6 +160,17 @@ impl Ledger {
         (!is_over).then_some(*fence)
     }
 
+    /// The fence of some dispatch that is under way.
+    pub(crate) fn fence(&self, choice: usize) -> Option<Fence> {
+        let under_way: Vec<_> = self
+            .dispatches
+            .values()
+            .filter(|(_, is_over)| !is_over)
+            .map(|(fence, _)| *fence)
+            .collect();
+        (!under_way.is_empty()).then(|| under_way[choice % under_way.len()])
+    }
+
     /// A fence that must hold: of a dispatch that is over.
     pub(crate) fn stale_fence(&self, choice: usize) -> Option<Fence> {
         let mut stale = Vec::new();

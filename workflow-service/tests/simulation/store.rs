@@ -1,17 +1,15 @@
 //! The SQLite store, on simulated time: writes take a while, are refused, or are the last thing that
 //! the process does; and what is committed is checked.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc};
 
 use async_trait::async_trait;
-use rand::RngExt as _;
 use service_runtime::Tenant;
-use weft_worker::{Call, CallId, CallKind, Failure, json, protocol::JournalEntry};
+use weft_worker::{CallId, Failure};
 use workflow_service::{
     domain::{
         Checkpoint, CheckpointId, Run, RunId, RunState, Thread, ThreadId, ThreadState, Timestamp,
-        checkpoint::CheckpointValues,
-        history::{Origin, RecordedCall},
+        checkpoint::CheckpointValues, history::RecordedCall,
     },
     store::{
         Answers, CacheScope, CachedResult, CheckpointStore, Claimed, Dispatch, EntrypointVersion,
@@ -32,9 +30,6 @@ const HOLDING: [RunState; 4] = [
     RunState::Interrupted,
     RunState::Paused,
 ];
-/// Share of writes after which something is written in the name of a dispatch that is over.
-const STALE_WRITES: f64 = 0.1;
-
 pub(crate) struct SimulatedStore {
     pub(crate) inner: Arc<SqliteStore>,
     pub(crate) world: World,
@@ -76,7 +71,7 @@ impl SimulatedStore {
                 world.note(format!("{what}: committed"));
                 world.expect(check(self, value));
                 self.expect_one_per_thread();
-                self.write_stale();
+                self.intrude();
             }
             Err(error) => world.note(format!("{what}: {}", kind(error))),
         }
@@ -97,7 +92,7 @@ impl SimulatedStore {
     }
 
     /// Checks how a write changed the journal of a run.
-    fn journal_changed(&self, run: RunId, change: &Change) -> Result<(), String> {
+    pub(crate) fn journal_changed(&self, run: RunId, change: &Change) -> Result<(), String> {
         let journal = at_once(self.inner.journal(&Tenant::default(), run, i64::MIN));
         let journal = journal.map_err(|error| error.to_string())?;
         let after = journal.iter().map(Entry::new).collect();
@@ -132,58 +127,6 @@ impl SimulatedStore {
         let checked = holding.map_err(|error| error.to_string());
         self.world
             .expect(checked.and_then(|runs| one_per_thread(&runs)));
-    }
-
-    /// Writes in the name of a dispatch that is over, as a replica would that was taken for dead.
-    fn write_stale(&self) {
-        if !self.world.chance(STALE_WRITES) {
-            return;
-        }
-        let (fence, is_rest) = {
-            let mut state = self.world.state();
-            let (choice, is_rest) = (state.random.random_range(0..1000), state.random.random());
-            (state.ledger.stale_fence(choice), is_rest)
-        };
-        let Some(fence) = fence else { return };
-        let now = self.world.now();
-        let written = match is_rest {
-            true => {
-                let rest = Rest {
-                    end: RunEnd::Failed(Failure::new("STALE", "said too late")),
-                    last_sequence: 1,
-                    executed: Duration::ZERO,
-                    now,
-                };
-                at_once(self.inner.rest_run(fence, rest, true)).map(drop)
-            }
-            false => at_once(self.inner.append(fence, vec![stale_record(now)])),
-        };
-        if !matches!(written, Err(StoreError::Fenced)) {
-            self.world.fail(format!(
-                "a write of run {} under {fence:?}, which is over: {written:?}",
-                self.world.number_of(fence.run_id)
-            ));
-        }
-    }
-}
-
-fn stale_record(now: Timestamp) -> RecordedCall {
-    let call = Call {
-        id: CallId::new(None, 0),
-        kind: CallKind::Task,
-        task: "stale".into(),
-        input_hash: [0; 32],
-    };
-    RecordedCall {
-        entry: JournalEntry {
-            call,
-            outcome: Ok(json::null()),
-        },
-        commit_sequence: 1_000_000,
-        sequence: 1,
-        attempt: 1,
-        time: now,
-        origin: Origin::Executed(None),
     }
 }
 
