@@ -15,6 +15,14 @@ pub struct EmbedderIdentity {
     pub template: String,
 }
 
+impl EmbedderIdentity {
+    /// An embedder as operators are told of it; `none` if there is none.
+    #[must_use]
+    pub fn shown(embedder: Option<&Self>) -> String {
+        embedder.map_or_else(|| "`none`".to_owned(), ToString::to_string)
+    }
+}
+
 impl fmt::Display for EmbedderIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {

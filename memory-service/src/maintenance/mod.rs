@@ -60,6 +60,11 @@ pub enum Command {
 /// # Errors
 /// One sentence.
 pub async fn run(command: Command, config: Config) -> Result<(), BoxError> {
+    if !config.qdrant_url.is_empty() {
+        let cause =
+            "`--qdrant-url` is not for this command, which works on a data folder; leave it out";
+        return Err(cause.into());
+    }
     match command {
         Command::Export { file } => export::export(&config, &file).await,
         Command::Import { file } => import::import(&config, &file).await,
@@ -71,6 +76,11 @@ pub async fn run(command: Command, config: Config) -> Result<(), BoxError> {
 /// The store of a configuration, to be read only, for the vectors that are in it, whatever is
 /// configured.
 async fn open(config: &Config) -> Result<(EdgeStore, Option<EmbedderIdentity>), BoxError> {
+    if !config.qdrant_url.is_empty() {
+        let cause =
+            "`--qdrant-url` is not for this command, which works on a data folder; leave it out";
+        return Err(cause.into());
+    }
     let folder = config.data_dir.join("memory");
     let identity = EdgeStore::identity(&folder)?;
     let settings = Settings {

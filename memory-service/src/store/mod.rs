@@ -11,12 +11,14 @@
 //! - `point`: what engines store of an item
 //! - `selection`: which items engines are asked about
 //! - `plan`: many writes, decided together
+//! - `queue`: the way to the one that writes
 
 pub mod archive;
 pub mod edge;
 mod plan;
 mod point;
 pub mod qdrant;
+mod queue;
 mod selection;
 
 use futures::future::BoxFuture;

@@ -71,6 +71,14 @@ async fn a_folder_in_use_is_refused_by_name() {
 }
 
 #[test]
+fn commands_for_a_data_folder_are_refused_for_a_server() {
+    let output = run(&["--qdrant-url", "http://127.0.0.1:1", "check"]);
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success());
+    assert!(complaint.contains("data folder"), "{complaint}");
+}
+
+#[test]
 fn flags_become_configuration() {
     let output = run(&[
         "--default-ttl",

@@ -85,6 +85,9 @@ impl QdrantServer {
         config.qdrant_url = settings.url;
         config.qdrant_api_key = settings.api_key;
         config.qdrant_collection = settings.collection;
+        // Every call becomes several, between processes or threads: on a loaded machine those that
+        // walk through thousands of items take their time.
+        config.server.default_deadline = config.server.max_deadline;
     }
 
     pub(crate) fn settings(&self) -> QdrantSettings {

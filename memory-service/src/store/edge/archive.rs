@@ -30,7 +30,8 @@ impl Archive for EdgeStore {
     }
 
     fn restore(&self, records: Vec<Record>) -> Answer<'_, u64> {
-        self.write(move |reply| Command::Restore { records, reply })
+        self.commands
+            .ask(move |reply| Command::Restore { records, reply })
             .boxed()
     }
 }

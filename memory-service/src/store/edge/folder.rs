@@ -228,13 +228,10 @@ fn check(
     if format.embedder.as_ref() == configured {
         return Ok(format);
     }
-    let shown = |embedder: Option<&EmbedderIdentity>| {
-        embedder.map_or_else(|| "`none`".to_owned(), ToString::to_string)
-    };
     Err(FolderError::Embedder {
         folder: folder.to_owned(),
-        found: shown(format.embedder.as_ref()),
-        configured: shown(configured),
+        found: EmbedderIdentity::shown(format.embedder.as_ref()),
+        configured: EmbedderIdentity::shown(configured),
     })
 }
 

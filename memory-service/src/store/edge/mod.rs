@@ -31,16 +31,12 @@ mod tests;
 mod walk;
 mod writer;
 
-use std::{
-    path::Path,
-    sync::{Arc, PoisonError},
-    time::Duration,
-};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use futures::FutureExt as _;
 use service_runtime::Tenant;
 use tokio::{
-    sync::{Mutex, Semaphore, mpsc, oneshot},
+    sync::{Mutex, Semaphore, oneshot},
     task::{JoinHandle, JoinSet, spawn_blocking},
     time::MissedTickBehavior,
 };
@@ -57,7 +53,9 @@ pub use self::{
 };
 use super::{
     Answer, PointId, Put, RankQuery, Ranked, Store, StoreError, Vectors, WalkQuery,
-    point::point_id, selection::Selection,
+    point::point_id,
+    queue::{Commands, closed},
+    selection::Selection,
 };
 use crate::domain::{
     EmbedderIdentity, Item, ItemId, NamespaceCount, NamespacePrefix, NamespaceQuery, Precondition,
@@ -74,7 +72,7 @@ pub struct EdgeStore {
     most_reads: u32,
     /// Empty once the store is closed.
     running: Mutex<Option<Running>>,
-    commands: std::sync::Mutex<Option<mpsc::Sender<Command>>>,
+    commands: Commands<Command>,
 }
 
 /// What is under way while the store is open.
@@ -141,7 +139,7 @@ impl EdgeStore {
             folder: folder.display().to_string(),
             cause: StoreError::Unavailable(format!("no thread for writes: {error}")),
         })?;
-        let commands = std::sync::Mutex::new(Some(writer.commands()));
+        let commands = Commands::new(writer.commands());
         let mut flusher = JoinSet::new();
         let (flushing, stopped) = oneshot::channel();
         if let Flush::Every(interval) = flush {
@@ -185,35 +183,14 @@ impl EdgeStore {
             .map_err(|error| StoreError::Internal(error.to_string()))?
     }
 
-    /// Sends a command to the writer and waits for its answer.
-    async fn write<T, E: From<StoreError>>(
-        &self,
-        command: impl FnOnce(oneshot::Sender<Result<T, E>>) -> Command,
-    ) -> Result<T, E> {
-        let commands = self
-            .commands
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let (reply, answer) = oneshot::channel();
-        let sent = match commands {
-            Some(commands) => commands.send(command(reply)).await.is_ok(),
-            None => false,
-        };
-        if !sent {
-            return Err(closed().into());
-        }
-        let lost = || StoreError::Internal("the write ended without an answer".into());
-        answer.await.unwrap_or_else(|_| Err(lost().into()))
-    }
-
     /// Removes chunk after chunk, so that other writes come in between.
     async fn purge(&self, selection: Selection, now: Time) -> Result<(u64, u64), StoreError> {
         let (mut live, mut expired) = (0, 0);
         loop {
             let selection = selection.clone();
             let chunk = self
-                .write(|reply| Command::Purge {
+                .commands
+                .ask(|reply| Command::Purge {
                     selection,
                     now,
                     reply,
@@ -251,10 +228,6 @@ async fn flush_regularly(
     }
 }
 
-fn closed() -> StoreError {
-    StoreError::Unavailable("it is closed".into())
-}
-
 impl Store for EdgeStore {
     fn get<'a>(
         &'a self,
@@ -270,7 +243,8 @@ impl Store for EdgeStore {
 
     fn put<'a>(&'a self, tenant: &'a Tenant, put: Put) -> Answer<'a, Version, super::WriteError> {
         let (tenant, put) = (tenant.clone(), Box::new(put));
-        self.write(move |reply| Command::Put { tenant, put, reply })
+        self.commands
+            .ask(move |reply| Command::Put { tenant, put, reply })
             .boxed()
     }
 
@@ -287,12 +261,13 @@ impl Store for EdgeStore {
             precondition,
             now,
         };
-        self.write(move |reply| Command::Delete {
-            tenant,
-            delete,
-            reply,
-        })
-        .boxed()
+        self.commands
+            .ask(move |reply| Command::Delete {
+                tenant,
+                delete,
+                reply,
+            })
+            .boxed()
     }
 
     fn refresh<'a>(
@@ -302,13 +277,14 @@ impl Store for EdgeStore {
         now: Time,
     ) -> Answer<'a, Vec<Option<Version>>> {
         let tenant = tenant.clone();
-        self.write(move |reply| Command::Refresh {
-            tenant,
-            ids,
-            now,
-            reply,
-        })
-        .boxed()
+        self.commands
+            .ask(move |reply| Command::Refresh {
+                tenant,
+                ids,
+                now,
+                reply,
+            })
+            .boxed()
     }
 
     fn rank<'a>(&'a self, tenant: &'a Tenant, mut query: RankQuery) -> Answer<'a, Vec<Ranked>> {
@@ -400,10 +376,7 @@ impl Store for EdgeStore {
             else {
                 return Ok(());
             };
-            self.commands
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take();
+            self.commands.close();
             drop(flushing);
             while flusher.join_next().await.is_some() {}
             // With all permits no read is under way, so that nothing holds on to the folder.

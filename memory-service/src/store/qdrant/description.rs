@@ -106,13 +106,10 @@ pub(super) fn check(
     if embedder.as_ref() == configured {
         return Ok(secret);
     }
-    let shown = |embedder: Option<&EmbedderIdentity>| {
-        embedder.map_or_else(|| "`none`".to_owned(), ToString::to_string)
-    };
     Err(OpenError::Embedder {
         collection: collection(),
-        found: shown(embedder.as_ref()),
-        configured: shown(configured),
+        found: EmbedderIdentity::shown(embedder.as_ref()),
+        configured: EmbedderIdentity::shown(configured),
     })
 }
 

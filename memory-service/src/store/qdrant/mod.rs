@@ -36,14 +36,14 @@ mod walk;
 mod writer;
 
 use std::sync::{
-    Arc, PoisonError,
+    Arc,
     atomic::{AtomicBool, Ordering},
 };
 
 use futures::FutureExt as _;
 use service_runtime::Tenant;
 use tokio::{
-    sync::{Mutex, mpsc, oneshot},
+    sync::{Mutex, mpsc},
     task::JoinSet,
 };
 
@@ -59,7 +59,9 @@ pub use self::{
 };
 use super::{
     Answer, PointId, Put, RankQuery, Ranked, Store, StoreError, Vectors, WalkQuery, WriteError,
-    point::point_id, selection::Selection,
+    point::point_id,
+    queue::{Commands, closed},
+    selection::Selection,
 };
 use crate::domain::{
     EmbedderIdentity, Etag, Item, ItemId, NamespaceCount, NamespacePrefix, NamespaceQuery,
@@ -72,8 +74,7 @@ pub struct QdrantStore {
     announced: Arc<Announced>,
     secret: [u8; 32],
     closed: AtomicBool,
-    /// Empty once the store is closed.
-    commands: std::sync::Mutex<Option<mpsc::Sender<Command>>>,
+    commands: Commands<Command>,
     writer: Mutex<JoinSet<()>>,
 }
 
@@ -101,7 +102,7 @@ impl QdrantStore {
             announced,
             secret,
             closed: AtomicBool::new(false),
-            commands: std::sync::Mutex::new(Some(commands)),
+            commands: Commands::new(commands),
             writer: Mutex::new(writer),
         })
     }
@@ -114,32 +115,6 @@ impl QdrantStore {
             Ok(&self.connection)
         }
     }
-
-    /// Sends a command to the writer and waits for its answer.
-    async fn write<T, E: From<StoreError>>(
-        &self,
-        command: impl FnOnce(oneshot::Sender<Result<T, E>>) -> Command,
-    ) -> Result<T, E> {
-        let commands = self
-            .commands
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let (reply, answer) = oneshot::channel();
-        let sent = match commands {
-            Some(commands) => commands.send(command(reply)).await.is_ok(),
-            None => false,
-        };
-        if !sent {
-            return Err(closed().into());
-        }
-        let lost = || StoreError::Internal("the write ended without an answer".into());
-        answer.await.unwrap_or_else(|_| Err(lost().into()))
-    }
-}
-
-fn closed() -> StoreError {
-    StoreError::Unavailable("it is closed".into())
 }
 
 impl Store for QdrantStore {
@@ -157,7 +132,8 @@ impl Store for QdrantStore {
 
     fn put<'a>(&'a self, tenant: &'a Tenant, put: Put) -> Answer<'a, Version, WriteError> {
         let tenant = tenant.clone();
-        self.write(move |reply| Command::Put(Asked::new(tenant, put, reply)))
+        self.commands
+            .ask(move |reply| Command::Put(Asked::new(tenant, put, reply)))
             .boxed()
     }
 
@@ -175,7 +151,8 @@ impl Store for QdrantStore {
             etag: Etag::fresh(),
             now,
         };
-        self.write(move |reply| Command::Delete(Asked::new(tenant, delete, reply)))
+        self.commands
+            .ask(move |reply| Command::Delete(Asked::new(tenant, delete, reply)))
             .boxed()
     }
 
@@ -187,7 +164,8 @@ impl Store for QdrantStore {
     ) -> Answer<'a, Vec<Option<Version>>> {
         let tenant = tenant.clone();
         let refresh = Refresh { ids, now };
-        self.write(move |reply| Command::Refresh(Asked::new(tenant, refresh, reply)))
+        self.commands
+            .ask(move |reply| Command::Refresh(Asked::new(tenant, refresh, reply)))
             .boxed()
     }
 
@@ -270,10 +248,7 @@ impl Store for QdrantStore {
     fn close(&self) -> Answer<'_, ()> {
         async move {
             self.closed.store(true, Ordering::Release);
-            self.commands
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .take();
+            self.commands.close();
             let mut writer = self.writer.lock().await;
             while writer.join_next().await.is_some() {}
             Ok(())

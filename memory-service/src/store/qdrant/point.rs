@@ -62,6 +62,16 @@ impl Stored {
         })
     }
 
+    /// An item that remembers these etags.
+    #[cfg(test)]
+    pub(super) fn of(head: Head, recent: Vec<Value>) -> Self {
+        Self {
+            head,
+            recent,
+            removed: None,
+        }
+    }
+
     /// Whether the write that made this etag happened.
     pub(super) fn knows(&self, etag: Etag) -> bool {
         let text = etag.to_string();

@@ -9,8 +9,7 @@ use super::{
     filter::{filter, unchanged},
     point::{Stored, own_id, remains},
     query::{scroll, stored, without_value},
-    registry::delete,
-    swap::{Lost, Swap, TRIES, contended, still_lost, swap},
+    swap::{Lost, Swap, TRIES, contended, delete, still_lost, swap},
 };
 use crate::{
     domain::{Etag, NamespacePrefix, Time},

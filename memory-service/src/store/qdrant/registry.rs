@@ -12,18 +12,18 @@ use std::{
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use qdrant_client::qdrant::{
-    Condition as WireCondition, DeletePoints, FacetCounts, Filter, PointStruct, PointsSelector,
-    facet_value, points_selector::PointsSelectorOneOf,
+    Condition as WireCondition, FacetCounts, Filter, PointStruct, facet_value,
 };
 use serde_json::{Map, Value};
 use service_runtime::Tenant;
 use uuid::Uuid;
 
 use super::{
-    connection::{Connection, strong},
+    connection::Connection,
     filter::{filter, still},
     point::{fields, own_id, point},
     query::{count, scroll},
+    swap::delete,
 };
 use crate::{
     domain::{Etag, Namespace, NamespaceCount, NamespacePrefix, NamespaceQuery, Time},
@@ -278,22 +278,6 @@ async fn drop_if_empty(
         return Ok(());
     }
     delete(connection, still(&[id], &[etag])).await
-}
-
-/// Deletes what passes a filter.
-pub(super) async fn delete(connection: &Connection, filter: Filter) -> Result<(), StoreError> {
-    let request = DeletePoints {
-        collection_name: connection.collection.clone(),
-        wait: Some(true),
-        points: Some(PointsSelector {
-            points_selector_one_of: Some(PointsSelectorOneOf::Filter(filter)),
-        }),
-        ordering: strong(),
-        ..DeletePoints::default()
-    };
-    let mut points = connection.points();
-    connection.answer(points.delete(request)).await?;
-    Ok(())
 }
 
 fn text<'a>(payload: &'a Map<String, Value>, name: &str) -> Result<&'a str, StoreError> {

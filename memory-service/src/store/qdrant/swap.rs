@@ -7,8 +7,8 @@
 use std::collections::HashMap;
 
 use qdrant_client::qdrant::{
-    Filter, PointStruct, PointsSelector, PointsUpdateOperation, UpdateBatchPoints, UpdateMode,
-    UpdateStatus,
+    DeletePoints, Filter, PointStruct, PointsSelector, PointsUpdateOperation, UpdateBatchPoints,
+    UpdateMode, UpdateStatus,
     points_selector::PointsSelectorOneOf,
     points_update_operation::{Operation, PointStructList, SetPayload},
 };
@@ -155,7 +155,79 @@ async fn update(
     }
 }
 
+/// Deletes what passes a filter.
+pub(super) async fn delete(connection: &Connection, filter: Filter) -> Result<(), StoreError> {
+    let request = DeletePoints {
+        collection_name: connection.collection.clone(),
+        wait: Some(true),
+        points: Some(PointsSelector {
+            points_selector_one_of: Some(PointsSelectorOneOf::Filter(filter)),
+        }),
+        ordering: strong(),
+        ..DeletePoints::default()
+    };
+    let mut points = connection.points();
+    connection.answer(points.delete(request)).await?;
+    Ok(())
+}
+
 /// What a writer says that never succeeds.
 pub(super) fn contended() -> StoreError {
     StoreError::Unavailable("others keep writing the same items".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        domain::{ItemId, Key, Namespace, Version},
+        store::point::{Head, point_id},
+    };
+
+    fn stored(etag: Etag, recent: &[Etag]) -> (PointId, Stored) {
+        let tenant = service_runtime::Tenant::default();
+        let id = ItemId {
+            namespace: Namespace::from_dotted("a"),
+            key: Key::stored("k".into()),
+        };
+        let time = Time::from_micros(1);
+        let head = Head {
+            tenant: tenant.clone(),
+            id: id.clone(),
+            version: Version {
+                create_time: time,
+                update_time: time,
+                expire_time: None,
+                ttl: None,
+                etag,
+            },
+        };
+        let recent = recent.iter().map(|etag| json!(etag.to_string()));
+        (point_id(&tenant, &id), Stored::of(head, recent.collect()))
+    }
+
+    #[test]
+    fn a_write_happened_if_the_item_has_or_remembers_its_etag() {
+        let (mine, others) = (Etag::fresh(), Etag::fresh());
+        for (etag, recent, happened) in [
+            (mine, vec![], true),
+            (others, vec![mine], true),
+            (others, vec![Etag::fresh()], false),
+        ] {
+            let (point, stored) = stored(etag, &recent);
+            let mut lost = Lost::from([(point, mine)]);
+            still_lost(&mut lost, &Known::from([(point, Ok(stored))])).unwrap();
+            assert_eq!(lost.is_empty(), happened);
+        }
+    }
+
+    #[test]
+    fn a_write_to_an_item_that_is_not_there_did_not_happen() {
+        let (point, _) = stored(Etag::fresh(), &[]);
+        let mut lost = Lost::from([(point, Etag::fresh())]);
+        still_lost(&mut lost, &Known::new()).unwrap();
+        assert_eq!(lost.len(), 1);
+    }
 }
