@@ -43,8 +43,11 @@ fn shown(events: &[Event]) -> Vec<String> {
 
 #[tokio::test]
 async fn an_answer_that_a_kill_cut_short_is_asked_for_once_more() -> Result<()> {
-    let provider =
-        Provider::start([half(), Reply::stream(spoken(&["A whole ", "answer"]))]).await?;
+    let provider = Provider::start([
+        half(),
+        Reply::stream(spoken(&["A whole ", "answer"])).late(),
+    ])
+    .await?;
     let mut cluster = cluster(provider.url()).await?;
     let mut client = cluster.workflow_client()?;
     let mut before = Events::start(
@@ -68,6 +71,7 @@ async fn an_answer_that_a_kill_cut_short_is_asked_for_once_more() -> Result<()> 
         first.sequence,
     )
     .await?;
+    provider.release();
     let after = after.rest().await?;
     let run = succeeded(&mut client, &first.run_id).await?;
     assert_eq!(answer(Some(&run))?, "A whole answer");

@@ -12,6 +12,7 @@
 //! - [`memory_modes`]: what is remembered, and who decides it
 //! - [`agents`]: models that call tools
 //! - [`conversations`]: long ones, edited ones
+//! - [`usage`]: what answers took
 //! - [`targets`]: calls of `llm/chat` and `memory/*`
 
 mod agents;
@@ -25,3 +26,4 @@ mod streams;
 mod support;
 mod targets;
 mod trouble;
+mod usage;

@@ -34,6 +34,7 @@ pub struct Reply {
     status: u16,
     headers: Vec<(&'static str, String)>,
     body: Vec<u8>,
+    late: bool,
     end: End,
 }
 
@@ -52,6 +53,7 @@ impl Reply {
             status: 200,
             headers: vec![("content-type", "text/event-stream".to_owned())],
             body: body.into(),
+            late: false,
             end: End::Whole,
         }
     }
@@ -63,6 +65,7 @@ impl Reply {
             status,
             headers: vec![("content-type", "application/json".to_owned())],
             body: body.to_string().into_bytes(),
+            late: false,
             end: End::Whole,
         }
     }
@@ -78,6 +81,13 @@ impl Reply {
     #[must_use]
     pub fn cut(mut self) -> Self {
         self.end = End::Cut;
+        self
+    }
+
+    /// Does not begin before [`Provider::release`].
+    #[must_use]
+    pub fn late(mut self) -> Self {
+        self.late = true;
         self
     }
 
@@ -157,7 +167,7 @@ impl Provider {
         Ok(())
     }
 
-    /// Ends all replies that are held, also later ones.
+    /// Begins all replies that are late and ends those that are held, also later ones.
     pub fn release(&self) {
         self.state.send_modify(|state| state.released = true);
     }
@@ -223,6 +233,10 @@ async fn write(
     reply: &Reply,
     state: &watch::Sender<State>,
 ) -> Result<()> {
+    if reply.late {
+        let mut released = state.subscribe();
+        released.wait_for(|state| state.released).await?;
+    }
     let mut head = format!(
         "HTTP/1.1 {} Reply\r\ntransfer-encoding: chunked\r\n",
         reply.status

@@ -143,6 +143,7 @@
 //! # Layout
 //! - `entrypoint`, `task`, `target`: what user code defines, and what it can have the service do
 //! - `context`: what user code can ask and do while it runs
+//! - `usage`: what calls of language models take
 //! - `failure`, `retry`: how things fail, and when they are tried again
 //! - `call`, `replay`: which recorded result belongs to which call, and in which order they are
 //!   released
@@ -169,6 +170,7 @@ mod retry;
 mod state;
 mod target;
 mod task;
+mod usage;
 pub mod wire;
 mod worker;
 
@@ -184,4 +186,5 @@ pub use remote::{RemoteError, RemoteWorker};
 pub use retry::RetryPolicy;
 pub use target::Target;
 pub use task::{Task, TaskContext};
+pub use usage::{Usage, UsageMeter};
 pub use worker::Worker;

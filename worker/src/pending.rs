@@ -6,7 +6,7 @@ use futures::FutureExt as _;
 use tokio::sync::oneshot;
 
 use crate::{
-    Call, Context, Failure, Json, RetryPolicy, TaskContext,
+    Call, Context, Failure, Json, RetryPolicy, TaskContext, Usage, UsageMeter,
     protocol::{Event, Lookup, Outcome, Question, Record, TargetCall, WorkerMessage},
     replay::{Made, Reply},
     state::{ExecutionState, Scope},
@@ -60,8 +60,9 @@ impl PendingTask {
 
     async fn attempts(&self) -> Outcome {
         let mut attempt = 1;
+        let usage = UsageMeter::default();
         loop {
-            let outcome = self.attempt(attempt).await;
+            let outcome = self.attempt(attempt, usage.clone()).await;
             // What a cancel cut short has no outcome yet: the run may be retried.
             if let (Err(failure), Some(_)) = (&outcome, self.execution.cancellation())
                 && failure.reason == Failure::CANCELLED
@@ -74,6 +75,7 @@ impl PendingTask {
                 outcome,
                 retry: self.policy.retry,
                 cache: self.policy.cache.clone(),
+                usage: usage.total(),
             };
             match ask(
                 &self.execution,
@@ -101,7 +103,7 @@ impl PendingTask {
         }
     }
 
-    async fn attempt(&self, attempt: u32) -> Outcome {
+    async fn attempt(&self, attempt: u32, usage: UsageMeter) -> Outcome {
         let scope = Scope::new(Some(self.call.id.clone()), Arc::clone(&self.call.task));
         let waits = Arc::clone(&scope.waits);
         let _at_work = self.execution.begin_attempt(self.call.id.clone(), waits);
@@ -120,6 +122,7 @@ impl PendingTask {
             context,
             call: self.call.clone(),
             attempt,
+            usage,
         };
         let function = Arc::clone(&self.function);
         let input = Arc::clone(&self.input);
@@ -264,6 +267,7 @@ impl PendingSide<'_> {
                     outcome: value(),
                     retry: RetryPolicy::NEVER,
                     cache: None,
+                    usage: Usage::default(),
                 };
                 let record = WorkerMessage::Record(Box::new(record));
                 match ask(self.execution, &self.call, record).await {

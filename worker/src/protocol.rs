@@ -13,7 +13,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::{Call, CallId, Failure, Json, RetryPolicy};
+use crate::{Call, CallId, Failure, Json, RetryPolicy, Usage};
 
 /// Messages that may wait in each direction of an in-memory link.
 const LINK_CAPACITY: usize = 1024;
@@ -158,6 +158,8 @@ pub struct Record {
     pub retry: RetryPolicy,
     /// Where to keep a result for other calls.
     pub cache: Option<CacheEntry>,
+    /// What all attempts of this execution used.
+    pub usage: Usage,
 }
 
 /// TargetCall asks the engine to do something itself, such as to call a language model.

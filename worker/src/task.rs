@@ -7,7 +7,7 @@ use std::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    Call, CallId, Context, Failure, Json, RetryPolicy, json,
+    Call, CallId, Context, Failure, Json, RetryPolicy, Usage, UsageMeter, json,
     protocol::{CacheEntry, Event, MessagePiece, Outcome},
 };
 
@@ -176,6 +176,7 @@ pub struct TaskContext {
     pub(crate) context: Context,
     pub(crate) call: Call,
     pub(crate) attempt: u32,
+    pub(crate) usage: UsageMeter,
 }
 
 impl TaskContext {
@@ -198,6 +199,11 @@ impl TaskContext {
     /// Says that the attempt gets on; see [`Task::idle_timeout`].
     pub fn heartbeat(&self) {
         self.context.scope.note_progress();
+    }
+
+    /// Notes what a language model took. It is recorded with the call, whatever comes of it.
+    pub fn add_usage(&self, usage: Usage) {
+        self.usage.add(usage);
     }
 
     /// Streams a piece of a message. Pieces are not recorded and never hold the task up: a reader

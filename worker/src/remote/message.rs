@@ -177,6 +177,7 @@ fn record(record: Record) -> pb::Record {
             key: cache.key,
             ttl: Some(encode::duration(cache.ttl)),
         }),
+        usage: encode::usage(&record.usage),
     }
 }
 

@@ -9,7 +9,7 @@ use weft_proto::{
 
 use super::Malformed;
 use crate::{
-    Call, CallId, CallKind, FailedCall, Failure, Json, RetryPolicy, json, protocol::Outcome,
+    Call, CallId, CallKind, FailedCall, Failure, Json, RetryPolicy, Usage, json, protocol::Outcome,
 };
 
 /// Longest id of a call, in bytes: dozens of calls inside of each other, or some with keys.
@@ -139,6 +139,24 @@ pub fn failure(field: &str, failure: Option<pb::Failure>) -> Result<Failure, Mal
         retry_after: optional_duration(&format!("{field}.retry_after"), failure.retry_after)?,
         call,
         metadata: failure.metadata.into_iter().collect(),
+    })
+}
+
+/// Reads what language models took; absent is nothing.
+///
+/// # Errors
+/// If a number of it is negative.
+pub fn usage(usage: Option<pb::Usage>) -> Result<Usage, Malformed> {
+    let usage = usage.unwrap_or_default();
+    let negative = |_| Malformed::new("usage", "must not have negative numbers");
+    let count = |count: i64| u64::try_from(count).map_err(negative);
+    Ok(Usage {
+        model_calls: u32::try_from(usage.model_calls).map_err(negative)?,
+        input_tokens: count(usage.input_tokens)?,
+        output_tokens: count(usage.output_tokens)?,
+        cache_read_tokens: count(usage.cache_read_tokens)?,
+        cache_write_tokens: count(usage.cache_write_tokens)?,
+        reasoning_tokens: count(usage.reasoning_tokens)?,
     })
 }
 

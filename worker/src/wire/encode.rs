@@ -8,7 +8,7 @@ use weft_proto::{
     workflow::v1 as pb,
 };
 
-use crate::{Call, CallKind, Failure, RetryPolicy, protocol::Outcome};
+use crate::{Call, CallKind, Failure, RetryPolicy, Usage, protocol::Outcome};
 
 /// A JSON value, as text.
 pub fn payload(json: &RawValue) -> Payload {
@@ -68,6 +68,19 @@ pub fn retry_policy(policy: &RetryPolicy) -> Option<pb::RetryPolicy> {
         initial_delay: Some(duration(policy.initial_delay)),
         factor: policy.factor,
         max_delay: Some(duration(policy.max_delay)),
+    })
+}
+
+/// What language models took; absent for nothing.
+pub fn usage(usage: &Usage) -> Option<pb::Usage> {
+    let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    (!usage.is_zero()).then(|| pb::Usage {
+        model_calls: i32::try_from(usage.model_calls).unwrap_or(i32::MAX),
+        input_tokens: count(usage.input_tokens),
+        output_tokens: count(usage.output_tokens),
+        cache_read_tokens: count(usage.cache_read_tokens),
+        cache_write_tokens: count(usage.cache_write_tokens),
+        reasoning_tokens: count(usage.reasoning_tokens),
     })
 }
 

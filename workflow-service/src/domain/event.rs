@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use weft_worker::{
-    CallId, Failure, Json,
+    CallId, Failure, Json, Usage,
     protocol::{MessagePiece, Warning},
 };
 
@@ -70,6 +70,8 @@ pub enum EventKind {
         attempt: u32,
         /// What happened.
         step: TaskStep,
+        /// What language models took, once it is known.
+        usage: Usage,
     },
     /// Something that people should know, and that does not stop the run.
     Warning {

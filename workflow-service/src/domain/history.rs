@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use weft_worker::{
-    CallKind, Json,
+    CallKind, Json, Usage,
     protocol::{CacheEntry, JournalEntry, Outcome},
 };
 
@@ -33,6 +33,8 @@ pub struct RecordedCall {
     pub time: Timestamp,
     /// Where the outcome comes from.
     pub origin: Origin,
+    /// What language models took, in all attempts.
+    pub usage: Usage,
 }
 
 /// Origin says where a result comes from.
@@ -84,6 +86,7 @@ pub fn queued(run: &Run) -> Event {
         interrupts: Vec::new(),
         wake_time: None,
         checkpoint_id: None,
+        usage: Usage::default(),
         attempt: 0,
         last_sequence: QUEUED_SEQUENCE,
         start_time: None,
@@ -104,6 +107,8 @@ pub fn started(run: &Run, sequence: i64, attempt: u32, time: Timestamp) -> Event
         failure: None,
         interrupts: Vec::new(),
         wake_time: None,
+        // What was used by then is not kept: those who come late see the same.
+        usage: Usage::default(),
         checkpoint_id: None,
         attempt,
         last_sequence: sequence,
@@ -128,6 +133,7 @@ pub fn recorded(run: &Run, call: &RecordedCall) -> Vec<Event> {
         task: Arc::clone(&call.entry.call.task),
         attempt: call.attempt,
         step,
+        usage: call.usage,
     };
     if events_of_record(call.entry.call.kind, &call.entry.outcome) == 0 {
         return Vec::new();

@@ -15,7 +15,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use weft_worker::{CallId, Failure, Json};
+use weft_worker::{CallId, Failure, Json, Usage};
 
 use super::{CheckpointId, RunId, ThreadId, Timestamp};
 
@@ -64,6 +64,8 @@ pub struct Run {
     pub end_time: Option<Timestamp>,
     /// When its state last changed.
     pub update_time: Timestamp,
+    /// What language models took in its recorded calls.
+    pub usage: Usage,
     /// Caller's labels.
     pub labels: BTreeMap<String, String>,
 }

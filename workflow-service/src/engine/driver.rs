@@ -245,9 +245,11 @@ impl Driver<'_> {
                 call,
                 attempt,
                 outcome,
+                usage,
             } => {
                 let jitter = self.jitter.random();
-                self.machine.attempted(&call, attempt, outcome, now, jitter)
+                self.machine
+                    .attempted(&call, attempt, (outcome, usage), now, jitter)
             }
             Errand::LookedUp { lookup, found } => self.machine.looked_up(*lookup, found, now),
         };

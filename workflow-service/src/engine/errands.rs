@@ -1,12 +1,15 @@
 //! Errands: what the engine does for a run while its worker goes on.
 
-use std::{future::Future, panic::AssertUnwindSafe, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap, future::Future, panic::AssertUnwindSafe, pin::Pin, sync::Arc,
+    time::Duration,
+};
 
 use futures::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 use service_runtime::Tenant;
 use tokio::{select, sync::mpsc};
 use weft_worker::{
-    Failure, Json,
+    CallId, Failure, Json, Usage, UsageMeter,
     protocol::{Event, Lookup, Outcome, TargetCall},
 };
 
@@ -31,6 +34,8 @@ pub(super) enum Errand {
         call: Arc<TargetCall>,
         attempt: u32,
         outcome: Outcome,
+        /// What was used in this attempt and those before.
+        usage: Usage,
     },
     /// A cache was looked into.
     LookedUp {
@@ -44,6 +49,8 @@ pub(super) struct Errands {
     tenant: Tenant,
     run_id: RunId,
     targets: Targets,
+    /// What each target that is called has used.
+    meters: HashMap<CallId, UsageMeter>,
     under_way: FuturesUnordered<Pin<Box<dyn Future<Output = Errand> + Send>>>,
     /// One that ended, told after what it wrote.
     ended: Option<Errand>,
@@ -58,6 +65,7 @@ impl Errands {
             tenant,
             run_id,
             targets,
+            meters: HashMap::new(),
             under_way: FuturesUnordered::new(),
             ended: None,
             events,
@@ -66,13 +74,15 @@ impl Errands {
     }
 
     /// Makes an attempt of a target.
-    pub(super) fn attempt(&self, call: Arc<TargetCall>, attempt: u32) {
+    pub(super) fn attempt(&mut self, call: Arc<TargetCall>, attempt: u32) {
+        let meter = self.meters.entry(call.call.id.clone()).or_default().clone();
         let context = TargetContext {
             tenant: self.tenant.clone(),
             run_id: self.run_id,
             call: call.call.id.clone(),
             target: Arc::clone(&call.call.task),
             attempt,
+            usage: meter.clone(),
             events: self.events.clone(),
         };
         let target = self.targets.find(&call.call.task);
@@ -96,6 +106,7 @@ impl Errands {
                 call,
                 attempt,
                 outcome,
+                usage: meter.total(),
             }
         }));
     }

@@ -87,7 +87,7 @@ pub(super) struct RunMachine {
 
 #[derive(Debug)]
 enum Held {
-    Event(Event),
+    Event(Box<Event>),
     /// The events of the next record to be committed.
     Record,
 }

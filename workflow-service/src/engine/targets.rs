@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use service_runtime::Tenant;
 use tokio::sync::mpsc;
 use weft_worker::{
-    CallId, Failure, Json,
+    CallId, Failure, Json, Usage, UsageMeter,
     protocol::{Event, MessagePiece, Outcome},
 };
 
@@ -33,6 +33,7 @@ pub struct TargetContext {
     pub target: Arc<str>,
     /// 1 for the first attempt.
     pub attempt: u32,
+    pub(super) usage: UsageMeter,
     pub(super) events: mpsc::Sender<Event>,
 }
 
@@ -41,6 +42,11 @@ impl TargetContext {
     /// another call.
     pub fn idempotency_key(&self) -> String {
         format!("{}/{}", self.run_id, self.call)
+    }
+
+    /// Notes what a language model took. It is recorded with the call, whatever comes of it.
+    pub fn add_usage(&self, usage: Usage) {
+        self.usage.add(usage);
     }
 
     /// Streams a piece of a message. Pieces are not recorded and never hold the target up: a reader

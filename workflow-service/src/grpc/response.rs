@@ -7,7 +7,7 @@ use weft_proto::{
     common::v1::{Payload, PayloadForm},
     workflow::v1::{self as pb, event::Kind, task_event::Step},
 };
-use weft_worker::Failure;
+use weft_worker::{Failure, wire::encode};
 
 use crate::{
     domain::{Checkpoint, Event, EventKind, Interrupt, Run, TaskStep, Thread, Timestamp},
@@ -76,6 +76,7 @@ pub(super) fn run(run: &Run, payloads: Payloads) -> pb::Run {
         start_time: run.start_time.map(time),
         end_time: run.end_time.map(time),
         labels: run.labels.clone().into_iter().collect(),
+        usage: encode::usage(&run.usage),
     }
 }
 
@@ -163,10 +164,12 @@ pub(super) fn event(event: &Event, form: PayloadForm) -> pb::Event {
             task,
             attempt,
             step,
+            usage,
         } => Kind::Task(pb::TaskEvent {
             task: task.to_string(),
             task_id: call.to_string(),
             attempt: number(*attempt),
+            usage: encode::usage(usage),
             ..task_step(step, payloads)
         }),
         EventKind::Checkpoint(written) => Kind::Checkpoint(checkpoint(written, payloads)),

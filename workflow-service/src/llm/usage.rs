@@ -1,11 +1,9 @@
-//! What answers take: tokens.
-
-use std::ops::AddAssign;
+//! What an answer takes: tokens.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Usage counts the tokens of one or more answers.
+/// Usage counts the tokens of an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Usage {
@@ -39,13 +37,16 @@ impl Usage {
     }
 }
 
-impl AddAssign for Usage {
-    fn add_assign(&mut self, other: Self) {
-        let add = |to: &mut u64, from: u64| *to = to.saturating_add(from);
-        add(&mut self.input_tokens, other.input_tokens);
-        add(&mut self.output_tokens, other.output_tokens);
-        add(&mut self.cache_read_tokens, other.cache_read_tokens);
-        add(&mut self.cache_write_tokens, other.cache_write_tokens);
-        add(&mut self.reasoning_tokens, other.reasoning_tokens);
+/// One answer took this.
+impl From<Usage> for weft_worker::Usage {
+    fn from(usage: Usage) -> Self {
+        Self {
+            model_calls: 1,
+            input_tokens: usage.input_tokens,
+            output_tokens: usage.output_tokens,
+            cache_read_tokens: usage.cache_read_tokens,
+            cache_write_tokens: usage.cache_write_tokens,
+            reasoning_tokens: usage.reasoning_tokens,
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use weft_worker::{CallId, Json};
+use weft_worker::{CallId, Json, Usage};
 
 use crate::domain::{
     CheckpointId, Concurrency, Durability, Run, RunId, RunState, ThreadId, Timestamp,
@@ -69,6 +69,7 @@ impl NewRun {
             start_time: None,
             end_time: None,
             update_time: self.now,
+            usage: Usage::default(),
             labels: self.labels.clone(),
         }
     }

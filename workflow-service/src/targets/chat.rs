@@ -25,6 +25,7 @@ impl CallTarget for ChatTarget {
             key: context.idempotency_key(),
             // A thread has one run at a time.
             thread: context.run_id.to_string().into(),
+            meter: &|usage| context.add_usage(usage),
             write: &|piece| context.write_message_piece(piece),
         };
         let message = self.services.ask(asker, question).await?;

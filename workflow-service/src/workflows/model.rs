@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::StreamExt as _;
 use serde::{Deserialize, Serialize};
-use weft_worker::{Failure, Task, TaskContext, protocol::MessagePiece};
+use weft_worker::{Failure, Task, TaskContext, Usage, protocol::MessagePiece};
 
 use super::{Services, derived_id};
 use crate::llm::{
@@ -40,6 +40,8 @@ pub struct Asker<'a> {
     pub key: String,
     /// Thread that asks.
     pub thread: Arc<str>,
+    /// Takes what an answer took.
+    pub meter: &'a (dyn Fn(Usage) + Send + Sync),
     /// Takes what the model writes, piece by piece.
     pub write: &'a (dyn Fn(MessagePiece) + Send + Sync),
 }
@@ -70,6 +72,7 @@ impl Services {
         let asker = Asker {
             key: task.idempotency_key(),
             thread: task.thread_id().into(),
+            meter: &|usage| task.add_usage(usage),
             write: &|piece| task.write_message_piece(piece),
         };
         self.ask(asker, question).await
@@ -101,7 +104,10 @@ impl Services {
                     model: Arc::clone(&writer),
                 }),
                 Some(Piece::Text(_) | Piece::Thinking(_)) => {}
-                Some(Piece::Done(message)) => return Ok(message.with_id(&*id)),
+                Some(Piece::Done(message)) => {
+                    (asker.meter)(message.usage.unwrap_or_default().into());
+                    return Ok(message.with_id(&*id));
+                }
                 None => {
                     let what = "the model ended without a message";
                     return Err(Failure::transient("MODEL_STREAM_TRUNCATED", what));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rand::RngExt as _;
 use service_runtime::Tenant;
-use weft_worker::{Call, CallId, CallKind, Failure, json, protocol::JournalEntry};
+use weft_worker::{Call, CallId, CallKind, Failure, Usage, json, protocol::JournalEntry};
 use workflow_service::{
     domain::{
         Timestamp,
@@ -108,5 +108,6 @@ fn other_result(call: Call, now: Timestamp) -> RecordedCall {
         attempt: 1,
         time: now,
         origin: Origin::Executed(None),
+        usage: Usage::default(),
     }
 }

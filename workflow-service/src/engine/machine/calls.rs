@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use weft_worker::{
-    Call, CallId, Json,
+    CallId, Json, RetryPolicy, Usage,
     protocol::{JournalEntry, Lookup, Outcome, Record, TargetCall},
 };
 
@@ -29,6 +29,7 @@ impl RunMachine {
             task: Arc::clone(&call.call.task),
             attempt,
             step: TaskStep::Started(Arc::clone(&call.input)),
+            usage: Usage::default(),
         };
         let mut effects: Vec<_> = self.publish(started, now).into_iter().collect();
         effects.push(Effect::Attempt(call, attempt));
@@ -40,7 +41,7 @@ impl RunMachine {
         &mut self,
         call: &Arc<TargetCall>,
         attempt: u32,
-        outcome: Outcome,
+        (outcome, usage): (Outcome, Usage),
         now: Timestamp,
         jitter: f64,
     ) -> Vec<Effect> {
@@ -53,6 +54,7 @@ impl RunMachine {
             outcome,
             retry: call.retry,
             cache: None,
+            usage,
         };
         let again = Arc::clone(call);
         self.record(record, now, jitter, |delay| {
@@ -71,7 +73,17 @@ impl RunMachine {
             return Vec::new();
         }
         match found {
-            Some(result) => self.append(lookup.call, Ok(result), 1, now, Origin::Cache),
+            Some(result) => {
+                let record = Record {
+                    call: lookup.call,
+                    attempt: 1,
+                    outcome: Ok(result),
+                    retry: RetryPolicy::NEVER,
+                    cache: None,
+                    usage: Usage::default(),
+                };
+                self.append(record, now, Origin::Cache)
+            }
             None => {
                 self.asked.remove(&lookup.call.id);
                 vec![Effect::Retry(lookup.call.id, Duration::ZERO)]
@@ -102,7 +114,7 @@ impl RunMachine {
             .held_back
             .pop_front_if(|held| matches!(held, Held::Event(_)))
         {
-            effects.push(Effect::Publish(event));
+            effects.push(Effect::Publish(*event));
         }
         if self.durability == Durability::Sync {
             effects.push(Effect::Ack(id, call.entry.outcome));
@@ -176,33 +188,29 @@ impl RunMachine {
                 task,
                 attempt,
                 step,
+                usage: Usage::default(),
             };
             effects.extend(self.publish(retrying, now));
             effects.push(again(delay));
             return effects;
         }
-        let origin = Origin::Executed(record.cache);
-        self.append(record.call, record.outcome, record.attempt, now, origin)
+        let origin = Origin::Executed(record.cache.take());
+        self.append(record, now, origin)
     }
 
     /// Records an outcome.
-    pub(super) fn append(
-        &mut self,
-        call: Call,
-        outcome: Outcome,
-        attempt: u32,
-        now: Timestamp,
-        origin: Origin,
-    ) -> Vec<Effect> {
+    pub(super) fn append(&mut self, record: Record, now: Timestamp, origin: Origin) -> Vec<Effect> {
+        let (call, outcome) = (record.call, record.outcome);
         let id = call.id.clone();
         self.asked.remove(&id);
         let call = RecordedCall {
             sequence: self.take_sequences(history::events_of_record(call.kind, &outcome)),
             entry: JournalEntry { call, outcome },
             commit_sequence: self.next_commit,
-            attempt,
+            attempt: record.attempt,
             time: now,
             origin,
+            usage: record.usage,
         };
         self.next_commit += 1;
         self.committing.push_back(call.clone());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use weft_worker::{
-    CallId,
+    CallId, Usage,
     protocol::{self, MessagePiece},
 };
 
@@ -23,6 +23,7 @@ impl RunMachine {
                 task,
                 attempt,
                 step: TaskStep::Started(input),
+                usage: Usage::default(),
             },
             protocol::Event::Message { call, task, piece } => {
                 return self.message_piece(call, task, piece, now);
@@ -100,7 +101,7 @@ impl RunMachine {
         if self.held_back.is_empty() {
             return Some(Effect::Publish(event));
         }
-        self.held_back.push_back(Held::Event(event));
+        self.held_back.push_back(Held::Event(Box::new(event)));
         None
     }
 

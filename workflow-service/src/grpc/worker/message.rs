@@ -87,6 +87,7 @@ fn record(said: pb::Record) -> Result<Record, Malformed> {
         outcome,
         retry: decode::retry_policy(said.retry)?,
         cache: said.cache.map(cache).transpose()?,
+        usage: decode::usage(said.usage)?,
     })
 }
 

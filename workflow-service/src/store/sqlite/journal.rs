@@ -5,7 +5,7 @@ use rusqlite::{
     types::{FromSqlError, FromSqlResult},
 };
 use service_runtime::Tenant;
-use weft_worker::{Call, CallId, CallKind, Failure, protocol::JournalEntry};
+use weft_worker::{Call, CallId, CallKind, Failure, Usage, protocol::JournalEntry};
 
 use super::{
     Fence, StoreError,
@@ -18,7 +18,8 @@ use crate::domain::{Origin, RunId, RunState, history::RecordedCall};
 const COLUMNS: &str = concat!(
     "call_id, commit_sequence, sequence, kind, task, input_hash, succeeded, ",
     text_of!("outcome"),
-    ", attempt, time, cached"
+    ", attempt, time, cached, model_calls, input_tokens, output_tokens, cache_read_tokens, \
+     cache_write_tokens, reasoning_tokens"
 );
 
 pub(super) fn append(
@@ -70,6 +71,7 @@ pub(super) fn insert(
             blobs::drop_unused(db, outcome)?;
             continue;
         }
+        note_usage(db, run, &call.id, recorded.usage)?;
         if let (Origin::Executed(Some(entry)), Ok(result)) =
             (&recorded.origin, &recorded.entry.outcome)
         {
@@ -118,7 +120,8 @@ fn select(db: &Connection, run: RunId, after: i64) -> Result<Vec<RecordedCall>, 
     // The last event of a record has a number one above its first at most.
     let mut calls = db
         .prepare_cached(&format!(
-            "SELECT {COLUMNS} FROM journal WHERE run_id = ?1 AND sequence + 1 > ?2"
+            "SELECT {COLUMNS} FROM journal LEFT JOIN usage USING (run_id, call_id) \
+             WHERE run_id = ?1 AND sequence + 1 > ?2"
         ))?
         .query_map(params![run, after], recorded_call)?
         .collect::<Result<Vec<_>, _>>()?;
@@ -148,7 +151,51 @@ fn recorded_call(row: &Row<'_>) -> rusqlite::Result<RecordedCall> {
             true => Origin::Cache,
             false => Origin::Executed(None),
         },
+        usage: match row.get(11)? {
+            None => Usage::default(),
+            Some(model_calls) => Usage {
+                model_calls,
+                input_tokens: count(row, 12)?,
+                output_tokens: count(row, 13)?,
+                cache_read_tokens: count(row, 14)?,
+                cache_write_tokens: count(row, 15)?,
+                reasoning_tokens: count(row, 16)?,
+            },
+        },
     })
+}
+
+fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    row.get::<_, i64>(column).map(i64::cast_unsigned)
+}
+
+/// Notes what language models took for a call. It was paid for, whatever becomes of the record.
+fn note_usage(db: &Connection, run: RunId, call: &CallId, usage: Usage) -> Result<(), StoreError> {
+    if usage.is_zero() {
+        return Ok(());
+    }
+    db.prepare_cached(
+        "INSERT INTO usage (run_id, call_id, model_calls, input_tokens, output_tokens, \
+         cache_read_tokens, cache_write_tokens, reasoning_tokens) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO UPDATE SET \
+         model_calls = model_calls + excluded.model_calls, \
+         input_tokens = input_tokens + excluded.input_tokens, \
+         output_tokens = output_tokens + excluded.output_tokens, \
+         cache_read_tokens = cache_read_tokens + excluded.cache_read_tokens, \
+         cache_write_tokens = cache_write_tokens + excluded.cache_write_tokens, \
+         reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens",
+    )?
+    .execute(params![
+        run,
+        call.as_str(),
+        usage.model_calls,
+        usage.input_tokens.cast_signed(),
+        usage.output_tokens.cast_signed(),
+        usage.cache_read_tokens.cast_signed(),
+        usage.cache_write_tokens.cast_signed(),
+        usage.reasoning_tokens.cast_signed(),
+    ])?;
+    Ok(())
 }
 
 fn kind_name(kind: CallKind) -> &'static str {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use rusqlite::{Connection, params};
 use service_runtime::Tenant;
-use weft_worker::{Call, CallId, CallKind, Failure, Json, protocol::JournalEntry};
+use weft_worker::{Call, CallId, CallKind, Failure, Json, Usage, protocol::JournalEntry};
 
 use super::{StartedRun, StoreError, claim, journal, runs};
 use crate::{
@@ -36,6 +36,7 @@ pub(super) fn answer(
             attempt: 1,
             time: now,
             origin: Origin::Executed(None),
+            usage: Usage::default(),
         };
         journal::insert(db, id, &[recorded])?;
         db.prepare_cached("DELETE FROM interrupts WHERE run_id = ?1 AND call_id = ?2")?

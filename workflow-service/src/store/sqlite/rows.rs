@@ -5,7 +5,7 @@ use rusqlite::{
     types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef},
 };
 use uuid::Uuid;
-use weft_worker::{Json, json};
+use weft_worker::{Json, Usage, json};
 
 use super::{StoreError, blobs::text_of};
 use crate::domain::{
@@ -22,7 +22,12 @@ pub(super) const RUN: &str = concat!(
     ", ",
     text_of!("output"),
     ", failure, checkpoint_id, attempt, last_sequence, create_time, start_time, end_time, \
-     update_time, labels, wake_time, start_sequence, cached",
+     update_time, labels, wake_time, start_sequence, cached, ",
+    "(SELECT json_object(
+        'model_calls', sum(model_calls), 'input_tokens', sum(input_tokens),
+        'output_tokens', sum(output_tokens), 'cache_read_tokens', sum(cache_read_tokens),
+        'cache_write_tokens', sum(cache_write_tokens), 'reasoning_tokens', sum(reasoning_tokens))
+      FROM usage WHERE usage.run_id = runs.run_id HAVING count(*) > 0)",
 );
 
 /// Columns that [`checkpoint`] reads, in its order.
@@ -58,6 +63,9 @@ pub(super) fn run(row: &Row<'_>) -> rusqlite::Result<Run> {
         wake_time: row.get(17)?,
         start_sequence: row.get(18)?,
         is_cached: row.get(19)?,
+        usage: row
+            .get::<_, Option<Typed<_>>>(20)?
+            .map_or_else(Usage::default, |usage| usage.0),
         interrupts: Vec::new(),
     })
 }

@@ -14,6 +14,8 @@ pub(super) const APPLICATION_ID: i32 = 0x5765_6674;
 ///   fence: it grows with every claim. `parent_id` is the checkpoint that the run builds on, given
 ///   by the caller or set by the first claim. `has_journal` is 0 once retention has deleted it. `timeout` and `executed` are microseconds.
 /// - `journal`: one row for each recorded call; rows are never changed.
+/// - `usage`: what language models took for a call; stays for as long as its run, whatever becomes
+///   of the journal.
 /// - `interrupts`: the open questions of INTERRUPTED runs.
 /// - `cache`: results of tasks, and of entrypoints, whose `task` is empty then. `key` is a hash.
 /// - `runs_queued_of_thread`: the order in which a thread's queued runs go on. Those that had begun
@@ -86,6 +88,21 @@ CREATE TABLE journal (
     cached           INTEGER NOT NULL,
     PRIMARY KEY (run_id, call_id)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE usage (
+    run_id             BLOB    NOT NULL,
+    call_id            TEXT    NOT NULL,
+    model_calls        INTEGER NOT NULL,
+    input_tokens       INTEGER NOT NULL,
+    output_tokens      INTEGER NOT NULL,
+    cache_read_tokens  INTEGER NOT NULL,
+    cache_write_tokens INTEGER NOT NULL,
+    reasoning_tokens   INTEGER NOT NULL,
+    PRIMARY KEY (run_id, call_id)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER usage_of_runs AFTER DELETE ON runs BEGIN
+    DELETE FROM usage WHERE run_id = old.run_id;
+END;
 
 CREATE TABLE interrupts (
     run_id         BLOB    NOT NULL,

@@ -9,7 +9,7 @@ pub(crate) mod threads;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use service_runtime::Tenant;
-use weft_worker::{Call, CallId, CallKind, Failure, json, protocol::JournalEntry};
+use weft_worker::{Call, CallId, CallKind, Failure, Usage, json, protocol::JournalEntry};
 use workflow_service::{
     domain::{
         Concurrency, Durability, Origin, RunId, ThreadId, Timestamp, checkpoint::CheckpointValues,
@@ -89,6 +89,7 @@ pub(crate) fn record(order: u32, result: &str) -> RecordedCall {
         attempt: 1,
         time: Timestamp::now(),
         origin: Origin::Executed(None),
+        usage: Usage::default(),
     }
 }
 
