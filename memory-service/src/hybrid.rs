@@ -95,70 +95,97 @@ impl Hybrid<'_> {
 
     /// Candidates by their places, which are known of all of them at once.
     async fn placed(&self) -> Result<Window, StoreError> {
+        let (by_meaning, by_words) = self.best(PLACES).await?;
         let mut candidates = Candidates::default();
-        for (found, place) in places(self.matching(&self.near, PLACES).await?) {
+        for (found, place) in places(by_meaning) {
             candidates.of(&found).meaning = Some(place);
         }
-        if let Some(worded) = &self.worded {
-            for (found, place) in places(self.matching(worded, PLACES).await?) {
-                candidates.of(&found).words = Some(place);
-            }
+        for (found, place) in places(by_words) {
+            candidates.of(&found).words = Some(place);
         }
         let reciprocal = |sides: &Sides<usize>| self.fusion.reciprocal(sides.meaning, sides.words);
         Ok((candidates.ranked(reciprocal), None))
     }
 
     async fn spreads(&self) -> Result<Spreads, StoreError> {
-        let spread = |best: Vec<Ranked>| {
-            let scores: Vec<_> = best.into_iter().map(|found| found.rank).collect();
-            Spread::of(scores.into_iter())
-        };
-        let words = match &self.worded {
-            Some(worded) => self.matching(worded, SPREAD_OF).await?,
-            None => Vec::new(),
-        };
+        let (by_meaning, by_words) = self.best(SPREAD_OF).await?;
         Ok(Spreads {
-            meaning: spread(self.matching(&self.near, SPREAD_OF).await?),
-            words: spread(words),
+            meaning: Spread::of(by_meaning.iter().map(|found| found.rank)),
+            words: Spread::of(by_words.iter().map(|found| found.rank)),
         })
     }
 
-    /// The best candidates that fulfil the filter, best first; fewer than `count` only if there are
-    /// no more.
-    async fn matching(&self, query: &RankQuery, count: usize) -> Result<Vec<Ranked>, StoreError> {
+    /// The best by meaning and by words of those that fulfil the filter, best first; fewer than
+    /// `count` only if there are no more.
+    async fn best(&self, count: usize) -> Result<(Vec<Ranked>, Vec<Ranked>), StoreError> {
+        let mut verdicts = HashMap::new();
+        let by_meaning = self.matching(&self.near, count, &mut verdicts).await?;
+        let by_words = match &self.worded {
+            Some(worded) => self.matching(worded, count, &mut verdicts).await?,
+            None => Vec::new(),
+        };
+        Ok((by_meaning, by_words))
+    }
+
+    /// The best candidates that fulfil the filter. `verdicts` remembers which do: no document is
+    /// checked twice, however often more candidates are asked for.
+    async fn matching(
+        &self,
+        query: &RankQuery,
+        count: usize,
+        verdicts: &mut HashMap<PointId, bool>,
+    ) -> Result<Vec<Ranked>, StoreError> {
         let mut limit = count;
         loop {
-            let candidates = self
-                .ask(&RankQuery {
-                    limit,
-                    ..query.clone()
-                })
-                .await?;
+            let query = RankQuery {
+                limit,
+                ..query.clone()
+            };
+            let candidates = self.ask(&query).await?;
             let Some(filter) = self.filter else {
                 return Ok(candidates);
             };
-            let all = candidates.len() < limit;
             let mut matching = Vec::new();
             for chunk in candidates.chunks(LOAD_AT_ONCE) {
-                let points = chunk.iter().map(|found| found.point).collect();
-                let items = self.store.fetch(self.tenant, points, query.now).await?;
-                for (found, item) in chunk.iter().zip(items) {
-                    if let Some(item) = item
-                        && fulfils(filter, &item).await?
-                    {
-                        matching.push(found.clone());
-                    }
-                }
+                self.judge(filter, chunk, verdicts).await?;
+                let matches = |found: &&Ranked| verdicts.get(&found.point) == Some(&true);
+                matching.extend(chunk.iter().filter(matches).cloned());
                 if matching.len() >= count {
                     matching.truncate(count);
                     return Ok(matching);
                 }
             }
-            if all {
+            if candidates.len() < limit {
                 return Ok(matching);
             }
             limit = limit.saturating_mul(GROWTH);
         }
+    }
+
+    /// Checks the documents of candidates that were not checked yet.
+    async fn judge(
+        &self,
+        filter: &Filter,
+        candidates: &[Ranked],
+        verdicts: &mut HashMap<PointId, bool>,
+    ) -> Result<(), StoreError> {
+        let points = candidates.iter().map(|found| found.point);
+        let unknown: Vec<_> = points
+            .filter(|point| !verdicts.contains_key(point))
+            .collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let now = self.near.now;
+        let items = self.store.fetch(self.tenant, unknown.clone(), now).await?;
+        for (point, item) in unknown.into_iter().zip(items) {
+            let fulfils = match item {
+                Some(item) => fulfils(filter, &item).await?,
+                None => false,
+            };
+            verdicts.insert(point, fulfils);
+        }
+        Ok(())
     }
 
     async fn ask(&self, query: &RankQuery) -> Result<Vec<Ranked>, StoreError> {

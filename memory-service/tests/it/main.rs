@@ -27,6 +27,7 @@ mod listing;
 mod local_models;
 mod maintenance;
 mod model;
+mod model_folders;
 mod partners;
 mod process;
 mod qdrant_away;
