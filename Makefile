@@ -92,4 +92,5 @@ simulate:
 	@$(use_toolchain) && WEFT_TEST_SEEDS=$(SEEDS) cargo test --locked --workspace --test simulation random -- --nocapture
 
 bench-workflow:
-	@$(use_toolchain) && cargo bench --locked --workspace --bench workflow
+	@$(use_toolchain) && cargo build --locked --workspace --release --bin workflow-service --bin program-worker && \
+	cargo bench --locked --workspace --bench workflow

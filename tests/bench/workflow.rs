@@ -1,19 +1,27 @@
 //! `make bench-workflow`: runs per second and latency of workflow-service over gRPC on loopback, every
 //! task result on the disk before it is seen, beside what the disk and SQLite can do in the same run.
 //!
-//! Client and service share the process and the machine's cores. `WEFT_BENCH_SECONDS` is the time
-//! for each cell, 2 by default.
+//! Client and service share the process and the machine's cores, but for the kills. `WEFT_BENCH_SECONDS`
+//! is the time for each cell, 2 by default.
+//!
+//! # Layout
+//! - `waiting`: runs that wait for answers, and replay when they get them
+//! - `recovery`: runs that go on after a kill
 #![expect(
     clippy::print_stdout,
     clippy::unwrap_used,
     reason = "the table is what it prints; a benchmark fails by panicking"
 )]
 
+mod recovery;
+mod waiting;
+
 use std::{
     env,
     fs::File,
     io::Write as _,
     path::Path,
+    str::FromStr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -49,6 +57,7 @@ fn step() -> Task<u32, String> {
 
 /// - `sequence`: as many tasks as its input says, one after the other
 /// - `parallel`: as many, all at once
+/// - `ask`: as `sequence`, then a question
 fn worker() -> Worker {
     let sequence = Entrypoint::new("sequence", "1", |context: Context, steps: u32| async move {
         for number in 0..steps {
@@ -60,14 +69,30 @@ fn worker() -> Worker {
         try_join_all((0..steps).map(|number| context.call(&step(), number))).await?;
         Ok::<_, Failure>(steps)
     });
-    Worker::new().entrypoint(sequence).entrypoint(parallel)
+    let ask = Entrypoint::new("ask", "1", |context: Context, steps: u32| async move {
+        for number in 0..steps {
+            context.call(&step(), number).await?;
+        }
+        context.interrupt::<_, bool>("go on?").await
+    });
+    Worker::new()
+        .entrypoint(sequence)
+        .entrypoint(parallel)
+        .entrypoint(ask)
+}
+
+fn number<T: FromStr>(variable: &str) -> Option<T> {
+    env::var(variable).ok()?.parse().ok()
 }
 
 fn seconds() -> Duration {
-    let seconds = env::var("WEFT_BENCH_SECONDS")
-        .ok()
-        .and_then(|text| text.parse().ok());
-    Duration::from_secs_f64(seconds.unwrap_or(2.0))
+    Duration::from_secs_f64(number("WEFT_BENCH_SECONDS").unwrap_or(2.0))
+}
+
+fn payload(json: &str) -> Payload {
+    Payload {
+        form: Some(Form::JsonText(json.to_owned())),
+    }
 }
 
 /// Does something again and again for the time of a cell; how often a second.
@@ -115,9 +140,7 @@ async fn invoke(
 ) -> Duration {
     let start = StartRunRequest {
         entrypoint: entrypoint.to_owned(),
-        input: Some(Payload {
-            form: Some(Form::JsonText(steps.to_string())),
-        }),
+        input: Some(payload(&steps.to_string())),
         ..StartRunRequest::default()
     };
     let request = InvokeRunRequest {
@@ -201,6 +224,9 @@ async fn main() {
         .await
         .unwrap();
     let client = WorkflowServiceClient::new(channel);
+    // First, while nothing else has made the process grow. The store holds them from then on.
+    println!();
+    waiting::memory(&client, &folder.path().join("store")).await;
     println!("\nentrypoint steps     c    runs/s   tasks/s   p50 ms   p99 ms");
     for (entrypoint, steps) in [
         ("sequence", 1),
@@ -223,7 +249,11 @@ async fn main() {
             took / f64::from(steps)
         );
     }
+    println!();
+    waiting::replay(&client).await;
     stop.cancel();
     serving.join_all().await;
     engine.stop().await;
+    println!();
+    recovery::measure().await;
 }

@@ -218,3 +218,17 @@ pub async fn signal(child: &Child, signal: Signal) -> Result<()> {
     ensure!(status.success(), "cannot send SIG{name}: {status}");
     Ok(())
 }
+
+/// Bytes that the kernel says a process holds in memory.
+///
+/// # Errors
+/// If there is no such process, or the system does not tell.
+pub fn resident_bytes(id: u32) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .context("no VmRSS")?;
+    let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse()?;
+    Ok(kibibytes * 1024)
+}

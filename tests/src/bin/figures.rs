@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use e2e::{Cluster, Process, chat, payload, runs::invoke};
+use e2e::{Cluster, Process, chat, payload, process::resident_bytes, runs::invoke};
 use serde_json::json;
 use weft_proto::{
     memory::v1::{GetItemRequest, PutItemRequest, SearchItemsRequest},
@@ -118,11 +118,5 @@ fn report(what: &str, durations: &[Duration]) {
 /// What the kernel says that a process holds in memory.
 fn resident_mebibytes(process: &Process) -> Result<f64> {
     let id = process.id().context("the service has ended")?;
-    let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .context("no VmRSS")?;
-    let kibibytes: f64 = line.trim().trim_end_matches(" kB").parse()?;
-    Ok(kibibytes / 1024.0)
+    Ok(resident_bytes(id)? as f64 / 1024.0 / 1024.0)
 }
