@@ -14,7 +14,7 @@ AIMOCK := aimock npm:@copilotkit/aimock@1.43.0
 use_toolchain = RUSTUP_TOOLCHAIN=$$(scripts/toolchain) && export RUSTUP_TOOLCHAIN
 build = cargo build --locked --workspace --bins
 
-.PHONY: help run demo demo-python test test-qdrant test-python check check-python lint-proto figures worker-conformance simulate bench-workflow
+.PHONY: help run demo demo-python test test-qdrant test-python check check-python lint-proto figures worker-conformance simulate bench-workflow bench-memory
 
 help:
 	@echo 'make run         start both services on 127.0.0.1:50051 and 50052, data in ./data'
@@ -28,6 +28,7 @@ help:
 	@echo 'make worker-conformance  whether a worker speaks the protocol; WORKER=command, {url} in it'
 	@echo 'make figures     what calls cost on this machine (release build)'
 	@echo 'make bench-workflow  runs a second beside the limit of the disk (release build)'
+	@echo 'make bench-memory  calls a second through gRPC beside those of the engine itself (release build)'
 	@echo 'make check       formatting and lints'
 	@echo 'make lint-proto  formatting and lints of the .proto files'
 
@@ -94,3 +95,6 @@ simulate:
 bench-workflow:
 	@$(use_toolchain) && cargo build --locked --workspace --release --bin workflow-service --bin program-worker && \
 	cargo bench --locked --workspace --bench workflow
+
+bench-memory:
+	@$(use_toolchain) && cargo bench --locked --workspace --bench memory
