@@ -121,6 +121,11 @@ fn bad_runs() -> Vec<(&'static str, StartRunRequest, Vec<&'static str>)> {
             vec!["config.memory.mode"],
         ),
         (
+            "a path in the place of a table",
+            config(json!({ "user_id": "1", "memory.mode": "off" })),
+            vec!["config.memory.mode"],
+        ),
+        (
             "limit and model",
             config(json!({ "user_id": "1", "memory": { "limit": -1 }, "model": "nobody:x" })),
             vec!["config.memory.limit", "config.model"],

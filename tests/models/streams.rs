@@ -63,6 +63,14 @@ async fn comments_pings_and_unknown_events_are_passed_over_whatever_ends_the_lin
 }
 
 #[tokio::test]
+async fn an_answer_that_comes_at_once_names_its_model_too() -> Result<()> {
+    let text = choice(&json!({"role": "assistant", "content": "Hi"}), Some("stop"));
+    let message = answer_of("chat", &chunks(&[text])).await?;
+    assert!(message.model.is_some(), "{message:?}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn thoughts_and_blocks_of_the_provider_come_back_unchanged() -> Result<()> {
     let block = |index: u64, block: Value| json!({"type": "content_block_start", "index": index, "content_block": block});
     let delta = |index: u64, delta: Value| json!({"type": "content_block_delta", "index": index, "delta": delta});

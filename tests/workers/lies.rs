@@ -10,8 +10,8 @@ use e2e::{
 use serde_json::json;
 use tonic::Code;
 use weft_proto::workflow::v1::{
-    Call, ConnectRequest, Hello, Outcome, Record, Run, Suspend, connect_request::Message as Say,
-    connect_response::Message as Heard, outcome, run::State,
+    Call, ConnectRequest, Hello, Outcome, Question, Record, Run, Suspend, call::Kind,
+    connect_request::Message as Say, connect_response::Message as Heard, outcome, run::State,
 };
 
 use crate::stage::{output, service, start, steps, worker};
@@ -124,6 +124,43 @@ async fn words_after_the_last_one_are_not_heard_and_the_first_result_stands() ->
     assert_eq!(output(&cluster, &run).await?, json!(4));
     let recorded = crate::stage::recorded(&cluster, &run).await?;
     assert_eq!(recorded, ["1", "0"]);
+    still_works(cluster).await
+}
+
+#[tokio::test]
+async fn questions_that_cannot_be_told_apart_pause_the_run() -> Result<()> {
+    let (cluster, mut odd, execution, run) = with_a_run().await?;
+    let question = || Question {
+        call: Some(Call {
+            id: "0".to_owned(),
+            kind: Kind::Interrupt.into(),
+            task: "interrupt".to_owned(),
+            ..Call::default()
+        }),
+        value: Some(payload::text("1")),
+        ..Question::default()
+    };
+    let asks = |questions| {
+        Say::Suspend(Suspend {
+            questions,
+            ..Suspend::default()
+        })
+    };
+    odd.say(execution, asks(vec![question(), question()]))
+        .await?;
+    let twice = rested(&cluster, &run).await?;
+
+    let run = start(&cluster, "odd", "", json!(1)).await?;
+    let (execution, _) = odd.started().await?;
+    odd.say(execution, Say::Record(record("0", "1"))).await?;
+    odd.say(execution, asks(vec![question()])).await?;
+    let recorded = rested(&cluster, &run).await?;
+    for run in [twice, recorded] {
+        assert_eq!(run.state(), State::Paused, "{run:?}");
+        let error = run.error.unwrap_or_default();
+        assert_eq!(error.reason, "PROTOCOL_VIOLATION");
+        assert!(error.message.contains("`0`"), "{}", error.message);
+    }
     still_works(cluster).await
 }
 

@@ -127,6 +127,15 @@ impl Config {
 fn url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let url = String::deserialize(deserializer)?;
     let parsed: Option<Uri> = url.parse().ok();
+    let has_password = parsed
+        .as_ref()
+        .and_then(Uri::authority)
+        .is_some_and(|authority| authority.as_str().contains('@'));
+    if has_password {
+        return Err(de::Error::custom(
+            "a URL must hold no user name and no password: it is shown in logs",
+        ));
+    }
     match parsed.as_ref().and_then(Uri::scheme_str) {
         Some("http" | "https") => Ok(url),
         Some(_) | None => Err(de::Error::custom(format!(

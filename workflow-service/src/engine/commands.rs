@@ -6,7 +6,7 @@ use service_runtime::Tenant;
 use tokio::sync::OwnedSemaphorePermit;
 use weft_worker::Failure;
 
-use super::Engine;
+use super::{Engine, StartError};
 use crate::{
     domain::{Concurrency, Run, RunId, RunState, ThreadId, history},
     store::{Answers, RunFilter, StoreError},
@@ -47,13 +47,26 @@ impl Engine {
     /// Runs a run again that failed, was cancelled or is paused.
     ///
     /// # Errors
-    /// As [`crate::store::CheckpointStore::retry_run`].
+    /// As [`crate::store::CheckpointStore::retry_run`]; [`StartError::NoSuchEntrypoint`] if nobody
+    /// hosts the version that it is to go on with.
     pub async fn retry_run(
         &self,
         tenant: &Tenant,
         id: RunId,
         version: Option<Arc<str>>,
-    ) -> Result<Run, StoreError> {
+    ) -> Result<Run, StartError> {
+        if let Some(version) = &version
+            && let Some(run) = self.shared.store.run(tenant, id).await?
+            && **version != *run.version
+            && self
+                .shared
+                .workers
+                .find(&run.entrypoint, Some(version))
+                .is_none()
+        {
+            let name = format!("{}@{version}", run.entrypoint);
+            return Err(StartError::NoSuchEntrypoint { name });
+        }
         let (engine, tenant) = (self.clone(), tenant.clone());
         self.to_its_end(async move {
             let slot = engine
@@ -66,6 +79,7 @@ impl Engine {
             Ok(engine.started(started, slot))
         })
         .await
+        .map_err(StartError::Store)
     }
 
     /// A slot for a run that goes on, if some worker has room for it.
@@ -104,6 +118,7 @@ impl Engine {
             }
             let worker = self.shared.under_way().get(&id).cloned();
             if let (RunState::Running, Some(worker)) = (run.state, worker) {
+                self.shared.store.note_cancel(tenant, id, reason).await?;
                 // A full queue holds an earlier cancel, a closed one a run that has just ended.
                 let _ = worker.try_send(reason.to_owned());
                 return Ok(run);

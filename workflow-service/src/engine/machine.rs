@@ -17,7 +17,8 @@ use serde_json::value::RawValue;
 use weft_worker::{
     CallId, Failure,
     protocol::{
-        CacheEntry, Finish, Lookup, MessagePiece, Outcome, Suspend, TargetCall, WorkerMessage,
+        CacheEntry, Finish, Lookup, MessagePiece, Outcome, Question, Suspend, TargetCall,
+        WorkerMessage,
     },
 };
 
@@ -217,6 +218,11 @@ impl RunMachine {
     fn suspend(&mut self, suspend: Suspend, now: Timestamp) -> Vec<Effect> {
         let wake_time = suspend.wake_time.map(Timestamp::from_micros);
         let questions = suspend.interrupts;
+        if self.cancelling.is_none()
+            && let Some(violation) = self.unanswerable(&questions)
+        {
+            return self.end(RunEnd::Paused(violation), now);
+        }
         let end = match (self.cancelling.clone(), wake_time) {
             (Some(failure), _) => RunEnd::Cancelled(failure),
             (None, Some(wake_time)) if questions.is_empty() => RunEnd::Waiting { wake_time },
@@ -226,6 +232,17 @@ impl RunMachine {
             },
         };
         self.end(end, now)
+    }
+
+    /// The failure of questions that could not be told from one another, or from what is recorded.
+    fn unanswerable(&self, questions: &[Question]) -> Option<Failure> {
+        let mut ids = HashSet::new();
+        let twice = questions
+            .iter()
+            .map(|question| &question.call.id)
+            .find(|id| self.recorded.contains_key(*id) || !ids.insert(*id))?;
+        let what = format!("the worker asks under the id `{twice}`, which has another meaning");
+        Some(Failure::new("PROTOCOL_VIOLATION", what))
     }
 
     fn finish(&mut self, finish: Finish, now: Timestamp, jitter: f64) -> Vec<Effect> {

@@ -269,7 +269,8 @@ impl WorkflowService for Workflows {
         let id = request::run_id(&request.run_id).map_err(status::invalid)?;
         let version = (!request.version.is_empty()).then(|| request.version.into());
         let run = self.engine.retry_run(context.tenant(), id, version).await;
-        let run = response::run(&run.map_err(status::store)?, SERVERS_CHOICE);
+        let run = run.map_err(|error| status::not_started(error, ""))?;
+        let run = response::run(&run, SERVERS_CHOICE);
         Ok(Response::new(RetryRunResponse { run: Some(run) }))
     }
 

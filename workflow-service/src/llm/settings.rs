@@ -191,6 +191,12 @@ impl ProviderSettings {
         if reqwest::Url::parse(&base_url).is_err() || !matches!(scheme, Some("http" | "https")) {
             return Err(bad("base_url", "must be a URL, http:// or https://"));
         }
+        let has_password = reqwest::Url::parse(&base_url)
+            .is_ok_and(|url| !url.username().is_empty() || url.password().is_some());
+        if has_password {
+            let why = "must hold no user name and no password; use `api_key_file` or `headers`";
+            return Err(bad("base_url", why));
+        }
         if self.max_concurrent == 0 {
             return Err(bad("max_concurrent", "must be more than zero"));
         }

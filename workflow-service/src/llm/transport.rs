@@ -174,8 +174,11 @@ impl Answering {
                     Err(error) => return Err(self.failed(error)),
                 },
                 State::Reading(reading) => {
-                    if let Some(piece) = reading.pieces.pop_front() {
-                        return Ok(Some(piece));
+                    match reading.pieces.pop_front() {
+                        // It came with the pieces before it.
+                        Some(Piece::Done(message)) => return Ok(Some(self.done(*message))),
+                        Some(piece) => return Ok(Some(piece)),
+                        None => {}
                     }
                     match reading.read(&self.endpoint).await {
                         Ok(None) => {}

@@ -116,6 +116,15 @@ pub trait CheckpointStore: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<Run, StoreError>;
 
+    /// Notes that a run's worker is told to stop it: if the service ends before the worker has done
+    /// so, the run is CANCELLED when the store is opened again. Of no effect on a run that no worker
+    /// executes.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn note_cancel(&self, tenant: &Tenant, id: RunId, reason: &str)
+    -> Result<(), StoreError>;
+
     /// Deletes a run that is at rest, with its journal and its checkpoints.
     ///
     /// # Errors

@@ -157,6 +157,7 @@ impl Agent {
         if let Err(error) = arguments::read::<NewMessages>("input", input) {
             invalid.push(error);
         }
+        arguments::check_dots(config, &mut invalid);
         let settings = arguments::read::<Settings>("config", config);
         let agent = arguments::read::<AgentSettings>("config", config);
         match (settings, agent) {

@@ -1,8 +1,24 @@
 //! Reading the arguments of an entrypoint, with the path of what is wrong.
 
-use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::value::RawValue;
 use weft_worker::InvalidArgument;
+
+/// Refuses keys of a config that are written as a path: they would be taken for the caller's own.
+pub fn check_dots(config: &RawValue, invalid: &mut Vec<InvalidArgument>) {
+    const TABLES: [&str; 3] = ["memory", "history", "options"];
+    let keys = serde_json::from_str::<BTreeMap<String, IgnoredAny>>(config.get());
+    for key in keys.unwrap_or_default().into_keys() {
+        if let Some((table, name)) = key.split_once('.')
+            && TABLES.contains(&table)
+        {
+            let why = format!("is no key; write {{\"{table}\": {{\"{name}\": …}}}}");
+            invalid.push(InvalidArgument::new(format!("config.{key}"), why));
+        }
+    }
+}
 
 /// Reads `json` as a `T`; `name` is `input` or `config`.
 ///

@@ -124,6 +124,7 @@ impl Chat {
         if let Err(error) = arguments::read::<NewMessages>("input", input) {
             invalid.push(error);
         }
+        arguments::check_dots(config, &mut invalid);
         let settings = arguments::read::<Settings>("config", config);
         let chat = arguments::read::<ChatSettings>("config", config);
         match (settings, chat) {

@@ -9,7 +9,9 @@ use workflow_service::{
     store::StoreError,
 };
 
-use crate::harness::{Count, Gate, all, engine, follow, request, rest, start, tenant, two_steps};
+use crate::harness::{
+    Count, Gate, all, engine, engine_in, follow, request, rest, start, tenant, two_steps,
+};
 
 async fn cancel(engine: &Engine, id: RunId) -> Result<(), StoreError> {
     engine.cancel_run(&tenant(), id, "enough").await.map(drop)
@@ -188,4 +190,29 @@ async fn a_run_that_is_cancelled_before_it_starts_keeps_its_start_time_and_its_e
         .count();
     assert_eq!(states, 2, "RUNNING and SUCCEEDED");
     engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_cancel_that_was_accepted_holds_after_a_crash() {
+    let gate = Gate::closed();
+    let folder = tempfile::tempdir().unwrap();
+    let first = engine_in(folder.path(), cooperative(&gate), 10).await;
+    let run = start(&first, "e", "t", 0).await;
+    gate.arrival().await;
+    cancel(&first, run.id).await.unwrap();
+    first.stop().await;
+    drop(first);
+
+    let second = engine_in(folder.path(), cooperative(&gate), 10).await;
+    let cancelled = rest(&second, run.id).await;
+    assert_eq!(cancelled.state, RunState::Cancelled);
+    assert_eq!(cancelled.failure.unwrap().message, "enough");
+    // A retry takes it back.
+    second.retry_run(&tenant(), run.id, None).await.unwrap();
+    gate.arrival().await;
+    second.stop().await;
+    drop(second);
+    let third = engine_in(folder.path(), cooperative(&gate), 10).await;
+    gate.arrival().await;
+    third.stop().await;
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use weft_worker::{Context, Entrypoint, Failure, RetryPolicy, Task, TaskContext, Worker};
-use workflow_service::{domain::RunState, store::StoreError};
+use workflow_service::{domain::RunState, engine::StartError, store::StoreError};
 
 use crate::harness::{Count, engine, engine_in, rest, start, tenant};
 
@@ -46,7 +46,29 @@ async fn a_retried_run_reuses_what_succeeded_and_runs_again_what_failed() {
     assert_eq!(run.output.unwrap().get(), "7");
     assert_eq!((good.get(), bad.get()), (1, 3));
     let error = engine.retry_run(&tenant(), run.id, None).await.unwrap_err();
-    assert!(matches!(error, StoreError::WrongState { .. }), "{error}");
+    assert!(
+        matches!(error, StartError::Store(StoreError::WrongState { .. })),
+        "{error}"
+    );
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_retry_with_a_version_that_nobody_hosts_is_refused_and_changes_nothing() {
+    let failing = Entrypoint::new("e", "1", |_: Context, _: u32| async {
+        Err::<u32, _>(Failure::new("BROKEN", "broken"))
+    });
+    let (engine, _folder) = engine(Worker::new().entrypoint(failing)).await;
+    let failed = rest(&engine, start(&engine, "e", "t", 7).await.id).await;
+    let unknown = Some("9".into());
+    let error = engine
+        .retry_run(&tenant(), failed.id, unknown)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, StartError::NoSuchEntrypoint { name } if name == "e@9"));
+    let run = rest(&engine, failed.id).await;
+    assert_eq!((run.state, run.attempt), (RunState::Failed, 1));
+    assert_eq!(run.failure.unwrap().reason, "BROKEN");
     engine.stop().await;
 }
 

@@ -297,10 +297,13 @@ impl Client<'_> {
         let tenant = Tenant::default();
         let call = self.engine.retry_run(&tenant, id, None);
         match self.patiently(call).await {
-            Some(Ok(_) | Err(StoreError::WrongState { .. } | StoreError::NoSuchRun(_))) => {}
+            Some(
+                Ok(_)
+                | Err(StartError::Store(StoreError::WrongState { .. } | StoreError::NoSuchRun(_))),
+            ) => {}
             // It may still be heard.
             None => tokio::time::sleep(DOUBT).await,
-            Some(Err(StoreError::Unavailable(_))) => self.pause().await,
+            Some(Err(StartError::Store(StoreError::Unavailable(_)))) => self.pause().await,
             Some(Err(error)) => self.wrong(format!("cannot be retried: {error:?}")),
         }
     }

@@ -267,6 +267,20 @@ impl CheckpointStore for SimulatedStore {
         .await
     }
 
+    async fn note_cancel(
+        &self,
+        tenant: &Tenant,
+        id: RunId,
+        reason: &str,
+    ) -> Result<(), StoreError> {
+        let what = format!("note the cancel of run {}", self.world.number_of(id));
+        let write = self.inner.note_cancel(tenant, id, reason);
+        self.write(what, write, |store, ()| {
+            store.journal_changed(id, &Change::None)
+        })
+        .await
+    }
+
     async fn delete_run(&self, tenant: &Tenant, id: RunId) -> Result<(), StoreError> {
         let what = format!("delete run {}", self.world.number_of(id));
         let write = self.inner.delete_run(tenant, id);

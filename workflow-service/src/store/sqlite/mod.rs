@@ -142,6 +142,18 @@ impl CheckpointStore for SqliteStore {
             .await
     }
 
+    async fn note_cancel(
+        &self,
+        tenant: &Tenant,
+        id: RunId,
+        reason: &str,
+    ) -> Result<(), StoreError> {
+        let (tenant, reason) = (tenant.clone(), reason.to_owned());
+        self.writer
+            .write(move |db| settle::note_cancel(db, &tenant, id, &reason))
+            .await
+    }
+
     async fn delete_run(&self, tenant: &Tenant, id: RunId) -> Result<(), StoreError> {
         let tenant = tenant.clone();
         self.writer

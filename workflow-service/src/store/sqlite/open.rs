@@ -9,7 +9,7 @@ use std::{
 use rusqlite::Connection;
 
 use super::{
-    SqliteStore,
+    SqliteStore, StoreError,
     readers::Readers,
     schema::{APPLICATION_ID, MIGRATIONS, VERSION},
     settle,
@@ -47,6 +47,14 @@ pub enum OpenError {
         /// Its version.
         found: u32,
     },
+    /// What is in the file makes no sense.
+    #[error("cannot open `{}`: {cause}", file.display())]
+    Unreadable {
+        /// The database file.
+        file: PathBuf,
+        /// Why.
+        cause: StoreError,
+    },
     /// SQLite refuses the file.
     #[error("cannot open `{}`: {cause}", file.display())]
     Database {
@@ -59,7 +67,7 @@ pub enum OpenError {
 
 impl SqliteStore {
     /// Opens the store in `folder`, made if it is absent. Runs that were under way when the last
-    /// process ended are queued again. Blocks.
+    /// process ended are queued again, or CANCELLED if they were to stop. Blocks.
     ///
     /// # Errors
     /// [`OpenError`], each with what to do about it.
@@ -83,7 +91,10 @@ impl SqliteStore {
         let mut connection = Connection::open(&file).map_err(database)?;
         configure(&connection).map_err(database)?;
         migrate(&mut connection, &file)?;
-        settle::requeue_orphans(&connection).map_err(database)?;
+        settle::settle_orphans(&connection).map_err(|cause| OpenError::Unreadable {
+            file: file.clone(),
+            cause,
+        })?;
         let readers = Readers::open(&file).map_err(database)?;
         let writer = Writer::start(connection).map_err(unusable)?;
         Ok(Self {

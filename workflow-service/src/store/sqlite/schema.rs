@@ -12,7 +12,8 @@ pub(super) const APPLICATION_ID: i32 = 0x5765_6674;
 /// text as it was given, or the integer id of a row of `blobs`, which belongs to that column alone.
 /// - `runs`: written when a run starts, is claimed and rests, never in between. `epoch` is the
 ///   fence: it grows with every claim. `parent_id` is the checkpoint that the run builds on, given
-///   by the caller or set by the first claim. `has_journal` is 0 once retention has deleted it. `timeout` and `executed` are microseconds.
+///   by the caller or set by the first claim. `has_journal` is 0 once retention has deleted it.
+///   `cancel_reason` is that of a cancel which the run's worker was told of. `timeout` and `executed` are microseconds.
 /// - `journal`: one row for each recorded call; rows are never changed.
 /// - `usage`: what language models took for a call; stays for as long as its run, whatever becomes
 ///   of the journal.
@@ -59,6 +60,7 @@ CREATE TABLE runs (
     labels         TEXT    NOT NULL,
     cached         INTEGER NOT NULL DEFAULT 0,
     has_journal    INTEGER NOT NULL DEFAULT 1,
+    cancel_reason  TEXT,
     create_time    INTEGER NOT NULL,
     start_time     INTEGER,
     end_time       INTEGER,

@@ -158,12 +158,39 @@ pub(super) fn requeue(db: &Connection, fence: Fence) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Queues the runs again that were under way when the last process ended.
-pub(super) fn requeue_orphans(db: &Connection) -> rusqlite::Result<usize> {
+/// Brings the runs on that were under way when the last process ended: those that were to stop are
+/// CANCELLED, the others are queued again.
+pub(super) fn settle_orphans(db: &Connection) -> Result<(), StoreError> {
+    let now = Timestamp::now();
+    let stopping = db
+        .prepare_cached(
+            "SELECT run_id, cancel_reason FROM runs WHERE state = ?1 AND cancel_reason IS NOT NULL",
+        )?
+        .query_map([RunState::Running], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<Result<Vec<(RunId, String)>, _>>()?;
     db.execute(
         &requeue_sql(&rows::in_states_that(Transition::Requeue)),
-        params![RunState::Queued, SEQUENCES_PER_DISPATCH, Timestamp::now()],
-    )
+        params![RunState::Queued, SEQUENCES_PER_DISPATCH, now],
+    )?;
+    for (id, reason) in stopping {
+        let tenant = runs::tenant_of(db, id)?;
+        let failure = Failure::new(Failure::CANCELLED, reason);
+        cancel(db, &tenant, id, &failure, now)?;
+    }
+    Ok(())
+}
+
+pub(super) fn note_cancel(
+    db: &Connection,
+    tenant: &Tenant,
+    id: RunId,
+    reason: &str,
+) -> Result<(), StoreError> {
+    db.prepare_cached(
+        "UPDATE runs SET cancel_reason = ?3 WHERE run_id = ?1 AND tenant = ?2 AND state = ?4",
+    )?
+    .execute(params![id, tenant.as_str(), reason, RunState::Running])?;
+    Ok(())
 }
 
 fn requeue_sql(condition: &str) -> String {
@@ -187,7 +214,7 @@ pub(super) fn cancel(
         RunState::Running => None,
         state => state.apply(Transition::Cancel).ok(),
     };
-    let required = "queued, waiting, interrupted or paused";
+    let required = "queued, running, waiting, interrupted or paused";
     let state = state.ok_or(StoreError::WrongState {
         id,
         state: run.state,
