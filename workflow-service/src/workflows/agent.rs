@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::{FutureExt as _, future::BoxFuture};
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
-use weft_worker::{Context, Entrypoint, Failure, Final, InvalidArgument, json};
+use weft_worker::{Context, Entrypoint, Failure, Final, InvalidArgument};
 
 use super::{
     Services, arguments,
@@ -67,16 +67,12 @@ impl Agent {
     /// The entrypoint.
     pub fn entrypoint(self) -> Entrypoint {
         let (run, check) = (self.clone(), self);
-        let entrypoint = Entrypoint::new("agent", "1", move |context, messages| {
+        Entrypoint::new("agent", "1", move |context, messages| {
             run.clone().run(context, messages)
         })
         .description("A model that calls tools until it is done.")
-        .check(move |input, config| check.check(input, config));
-        let schema = schemars::schema_for!(NewMessages);
-        match json::encode("the schema", &schema) {
-            Ok(schema) => entrypoint.input_schema(schema),
-            Err(_) => entrypoint,
-        }
+        .input_type::<NewMessages>()
+        .check(move |input, config| check.check(input, config))
     }
 
     async fn run(

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::{json, value::RawValue};
-use weft_worker::{Context, Entrypoint, Failure, Final, InvalidArgument, json};
+use weft_worker::{Context, Entrypoint, Failure, Final, InvalidArgument};
 
 use super::{
     Services, arguments,
@@ -40,16 +40,12 @@ impl Chat {
     /// The entrypoint.
     pub fn entrypoint(self) -> Entrypoint {
         let (run, check) = (self.clone(), self);
-        let entrypoint = Entrypoint::new("chat", "1", move |context, messages| {
+        Entrypoint::new("chat", "1", move |context, messages| {
             run.clone().run(context, messages)
         })
         .description("A conversation that remembers its users across threads.")
-        .check(move |input, config| check.check(input, config));
-        let schema = schemars::schema_for!(NewMessages);
-        match json::encode("the schema", &schema) {
-            Ok(schema) => entrypoint.input_schema(schema),
-            Err(_) => entrypoint,
-        }
+        .input_type::<NewMessages>()
+        .check(move |input, config| check.check(input, config))
     }
 
     async fn run(
