@@ -149,6 +149,8 @@ async fn questions_that_cannot_be_told_apart_pause_the_run() -> Result<()> {
     odd.say(execution, asks(vec![question(), question()]))
         .await?;
     let twice = rested(&cluster, &run).await?;
+    let (fenced, _) = odd.next_answering(&[]).await?;
+    assert_eq!(fenced, execution);
 
     let run = start(&cluster, "odd", "", json!(1)).await?;
     let (execution, _) = odd.started().await?;
