@@ -240,7 +240,12 @@ impl RunMachine {
         let twice = questions
             .iter()
             .map(|question| &question.call.id)
-            .find(|id| self.recorded.contains_key(*id) || !ids.insert(*id))?;
+            .find(|id| {
+                let committing = &mut self.committing.iter();
+                self.recorded.contains_key(*id)
+                    || committing.any(|call| call.entry.call.id == **id)
+                    || !ids.insert(*id)
+            })?;
         let what = format!("the worker asks under the id `{twice}`, which has another meaning");
         Some(Failure::new("PROTOCOL_VIOLATION", what))
     }
