@@ -1,9 +1,15 @@
 //! How calls are made: under keys, of entrypoints, with policies, and what becomes of those that
 //! are dropped.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
-use futures::future;
+use futures::{StreamExt as _, TryStreamExt as _, future, stream};
 use weft_worker::{
     CallKind, Context, Entrypoint, Failure, Final, Task, TaskContext, json,
     protocol::{Event, Finish, WorkerMessage},
@@ -149,11 +155,11 @@ fn failing_sibling(time: Duration, slow_runs: &Count) -> Entrypoint {
     entrypoint(move |context| {
         let slow_runs = slow_runs.clone();
         async move {
-            let at_work = std::sync::Arc::new(tokio::sync::Notify::new());
-            let told = std::sync::Arc::clone(&at_work);
+            let at_work = Arc::new(tokio::sync::Notify::new());
+            let told = Arc::clone(&at_work);
             let slow = Task::new("slow", move |_: TaskContext, (): ()| {
                 slow_runs.up();
-                let at_work = std::sync::Arc::clone(&at_work);
+                let at_work = Arc::clone(&at_work);
                 async move {
                     at_work.notify_one();
                     tokio::time::sleep(time).await;
@@ -161,7 +167,7 @@ fn failing_sibling(time: Duration, slow_runs: &Count) -> Entrypoint {
                 }
             });
             let fails = Task::new("fails", move |_: TaskContext, (): ()| {
-                let told = std::sync::Arc::clone(&told);
+                let told = Arc::clone(&told);
                 async move {
                     told.notified().await;
                     Err::<String, _>(Failure::new("BROKEN", "broken"))
@@ -282,4 +288,53 @@ async fn a_task_changes_nothing_but_its_own_copy_of_its_argument() {
         (value(&first), value(&again)),
         (r#""3 2""#.into(), r#""3 2""#.into())
     );
+}
+
+#[tokio::test]
+async fn a_thousand_calls_run_a_few_at_a_time_and_replay_without_running() {
+    let (runs, under_way, most) = (Count::default(), Gauge::default(), Gauge::default());
+    let counted = (runs.clone(), under_way.clone(), most.clone());
+    let fan_out = entrypoint(move |context| {
+        let (runs, under_way, most) = counted.clone();
+        async move {
+            let double = Task::new("double", move |_: TaskContext, number: u32| {
+                runs.up();
+                most.raise_to(under_way.add(1));
+                let under_way = under_way.clone();
+                async move {
+                    tokio::task::yield_now().await;
+                    under_way.add(-1);
+                    Ok(2 * number)
+                }
+            });
+            let calls = (0..1000).map(|number| context.call(&double, number));
+            let doubled: Vec<u32> = stream::iter(calls).buffered(16).try_collect().await?;
+            Ok(doubled.iter().sum::<u32>().to_string())
+        }
+    });
+    let (finish, journal) = run(fan_out.clone(), Vec::new()).await;
+    assert_eq!(value(&finish), r#""999000""#);
+    assert_eq!((runs.get(), journal.len()), (1000, 1000));
+    assert!(most.get() <= 16, "{}", most.get());
+    let (finish, _) = run(fan_out, journal).await;
+    assert_eq!(value(&finish), r#""999000""#);
+    assert_eq!(runs.get(), 1000);
+}
+
+/// A number that goes up and down.
+#[derive(Clone, Default)]
+struct Gauge(Arc<AtomicI64>);
+
+impl Gauge {
+    fn add(&self, change: i64) -> i64 {
+        self.0.fetch_add(change, Ordering::SeqCst) + change
+    }
+
+    fn raise_to(&self, value: i64) {
+        self.0.fetch_max(value, Ordering::SeqCst);
+    }
+
+    fn get(&self) -> i64 {
+        self.0.load(Ordering::SeqCst)
+    }
 }
