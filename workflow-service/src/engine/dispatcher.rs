@@ -1,6 +1,9 @@
 //! Claims runs as far as there are slots, and sees each of them to its end.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use futures::future::OptionFuture;
 use tokio::{
@@ -11,6 +14,7 @@ use tokio::{
 use super::{
     Shared,
     driver::{self, Driven, until_available},
+    workers::Claimable,
 };
 use crate::{
     domain::Timestamp,
@@ -50,14 +54,17 @@ pub(super) fn execute(shared: &Arc<Shared>, dispatch: Dispatch, slot: OwnedSemap
                         requeued = until_available(|| store.requeue_run(fence)) => requeued,
                     };
                     match requeued {
-                        Ok(()) | Err(StoreError::Fenced) => {}
+                        Ok(()) => owner.claimable.notify_one(),
+                        Err(StoreError::Fenced) => {}
                         Err(error) => tracing::error!(run_id = %id, %error, "cannot requeue a run"),
                     }
                 }
             }
         }
         drop(slot);
-        owner.claimable.notify_one();
+        if owner.has_backlog.load(Ordering::Acquire) {
+            owner.claimable.notify_one();
+        }
     });
 }
 
@@ -77,7 +84,13 @@ pub(super) async fn claim_runs(shared: &Arc<Shared>) {
                 return;
             };
             let more = u32::try_from(shared.slots.available_permits()).unwrap_or(u32::MAX);
-            let (hosted, room) = shared.workers.claimable();
+            // Before it is looked at how much room there is: a run that ends from now on tells.
+            shared.has_backlog.store(true, Ordering::Release);
+            let Claimable {
+                hosted,
+                room,
+                is_some_busy,
+            } = shared.workers.claimable();
             let room = u32::try_from(room).unwrap_or(u32::MAX);
             let limit = CLAIM_BATCH.min(more.saturating_add(1)).min(room);
             let claimed = match shared.store.claim_runs(hosted, limit, shared.now()).await {
@@ -89,6 +102,8 @@ pub(super) async fn claim_runs(shared: &Arc<Shared>) {
                 }
             };
             next_wake = claimed.next_wake;
+            let is_limited = is_some_busy || claimed.dispatches.len() >= limit as usize;
+            shared.has_backlog.store(is_limited, Ordering::Release);
             if claimed.dispatches.is_empty() {
                 break;
             }

@@ -325,6 +325,10 @@ impl Driver<'_> {
                 }
                 self.shared.losses.forget(rested.run.id);
                 let next = rested.next.take();
+                if rested.run.wake_time.is_some() {
+                    // Whoever sleeps until the next timer is due must know of this one.
+                    self.shared.claimable.notify_one();
+                }
                 match rested.run.state.is_resting() {
                     true => self.shared.logs.close(rested.run.id, &Arc::new(rested.run)),
                     false => self.shared.logs.release(rested.run.id),

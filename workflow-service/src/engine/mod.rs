@@ -11,6 +11,7 @@
 //! - `losses`: runs whose workers were lost
 //! - `dispatcher`: claims runs and sees them to their end
 //! - `start`, `read`, `commands`: what callers ask for
+//! - `watch`: waits for runs to rest
 //! - `follow`: durable events from the store and recent ones from the log, in one stream
 
 mod commands;
@@ -25,11 +26,12 @@ mod read;
 mod retention;
 mod start;
 mod targets;
+mod watch;
 mod workers;
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -53,6 +55,7 @@ pub use follow::Follower;
 pub use retention::Retention;
 pub use start::{NewRunRequest, StartError};
 pub use targets::{CallTarget, TargetContext, Targets};
+pub use watch::Watch;
 pub use workers::{HostedEntrypoint, Hosting, NewWorker};
 
 /// Engine executes runs. Cheap to clone.
@@ -91,6 +94,9 @@ struct Shared {
     retention: Retention,
     /// Told when a queued run may have become claimable.
     claimable: Notify,
+    /// Whether runs may be queued for want of a slot or of a worker with room, so that each run that
+    /// ends makes room for another.
+    has_backlog: AtomicBool,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -126,6 +132,7 @@ impl Engine {
             cancel_grace: settings.cancel_grace,
             retention: settings.retention,
             claimable: Notify::new(),
+            has_backlog: AtomicBool::new(false),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         });

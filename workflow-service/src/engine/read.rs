@@ -1,9 +1,8 @@
-//! Reading, following and waiting for runs.
+//! Reading and following runs.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use service_runtime::Tenant;
-use tokio::select;
 
 use super::{Engine, Follower};
 use crate::{
@@ -52,47 +51,6 @@ impl Engine {
         after_sequence: i64,
     ) -> Result<Option<Follower>, StoreError> {
         Follower::new(Arc::clone(&self.shared), tenant, id, after_sequence).await
-    }
-
-    /// Waits until a run rests, or for `patience`. `None` if there is no such run.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn wait(
-        &self,
-        tenant: &Tenant,
-        id: RunId,
-        patience: Duration,
-    ) -> Result<Option<Run>, StoreError> {
-        let Some(run) = self.run(tenant, id).await? else {
-            return Ok(None);
-        };
-        if run.state.is_resting() {
-            return Ok(Some(run));
-        }
-        let log = self.shared.logs.open(id);
-        let mut changes = log.changes();
-        // It may have come to rest before its log was opened; then nobody closes that log.
-        let Some(run) = self.run(tenant, id).await? else {
-            return Ok(None);
-        };
-        if run.state.is_resting() {
-            self.shared.logs.forget(id);
-            return Ok(Some(run));
-        }
-        let rested = async {
-            loop {
-                if let Some(run) = log.rested() {
-                    return Some(run);
-                }
-                changes.changed().await.ok()?;
-            }
-        };
-        select! {
-            biased;
-            Some(run) = rested => Ok(Some(Run::clone(&run))),
-            () = tokio::time::sleep(patience) => self.run(tenant, id).await,
-        }
     }
 
     /// Adds what only the engine knows of a run: why it waits, and its passing events.

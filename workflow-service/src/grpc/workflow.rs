@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     domain::{Run, RunId, StreamMode},
-    engine::{Engine, Follower, NewRunRequest},
+    engine::{Engine, Follower, Watch},
 };
 
 /// Runs of a page, unless the caller asks for fewer or more.
@@ -62,25 +62,15 @@ impl Workflows {
         }
     }
 
-    /// Starts a run that is described at `prefix` in the request.
-    async fn start(
-        &self,
-        context: &RequestContext,
-        new: NewRunRequest,
-        prefix: &str,
-    ) -> Result<Run, Status> {
-        let started = self.engine.start_run(context.tenant(), new).await;
-        started.map_err(|error| status::not_started(error, prefix))
-    }
-
-    async fn wait(&self, context: &RequestContext, id: RunId) -> Result<Run, Status> {
+    async fn wait(&self, context: &RequestContext, watch: Watch) -> Result<Run, Status> {
+        let id = watch.id();
         let drained = async {
             self.draining.cancelled().await;
             tokio::time::sleep(DRAIN_PATIENCE).await;
         };
         select! {
-            waited = self.engine.wait(context.tenant(), id, patience(context.deadline)) => {
-                waited.map_err(status::store)?.ok_or_else(|| status::no_such_run(id))
+            rested = watch.rest(patience(context.deadline)) => {
+                rested.map_err(status::store)?.ok_or_else(|| status::no_such_run(id))
             }
             () = drained => Err(status::shutting_down_before_rest(id)),
         }
@@ -122,9 +112,9 @@ impl WorkflowService for Workflows {
     ) -> Result<Response<StartRunResponse>, Status> {
         let context = RequestContext::of(&request);
         let new = request::new_run(request.into_inner(), self.default_timeout);
-        let run = self
-            .start(&context, new.map_err(status::invalid)?, "")
-            .await?;
+        let new = new.map_err(status::invalid)?;
+        let started = self.engine.start_run(context.tenant(), new).await;
+        let run = started.map_err(|error| status::not_started(error, ""))?;
         let run = response::run(&run, SERVERS_CHOICE);
         Ok(Response::new(StartRunResponse { run: Some(run) }))
     }
@@ -138,8 +128,9 @@ impl WorkflowService for Workflows {
         let form = request::payload_form(request.payload_form);
         let new = request::nested_run(request.start, self.default_timeout);
         let (form, new) = request::both(form, new).map_err(status::invalid)?;
-        let started = self.start(&context, new, "start").await?;
-        let run = self.wait(&context, started.id).await?;
+        let started = self.engine.start_and_watch(context.tenant(), new).await;
+        let watch = started.map_err(|error| status::not_started(error, "start"))?;
+        let run = self.wait(&context, watch).await?;
         let run = response::run(&run, Payloads::In(form));
         Ok(Response::new(InvokeRunResponse { run: Some(run) }))
     }
@@ -206,7 +197,11 @@ impl WorkflowService for Workflows {
         let form = request::payload_form(request.payload_form);
         let id = request::run_id(&request.run_id);
         let (form, id) = request::both(form, id).map_err(status::invalid)?;
-        let run = self.wait(&context, id).await?;
+        let watch = self.engine.watch(context.tenant(), id).await;
+        let watch = watch
+            .map_err(status::store)?
+            .ok_or_else(|| status::no_such_run(id))?;
+        let run = self.wait(&context, watch).await?;
         let run = response::run(&run, Payloads::In(form));
         Ok(Response::new(WaitRunResponse { run: Some(run) }))
     }

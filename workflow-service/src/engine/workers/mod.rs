@@ -23,8 +23,8 @@ use self::{
     version::Version,
 };
 use super::Shared;
-use crate::store::EntrypointVersion;
 
+pub(super) use registry::Claimable;
 pub use registry::HostedEntrypoint;
 
 /// Messages of one execution that may wait for its driver.
@@ -182,9 +182,8 @@ impl Workers {
         self.registry().room(entrypoint, version)
     }
 
-    /// The versions that some worker has room for, and how many runs of any of them can be claimed
-    /// at once.
-    pub(super) fn claimable(&self) -> (Vec<EntrypointVersion>, u64) {
+    /// What can be claimed.
+    pub(super) fn claimable(&self) -> Claimable {
         self.registry().claimable()
     }
 

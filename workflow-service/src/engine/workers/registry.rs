@@ -72,6 +72,17 @@ struct Hosts {
     last: Option<WorkerId>,
 }
 
+/// What can be claimed at present.
+#[derive(Debug)]
+pub(in super::super) struct Claimable {
+    /// Versions that some worker has room for.
+    pub(in super::super) hosted: Vec<EntrypointVersion>,
+    /// How many runs of any of them there is room for, whichever they are.
+    pub(in super::super) room: u64,
+    /// Whether there are versions whose workers have no room at present.
+    pub(in super::super) is_some_busy: bool,
+}
+
 /// An entrypoint, and how many workers host it.
 #[derive(Clone, Debug)]
 pub struct HostedEntrypoint {
@@ -251,21 +262,27 @@ impl Registry {
         hosts.map_or((0, 0), |hosts| (hosts.able.len(), hosts.free))
     }
 
-    /// The versions that some worker has room for, and how many runs of any of them there is room
-    /// for whichever they are.
-    pub(super) fn claimable(&self) -> (Vec<EntrypointVersion>, u64) {
-        let mut room = u64::MAX;
-        let mut claimable = Vec::new();
+    /// What can be claimed.
+    pub(super) fn claimable(&self) -> Claimable {
+        let mut claimable = Claimable {
+            hosted: Vec::new(),
+            room: u64::MAX,
+            is_some_busy: false,
+        };
         for (name, versions) in &self.entrypoints {
-            for (version, hosts) in versions.iter().filter(|(_, hosts)| hosts.free > 0) {
-                room = room.min(hosts.free);
-                claimable.push(EntrypointVersion {
+            for (version, hosts) in versions {
+                if hosts.free == 0 {
+                    claimable.is_some_busy |= !hosts.able.is_empty();
+                    continue;
+                }
+                claimable.room = claimable.room.min(hosts.free);
+                claimable.hosted.push(EntrypointVersion {
                     name: Arc::clone(name),
                     version: Arc::clone(&version.0),
                 });
             }
         }
-        (claimable, room)
+        claimable
     }
 
     /// Changes a worker, and what is known of its room.
