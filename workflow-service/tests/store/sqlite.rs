@@ -127,6 +127,32 @@ fn a_newer_schema_is_refused_with_both_versions() {
     assert!(error.to_string().contains("99"));
 }
 
+#[tokio::test]
+async fn a_file_of_the_first_schema_becomes_a_current_one_and_keeps_its_runs() {
+    let (store, folder) = open();
+    let run = claimed(&store, new_run("t")).await.run;
+    store.close().await;
+    drop(store);
+    let file = folder.path().join("workflow.db");
+    let index = |db: &Connection| -> String {
+        let sql = "SELECT sql FROM sqlite_schema WHERE name = 'thread_in_use'";
+        db.query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    let db = Connection::open(&file).unwrap();
+    let current = index(&db);
+    db.execute_batch(
+        "DROP INDEX thread_in_use; \
+         CREATE UNIQUE INDEX thread_in_use ON runs (tenant, thread_id) WHERE state IN (2, 3, 4, 5); \
+         PRAGMA user_version = 1;",
+    )
+    .unwrap();
+    drop(db);
+
+    let store = SqliteStore::open(folder.path()).unwrap();
+    assert_eq!(index(&Connection::open(&file).unwrap()), current);
+    assert!(store.run(&tenant(), run.id).await.unwrap().is_some());
+}
+
 #[test]
 fn a_file_of_something_else_is_refused_and_left_alone() {
     let elsewhere = tempfile::tempdir().unwrap();

@@ -95,7 +95,7 @@ pub(super) fn many(
              SELECT run_id FROM runs AS queued WHERE state = 1 \
              AND (wake_time IS NULL OR wake_time <= ?2) AND (entrypoint, version) IN hosted \
              AND NOT EXISTS (SELECT 1 FROM runs WHERE tenant = queued.tenant \
-                             AND thread_id = queued.thread_id AND state IN (2, 3, 4, 5)) \
+                             AND thread_id = queued.thread_id AND state BETWEEN 2 AND 5) \
              AND NOT EXISTS (SELECT 1 FROM runs WHERE tenant = queued.tenant \
                              AND thread_id = queued.thread_id AND state = 1 \
                              AND (attempt = 0, run_id) < (queued.attempt = 0, queued.run_id)) \
@@ -105,12 +105,7 @@ pub(super) fn many(
         .collect::<Result<Vec<RunId>, _>>()?;
     let mut dispatches = Vec::with_capacity(ids.len());
     for id in ids {
-        match in_savepoint(db, |db| one(db, id, now)) {
-            Ok(dispatch) => dispatches.push(dispatch),
-            // It must not stand in the way of the others.
-            Err(StoreError::Corrupt(cause)) => pause_unreadable(db, id, &cause, now)?,
-            Err(error) => return Err(error),
-        }
+        dispatches.extend(one_if_readable(db, id, now)?);
     }
     let next_wake = db
         .prepare_cached(
@@ -121,6 +116,22 @@ pub(super) fn many(
         dispatches,
         next_wake,
     })
+}
+
+/// Hands a run to a worker. One that cannot be read is paused, so that it does not stand in the way
+/// of the others.
+fn one_if_readable(
+    db: &Connection,
+    id: RunId,
+    now: Timestamp,
+) -> Result<Option<Dispatch>, StoreError> {
+    match in_savepoint(db, |db| one(db, id, now)) {
+        Err(StoreError::Corrupt(cause)) => {
+            pause_unreadable(db, id, &cause, now)?;
+            Ok(None)
+        }
+        claimed => claimed.map(Some),
+    }
 }
 
 /// Pauses a run that cannot be handed to a worker because of what is stored of it.
@@ -152,11 +163,18 @@ pub(super) fn next_of_thread(
     thread: &ThreadId,
     now: Timestamp,
 ) -> Result<Option<Dispatch>, StoreError> {
+    // Most runs are the only ones of their threads: this is cheap, and what follows is not.
+    let is_some_queued = db
+        .prepare_cached(runs::QUEUED_OF_THREAD)?
+        .exists(params![tenant.as_str(), thread])?;
+    if !is_some_queued {
+        return Ok(None);
+    }
     let next: Option<(RunId, Option<Timestamp>)> = db
         .prepare_cached(
             "SELECT run_id, wake_time FROM runs WHERE tenant = ?1 AND thread_id = ?2 AND state = 1 \
              AND NOT EXISTS (SELECT 1 FROM runs WHERE tenant = ?1 AND thread_id = ?2 \
-                             AND state IN (2, 3, 4, 5)) \
+                             AND state BETWEEN 2 AND 5) \
              ORDER BY attempt = 0, run_id LIMIT 1",
         )?
         .query_row(params![tenant.as_str(), thread], |row| {
@@ -165,7 +183,7 @@ pub(super) fn next_of_thread(
         .optional()?;
     match next {
         Some((id, wake_time)) if wake_time.is_none_or(|time| time <= now) => {
-            one(db, id, now).map(Some)
+            one_if_readable(db, id, now)
         }
         Some(_) | None => Ok(None),
     }

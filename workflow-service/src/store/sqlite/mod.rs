@@ -63,13 +63,13 @@ impl CheckpointStore for SqliteStore {
     async fn start_run(&self, tenant: &Tenant, run: NewRun) -> Result<StartedRun, StoreError> {
         let tenant = tenant.clone();
         self.writer
-            .write(move |db| runs::start(db, &tenant, run))
+            .write_checked(move |db| runs::start(db, &tenant, run))
             .await
     }
 
     async fn append(&self, fence: Fence, calls: Vec<RecordedCall>) -> Result<(), StoreError> {
         self.writer
-            .write(move |db| journal::append(db, fence, &calls))
+            .write_checked(move |db| journal::append(db, fence, &calls))
             .await
     }
 
@@ -80,13 +80,13 @@ impl CheckpointStore for SqliteStore {
         claim_next: bool,
     ) -> Result<RestedRun, StoreError> {
         self.writer
-            .write(move |db| settle::rest(db, fence, rest, claim_next))
+            .write_checked(move |db| settle::rest(db, fence, rest, claim_next))
             .await
     }
 
     async fn requeue_run(&self, fence: Fence) -> Result<(), StoreError> {
         self.writer
-            .write(move |db| settle::requeue(db, fence))
+            .write_checked(move |db| settle::requeue(db, fence))
             .await
     }
 
@@ -97,7 +97,7 @@ impl CheckpointStore for SqliteStore {
         now: Timestamp,
     ) -> Result<Claimed, StoreError> {
         self.writer
-            .write(move |db| claim::many(db, &hosted, limit, now))
+            .write_checked(move |db| claim::many(db, &hosted, limit, now))
             .await
     }
 

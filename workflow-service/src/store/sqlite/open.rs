@@ -18,6 +18,9 @@ use super::{
 
 /// Statements that each connection keeps prepared: all of them.
 const STATEMENT_CACHE: usize = 256;
+/// Pages that the writer keeps in memory, in KiB: those that runs under way change again and again,
+/// also while many others wait. SQLite's own 2 MiB hold the pages of a few hundred runs.
+const WRITER_CACHE_KIB: i64 = 16 * 1024;
 /// How long a statement waits for another connection. Only the writer writes, so that this is met
 /// by nothing but a checkpoint of the write-ahead log.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -90,6 +93,9 @@ impl SqliteStore {
         };
         let mut connection = Connection::open(&file).map_err(database)?;
         configure(&connection).map_err(database)?;
+        connection
+            .pragma_update(None, "cache_size", -WRITER_CACHE_KIB)
+            .map_err(database)?;
         migrate(&mut connection, &file)?;
         settle::settle_orphans(&connection).map_err(|cause| OpenError::Unreadable {
             file: file.clone(),

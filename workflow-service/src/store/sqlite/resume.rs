@@ -157,7 +157,7 @@ fn go_on(
         .prepare_cached(
             "SELECT 1 FROM runs AS other, runs AS this WHERE this.run_id = ?1 \
              AND other.tenant = this.tenant AND other.thread_id = this.thread_id \
-             AND (other.state IN (2, 3, 4, 5) \
+             AND (other.state BETWEEN 2 AND 5 \
                   OR (other.state = 1 AND (other.attempt = 0, other.run_id) \
                                           < (this.attempt = 0, this.run_id))) LIMIT 1",
         )?

@@ -184,7 +184,8 @@ pub(super) fn in_states_that(transition: Transition) -> String {
     let states: Vec<String> = RunState::ALL
         .into_iter()
         .filter(|state| state.apply(transition).is_ok())
-        .map(|state| state.number().to_string())
+        .map(|state| format!("state = {}", state.number()))
         .collect();
-    format!("state IN ({})", states.join(", "))
+    // For a list of more than two, SQLite would build a table, each time.
+    format!("({})", states.join(" OR "))
 }

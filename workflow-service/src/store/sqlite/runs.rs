@@ -17,6 +17,7 @@ use crate::{
     store::RequestKey,
 };
 
+/// Records a run, claimed if it can be. Checks all before it changes anything.
 pub(super) fn start(
     db: &Connection,
     tenant: &Tenant,
@@ -36,18 +37,27 @@ pub(super) fn start(
     if !is_free && new.concurrency != Concurrency::Enqueue {
         return Err(StoreError::ThreadBusy(new.thread_id));
     }
-    let newest = threads::ensure(db, tenant, &new.thread_id, new.now)?;
+    let is_due = new.start_after.is_none_or(|time| time <= new.now);
+    let is_claimed = new.claim && is_free && is_due;
+    let parent = match new.branch_from {
+        None if is_claimed => threads::newest(db, tenant, &new.thread_id)?,
+        branch_from => branch_from,
+    };
+    // Read before anything is changed: it may be unreadable.
+    let previous = match parent {
+        Some(parent) if is_claimed => threads::saved(db, tenant, &new.thread_id, parent)?,
+        _ => None,
+    };
+    threads::ensure(db, tenant, &new.thread_id, new.now)?;
     if let Some(request) = &new.request {
         remember_request(db, tenant, request, new.id, new.now)?;
     }
-    let is_due = new.start_after.is_none_or(|time| time <= new.now);
-    if !(new.claim && is_free && is_due) {
+    if !is_claimed {
         let run = new.queued();
-        insert(db, tenant, &new, &run, new.branch_from)?;
+        insert(db, tenant, &new, &run, parent)?;
         return Ok(StartedRun::Queued(run));
     }
     let run = new.started();
-    let parent = new.branch_from.or(newest);
     insert(db, tenant, &new, &run, parent)?;
     Ok(StartedRun::Claimed(Box::new(Dispatch {
         tenant: tenant.clone(),
@@ -55,10 +65,7 @@ pub(super) fn start(
             run_id: run.id,
             epoch: i64::from(run.attempt),
         },
-        previous: match parent {
-            Some(parent) => threads::saved(db, tenant, &run.thread_id, parent)?,
-            None => None,
-        },
+        previous,
         journal: Vec::new(),
         remaining: new.timeout,
         durability: new.durability,
@@ -163,16 +170,21 @@ fn remember_request(
     Ok(())
 }
 
+/// Finds whether a thread has queued runs. Left to itself, SQLite would walk all runs of the thread.
+pub(super) const QUEUED_OF_THREAD: &str = "SELECT 1 FROM runs INDEXED BY runs_queued_of_thread \
+    WHERE tenant = ?1 AND thread_id = ?2 AND state = 1";
+
 /// Whether a thread has neither a run under way nor one that waits.
 fn is_thread_free(db: &Connection, tenant: &Tenant, thread: &ThreadId) -> Result<bool, StoreError> {
-    let in_use = db
-        .prepare_cached(
-            "SELECT 1 FROM runs WHERE tenant = ?1 AND thread_id = ?2 AND state IN (2, 3, 4, 5) \
-             UNION ALL \
-             SELECT 1 FROM runs WHERE tenant = ?1 AND thread_id = ?2 AND state = 1 LIMIT 1",
-        )?
-        .exists(params![tenant.as_str(), thread])?;
-    Ok(!in_use)
+    let under_way = "SELECT 1 FROM runs INDEXED BY thread_in_use \
+                     WHERE tenant = ?1 AND thread_id = ?2 AND state BETWEEN 2 AND 5";
+    for busy in [under_way, QUEUED_OF_THREAD] {
+        let mut busy = db.prepare_cached(busy)?;
+        if busy.exists(params![tenant.as_str(), thread])? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 pub(super) fn get(db: &Connection, tenant: &Tenant, id: RunId) -> Result<Option<Run>, StoreError> {

@@ -1,7 +1,7 @@
 //! The tables, and how an older file becomes a current one.
 
 /// Version of the schema, kept in the file's `user_version`.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// Marks the file as ours: "Weft" in ASCII.
 pub(super) const APPLICATION_ID: i32 = 0x5765_6674;
@@ -21,7 +21,8 @@ pub(super) const APPLICATION_ID: i32 = 0x5765_6674;
 /// - `cache`: results of tasks, and of entrypoints, whose `task` is empty then. `key` is a hash.
 /// - `runs_queued_of_thread`: the order in which a thread's queued runs go on. Those that had begun
 ///   come first: they build on what the thread was then.
-/// - `thread_in_use`: at most one run of a thread is under way, whatever else goes wrong.
+/// - `thread_in_use`: at most one run of a thread is under way, whatever else goes wrong. Its condition
+///   is a range, since for a list SQLite builds a table with each row that it writes.
 pub(super) const MIGRATIONS: [&str; VERSION as usize] = ["
 CREATE TABLE threads (
     tenant         TEXT    NOT NULL,
@@ -176,4 +177,7 @@ CREATE TRIGGER blobs_of_cache AFTER DELETE ON cache
 WHEN typeof(old.value) = 'integer' OR typeof(old.saved) = 'integer' BEGIN
     DELETE FROM blobs WHERE blob_id IN (iif(typeof(old.value) = 'integer', old.value, NULL), iif(typeof(old.saved) = 'integer', old.saved, NULL));
 END;
+", "
+DROP INDEX thread_in_use;
+CREATE UNIQUE INDEX thread_in_use ON runs (tenant, thread_id) WHERE state BETWEEN 2 AND 5;
 "];

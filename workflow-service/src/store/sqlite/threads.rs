@@ -21,7 +21,7 @@ use crate::{
 /// State of the thread `t`: that of its run under way or waiting, else that of its last one.
 const STATE: &str = "CASE coalesce( \
       (SELECT state FROM runs WHERE tenant = t.tenant AND thread_id = t.thread_id \
-       AND state IN (2, 3, 4, 5)), \
+       AND state BETWEEN 2 AND 5), \
       (SELECT state FROM runs WHERE tenant = t.tenant AND thread_id = t.thread_id \
        AND state = 1 LIMIT 1), \
       (SELECT state FROM runs WHERE tenant = t.tenant AND thread_id = t.thread_id \
@@ -141,21 +141,32 @@ pub(super) fn list_checkpoints(
     Ok(checkpoints)
 }
 
-/// Makes sure that a thread exists: its newest checkpoint.
+/// The newest checkpoint of a thread, if it has one.
+pub(super) fn newest(
+    db: &Connection,
+    tenant: &Tenant,
+    id: &ThreadId,
+) -> Result<Option<CheckpointId>, StoreError> {
+    let newest: Option<Option<CheckpointId>> = db
+        .prepare_cached("SELECT checkpoint_id FROM threads WHERE tenant = ?1 AND thread_id = ?2")?
+        .query_row(params![tenant.as_str(), id], |row| row.get(0))
+        .optional()?;
+    Ok(newest.flatten())
+}
+
+/// Makes sure that a thread exists, and notes that something happens on it.
 pub(super) fn ensure(
     db: &Connection,
     tenant: &Tenant,
     id: &ThreadId,
     now: Timestamp,
-) -> Result<Option<CheckpointId>, StoreError> {
-    let newest = db
-        .prepare_cached(
-            "INSERT INTO threads (tenant, thread_id, create_time, update_time) \
-             VALUES (?1, ?2, ?3, ?3) ON CONFLICT DO UPDATE SET update_time = ?3 \
-             RETURNING checkpoint_id",
-        )?
-        .query_row(params![tenant.as_str(), id, now], |row| row.get(0))?;
-    Ok(newest)
+) -> Result<(), StoreError> {
+    db.prepare_cached(
+        "INSERT INTO threads (tenant, thread_id, create_time, update_time) \
+         VALUES (?1, ?2, ?3, ?3) ON CONFLICT DO UPDATE SET update_time = ?3",
+    )?
+    .execute(params![tenant.as_str(), id, now])?;
+    Ok(())
 }
 
 /// What a checkpoint gives to the next run, if it is still there.

@@ -18,8 +18,24 @@ const MAX_BATCH: usize = 1000;
 
 /// Answers a write once its transaction is committed, or has failed.
 type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
-/// Does a write, unless there is no transaction to do it in, and says how to answer it.
-type Job = Box<dyn FnOnce(Result<&Connection, StoreError>) -> Answer + Send>;
+/// Does a write, unless there is no transaction to do it in.
+type Job = Box<dyn FnOnce(Result<&Connection, StoreError>) -> Done + Send>;
+
+/// A write that was done or has failed.
+struct Done {
+    answer: Answer,
+    /// It failed after it had changed something: its transaction must not be committed.
+    is_torn: bool,
+}
+
+/// What undoes a write that fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Undo {
+    /// One of its own.
+    Savepoint,
+    /// Its transaction, with all other writes of that.
+    Transaction,
+}
 
 /// Writer owns the writing connection.
 #[derive(Debug)]
@@ -48,13 +64,29 @@ impl Writer {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
+        self.submit(Undo::Savepoint, write).await
+    }
+
+    /// As [`Self::write`], for a write that checks everything before it changes anything. It does
+    /// without a savepoint, for which SQLite copies each page that is about to be changed; should it
+    /// fail halfway all the same, the transaction fails with all its writes.
+    pub(super) async fn write_checked<T, F>(&self, write: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.submit(Undo::Transaction, write).await
+    }
+
+    async fn submit<T, F>(&self, undo: Undo, write: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
         let (reply, answer) = oneshot::channel();
-        let job: Job = Box::new(move |connection| {
-            let result = connection.and_then(|connection| in_savepoint(connection, write));
-            Box::new(move |committed| {
-                // A caller that went away needs no answer.
-                let _ = reply.send(committed.and(result));
-            })
+        let job = job(undo, write, move |result| {
+            // A caller that went away needs no answer.
+            let _ = reply.send(result);
         });
         let queue = self
             .queue
@@ -86,6 +118,37 @@ impl Writer {
     }
 }
 
+fn job<T, F>(
+    undo: Undo,
+    write: F,
+    reply: impl FnOnce(Result<T, StoreError>) + Send + 'static,
+) -> Job
+where
+    T: Send + 'static,
+    F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+{
+    Box::new(move |connection| {
+        let mut is_torn = false;
+        let result = connection.and_then(|db| {
+            if undo == Undo::Savepoint {
+                return in_savepoint(db, write);
+            }
+            let before = db.total_changes();
+            let result = write(db);
+            is_torn = result.is_err() && db.total_changes() != before;
+            result
+        });
+        let answer: Answer = Box::new(move |committed| {
+            reply(match (committed, result) {
+                // Its own failure is why the transaction failed.
+                (Err(_), Err(own)) if is_torn => Err(own),
+                (committed, result) => committed.and(result),
+            });
+        });
+        Done { answer, is_torn }
+    })
+}
+
 fn closed() -> StoreError {
     StoreError::Unavailable("it is shutting down".into())
 }
@@ -105,7 +168,7 @@ fn run(connection: &Connection, mut jobs: mpsc::Receiver<Job>) {
 
 fn commit(connection: &Connection, batch: &mut Vec<Job>) {
     let begun = execute(connection, "BEGIN IMMEDIATE").map_err(transaction_failed);
-    let answers: Vec<Answer> = batch
+    let done: Vec<Done> = batch
         .drain(..)
         .map(|job| {
             job(begun
@@ -115,15 +178,19 @@ fn commit(connection: &Connection, batch: &mut Vec<Job>) {
         })
         .collect();
     let committed = begun.and_then(|()| {
-        execute(connection, "COMMIT").map_err(|error| {
-            if !connection.is_autocommit() {
-                // The failed commit left the transaction open; the next one must start afresh.
-                let _ = execute(connection, "ROLLBACK");
-            }
-            transaction_failed(error)
-        })
+        let committed = match done.iter().any(|done| done.is_torn) {
+            true => Err(StoreError::Unavailable(
+                "another write of the same transaction failed".into(),
+            )),
+            false => execute(connection, "COMMIT").map_err(transaction_failed),
+        };
+        if committed.is_err() && !connection.is_autocommit() {
+            // The transaction is still open; the next one must start afresh.
+            let _ = execute(connection, "ROLLBACK");
+        }
+        committed
     });
-    for answer in answers {
+    for Done { answer, .. } in done {
         answer(committed.clone());
     }
 }
@@ -157,3 +224,6 @@ fn execute(connection: &Connection, statement: &str) -> rusqlite::Result<()> {
     connection.prepare_cached(statement)?.execute([])?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
