@@ -4,6 +4,7 @@
 //!
 //! # Layout
 //! - [`run()`]: from the command line to the end of the process
+//! - `allocator`: that of both processes
 //! - [`args`]: the flags of both binaries
 //! - [`config`]: flags over environment over file over defaults
 //! - [`telemetry`]: logs on stderr
@@ -21,6 +22,7 @@
 //! - [`client`]: channels to other services
 
 mod admin;
+mod allocator;
 pub mod args;
 pub mod client;
 pub mod config;
