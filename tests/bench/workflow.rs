@@ -5,6 +5,8 @@
 //! is the time for each cell, 2 by default.
 //!
 //! # Layout
+//! - `disk`: the disk's own limit
+//! - `hosted`: the service, with the worker in it
 //! - `waiting`: runs that wait for answers, and replay when they get them
 //! - `recovery`: runs that go on after a kill
 #![expect(
@@ -13,38 +15,30 @@
     reason = "the table is what it prints; a benchmark fails by panicking"
 )]
 
+mod disk;
+mod hosted;
 mod recovery;
 mod waiting;
 
 use std::{
     env,
-    fs::File,
-    io::Write as _,
     path::Path,
     str::FromStr,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
 use futures::future::{join_all, try_join_all};
-use service_runtime::{Listeners, Server, ServerSettings};
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use weft_proto::{
     common::v1::{Payload, payload::Form},
     workflow::v1::{
         InvokeRunRequest, StartRunRequest, run::State,
         workflow_service_client::WorkflowServiceClient,
-        workflow_service_server::WorkflowServiceServer,
     },
 };
 use weft_worker::{Context, Entrypoint, Failure, Task, TaskContext, Worker};
-use workflow_service::{
-    engine::{Engine, EngineSettings, Retention, Targets},
-    grpc::Workflows,
-    store::sqlite::SqliteStore,
-};
+
+use crate::hosted::Hosted;
 
 /// What a step returns: 256 bytes of JSON.
 const RESULT_BYTES: usize = 254;
@@ -95,24 +89,8 @@ fn payload(json: &str) -> Payload {
     }
 }
 
-/// Does something again and again for the time of a cell; how often a second.
-fn rate(mut work: impl FnMut()) -> f64 {
-    let begin = Instant::now();
-    let mut count = 0_u32;
-    while begin.elapsed() < seconds() {
-        work();
-        count += 1;
-    }
-    f64::from(count) / begin.elapsed().as_secs_f64()
-}
-
-fn disk(folder: &Path) {
-    let mut file = File::create(folder.join("disk")).unwrap();
-    let block = [7; 4096];
-    let syncs = rate(|| {
-        file.write_all(&block).unwrap();
-        file.sync_data().unwrap();
-    });
+fn limits(folder: &Path) {
+    let syncs = disk::syncs(folder, seconds()).unwrap();
     println!("disk: {syncs:.0} appends of 4 KiB + fdatasync/s");
     let db = rusqlite::Connection::open(folder.join("limit.db")).unwrap();
     db.pragma_update(None, "journal_mode", "WAL").unwrap();
@@ -121,7 +99,7 @@ fn disk(folder: &Path) {
         .unwrap();
     let text = "x".repeat(RESULT_BYTES);
     for rows in [1, 64] {
-        let transactions = rate(|| {
+        let transactions = disk::rate(seconds(), || {
             db.execute_batch("BEGIN IMMEDIATE").unwrap();
             for _ in 0..rows {
                 let mut insert = db.prepare_cached("INSERT INTO t (b) VALUES (?1)").unwrap();
@@ -192,33 +170,10 @@ async fn cell(
 #[tokio::main]
 async fn main() {
     let folder = tempfile::tempdir().unwrap();
-    disk(folder.path());
+    limits(folder.path());
 
-    let store = Arc::new(SqliteStore::open(&folder.path().join("store")).unwrap());
-    let engine = Engine::new(
-        store,
-        Targets::default(),
-        EngineSettings {
-            max_runs: 10_000,
-            cancel_grace: Duration::from_secs(1),
-            retention: Retention::default(),
-        },
-    );
-    engine.host(worker());
-    engine.start();
-    let any = "127.0.0.1:0".parse().unwrap();
-    let listeners = Listeners::bind(any, any).await.unwrap();
-    let address = format!("http://{}", listeners.grpc_addr());
-    let server = Server::new("bench", listeners, &ServerSettings::default());
-    let workflows = Workflows::new(engine.clone(), server.draining(), Duration::ZERO);
-    let server = server.add_service(WorkflowServiceServer::new(workflows));
-    server.readiness().set_ready();
-    let stop = CancellationToken::new();
-    let stopped = stop.clone().cancelled_owned();
-    let mut serving = JoinSet::new();
-    serving.spawn(async move { server.serve(stopped).await.unwrap() });
-
-    let channel = Channel::from_shared(address)
+    let hosted = Hosted::start(&folder.path().join("store"), worker()).await;
+    let channel = Channel::from_shared(hosted.url().to_owned())
         .unwrap()
         .connect()
         .await
@@ -251,9 +206,7 @@ async fn main() {
     }
     println!();
     waiting::replay(&client).await;
-    stop.cancel();
-    serving.join_all().await;
-    engine.stop().await;
+    hosted.end().await;
     println!();
     recovery::measure().await;
 }
