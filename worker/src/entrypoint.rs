@@ -149,14 +149,15 @@ impl Entrypoint {
         self
     }
 
-    /// JSON Schema of the input, for people and clients.
+    /// JSON Schema of the input, for people and clients. The service refuses runs whose input does not
+    /// fit.
     #[must_use]
     pub fn input_schema(mut self, schema: Json) -> Self {
         self.input_schema = Some(schema);
         self
     }
 
-    /// JSON Schema of the input, made from its type.
+    /// JSON Schema of the input, made from its type; see [`Entrypoint::input_schema`].
     #[must_use]
     pub fn input_type<I: schemars::JsonSchema>(mut self) -> Self {
         self.input_schema = json::encode("the schema", &schemars::schema_for!(I)).ok();
@@ -263,6 +264,14 @@ impl EntrypointDescription {
             cache_ttl: None,
             check: None,
         }
+    }
+
+    /// Sets what is checked before a run is recorded; see [`Entrypoint::check`].
+    pub fn check_with<F>(&mut self, check: F)
+    where
+        F: Fn(&RawValue, &RawValue) -> Vec<InvalidArgument> + Send + Sync + 'static,
+    {
+        self.check = Some(Arc::new(check));
     }
 
     /// All that is wrong with the arguments of a run that is to be started.

@@ -93,7 +93,7 @@ impl Engine {
             return Ok(None);
         };
         let version = version.unwrap_or(&run.version);
-        let (_, room) = self.shared.workers.room(&run.entrypoint, version);
+        let room = self.shared.workers.room(&run.entrypoint, version);
         Ok(self.free_slot().filter(|_| room > 0))
     }
 

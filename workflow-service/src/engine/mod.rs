@@ -183,7 +183,7 @@ impl Engine {
                 () = stop.cancelled() => {}
                 () = Workers::route(&routed, link) => {}
             }
-            routed.end("its link closed");
+            routed.end();
         });
         self.shared.claimable.notify_one();
         hosting

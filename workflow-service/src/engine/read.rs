@@ -56,10 +56,11 @@ impl Engine {
     /// Adds what only the engine knows of a run: why it waits, and its passing events.
     pub(super) fn with_reason(&self, mut run: Run) -> Run {
         let workers = &self.shared.workers;
-        let (hosts, room) = workers.room(&run.entrypoint, &run.version);
         let lost = self.shared.losses.why(run.id);
         run.state_reason = match run.state {
-            RunState::Queued | RunState::Waiting if hosts == 0 => {
+            RunState::Queued | RunState::Waiting
+                if !workers.is_hosted(&run.entrypoint, &run.version) =>
+            {
                 let none = format!("no worker hosts {}@{}", run.entrypoint, run.version);
                 match lost {
                     Some(why) => format!("{none}; {why}"),
@@ -71,7 +72,7 @@ impl Engine {
                 "all slots are in use".to_owned()
             }
             RunState::Queued if lost.is_some() => lost.unwrap_or_default(),
-            RunState::Queued if room == 0 => format!(
+            RunState::Queued if workers.room(&run.entrypoint, &run.version) == 0 => format!(
                 "all workers that host {}@{} are busy",
                 run.entrypoint, run.version
             ),

@@ -91,7 +91,7 @@ impl Engine {
         let (engine, tenant) = (self.clone(), tenant.clone());
         self.to_its_end(async move {
             let slot = engine.free_slot();
-            let (_, room) = engine.shared.workers.room(&run.entrypoint, &run.version);
+            let room = engine.shared.workers.room(&run.entrypoint, &run.version);
             run.claim = slot.is_some() && room > 0;
             let started = engine.shared.store.start_run(&tenant, run).await?;
             Ok(engine.started(started, slot))

@@ -48,11 +48,14 @@ pub struct NewWorker {
     pub max_runs: u32,
 }
 
-/// Hosting is a connected worker, as the engine knows it. It is forgotten when its link closes.
+/// Hosting is a connected worker, as the engine knows it. It is forgotten when its link is closed and
+/// all that it said is heard.
 #[derive(Clone)]
 pub struct Hosting {
     pub(super) shared: Arc<Shared>,
     worker: WorkerId,
+    /// Why its link closes, if that was told.
+    why: Arc<OnceLock<String>>,
 }
 
 impl Hosting {
@@ -65,6 +68,14 @@ impl Hosting {
         self.shared.claimable.notify_one();
     }
 
+    /// Notes that the worker's connection is lost, or there again. Meanwhile runs are for others.
+    pub fn set_away(&self, is_away: bool) {
+        let mut registry = self.shared.workers.registry();
+        registry.set_away(self.worker, is_away);
+        drop(registry);
+        self.shared.claimable.notify_one();
+    }
+
     /// Takes an execution away from the worker: its run goes to another one. `why` continues "the
     /// worker was lost: ".
     pub fn lose(&self, execution: ExecutionId, why: &str) {
@@ -72,8 +83,16 @@ impl Hosting {
         registry.close(self.worker, execution, Some(why));
     }
 
+    /// Gives the worker no more runs, and says why its link will close. `why` continues "the worker
+    /// was lost: ".
+    pub fn leaves(&self, why: &str) {
+        self.set_max_runs(0);
+        let _ = self.why.set(why.to_owned());
+    }
+
     /// Forgets the worker: its runs go to other ones.
-    pub fn end(&self, why: &str) {
+    pub(super) fn end(&self) {
+        let why = self.why.get().map_or("its link closed", String::as_str);
         self.shared.workers.registry().remove(self.worker, why);
     }
 }
@@ -125,6 +144,7 @@ impl Workers {
         Hosting {
             shared: Arc::clone(shared),
             worker,
+            why: Arc::default(),
         }
     }
 
@@ -177,9 +197,14 @@ impl Workers {
         self.registry().list()
     }
 
-    /// How many workers can execute a version, and how many runs they have room for.
-    pub(super) fn room(&self, entrypoint: &str, version: &str) -> (usize, u64) {
+    /// How many runs of a version the workers have room for.
+    pub(super) fn room(&self, entrypoint: &str, version: &str) -> u64 {
         self.registry().room(entrypoint, version)
+    }
+
+    /// Whether a worker that can execute a version is connected.
+    pub(super) fn is_hosted(&self, entrypoint: &str, version: &str) -> bool {
+        self.registry().is_hosted(entrypoint, version)
     }
 
     /// What can be claimed.

@@ -45,6 +45,8 @@ struct Connected {
     name: Arc<str>,
     outbox: mpsc::Sender<ToWorker>,
     max_runs: u32,
+    /// Its connection is lost, and it may come back.
+    is_away: bool,
     executions: BTreeMap<ExecutionId, Route>,
     /// All that it can execute: versions it hosts, and those it accepts.
     able: Vec<(Arc<str>, Version)>,
@@ -52,6 +54,9 @@ struct Connected {
 
 impl Connected {
     fn free(&self) -> u64 {
+        if self.is_away {
+            return 0;
+        }
         let busy = u32::try_from(self.executions.len()).unwrap_or(u32::MAX);
         self.max_runs.saturating_sub(busy).into()
     }
@@ -88,7 +93,7 @@ pub(in super::super) struct Claimable {
 pub struct HostedEntrypoint {
     /// What its workers say of it.
     pub description: EntrypointDescription,
-    /// Workers that can execute it now.
+    /// Workers that can execute it and are connected now.
     pub workers: usize,
 }
 
@@ -127,6 +132,7 @@ impl Registry {
             name,
             outbox,
             max_runs: 0,
+            is_away: false,
             executions: BTreeMap::new(),
             able: able.into_iter().collect(),
         };
@@ -170,6 +176,10 @@ impl Registry {
 
     pub(super) fn set_max_runs(&mut self, worker: WorkerId, max_runs: u32) {
         self.change(worker, |connected| connected.max_runs = max_runs);
+    }
+
+    pub(super) fn set_away(&mut self, worker: WorkerId, is_away: bool) {
+        self.change(worker, |connected| connected.is_away = is_away);
     }
 
     /// Gives an execution to the next worker that can execute the entrypoint and has room.
@@ -222,44 +232,44 @@ impl Registry {
         let versions = self.entrypoints.get(name)?;
         match version {
             Some(version) => versions.get(&Version(version.into()))?.description.clone(),
-            None => self
-                .default_of(versions)
-                .map(|(description, _)| description.clone()),
+            None => default_of(versions).and_then(|hosts| hosts.description.clone()),
         }
-    }
-
-    fn default_of<'a>(
-        &self,
-        versions: &'a BTreeMap<Version, Hosts>,
-    ) -> Option<(&'a EntrypointDescription, usize)> {
-        let described = || {
-            let last_first = versions.values().rev();
-            last_first.filter_map(|hosts| Some((hosts.description.as_ref()?, hosts.able.len())))
-        };
-        described()
-            .find(|(_, workers)| *workers > 0)
-            .or_else(|| described().next())
     }
 
     /// The default version of each entrypoint, by name.
     pub(super) fn list(&self) -> Vec<HostedEntrypoint> {
-        let defaults = self
-            .entrypoints
-            .values()
-            .filter_map(|versions| self.default_of(versions));
+        let is_here = |worker: &&WorkerId| self.is_here(**worker);
+        let defaults = self.entrypoints.values().filter_map(default_of);
         defaults
-            .map(|(description, workers)| HostedEntrypoint {
-                description: description.clone(),
-                workers,
+            .filter_map(|hosts| {
+                Some(HostedEntrypoint {
+                    description: hosts.description.clone()?,
+                    workers: hosts.able.iter().filter(is_here).count(),
+                })
             })
             .collect()
     }
 
-    /// How many workers can execute a version, and how many runs they have room for.
-    pub(super) fn room(&self, entrypoint: &str, version: &str) -> (usize, u64) {
-        let versions = self.entrypoints.get(entrypoint);
-        let hosts = versions.and_then(|versions| versions.get(&Version(version.into())));
-        hosts.map_or((0, 0), |hosts| (hosts.able.len(), hosts.free))
+    /// How many runs of a version the workers have room for.
+    pub(super) fn room(&self, entrypoint: &str, version: &str) -> u64 {
+        self.hosts(entrypoint, version)
+            .map_or(0, |hosts| hosts.free)
+    }
+
+    /// Whether a worker that can execute a version is connected.
+    pub(super) fn is_hosted(&self, entrypoint: &str, version: &str) -> bool {
+        let hosts = self.hosts(entrypoint, version);
+        hosts.is_some_and(|hosts| hosts.able.iter().any(|worker| self.is_here(*worker)))
+    }
+
+    fn hosts(&self, entrypoint: &str, version: &str) -> Option<&Hosts> {
+        let versions = self.entrypoints.get(entrypoint)?;
+        versions.get(&Version(version.into()))
+    }
+
+    fn is_here(&self, worker: WorkerId) -> bool {
+        let connected = self.workers.get(&worker);
+        connected.is_some_and(|connected| !connected.is_away)
     }
 
     /// What can be claimed.
@@ -314,4 +324,15 @@ fn hosts_of<'a>(
     version: &Version,
 ) -> Option<&'a mut Hosts> {
     entrypoints.get_mut(name)?.get_mut(version)
+}
+
+/// The version that is taken if none is asked for.
+fn default_of(versions: &BTreeMap<Version, Hosts>) -> Option<&Hosts> {
+    let described = || {
+        let last_first = versions.values().rev();
+        last_first.filter(|hosts| hosts.description.is_some())
+    };
+    described()
+        .find(|hosts| !hosts.able.is_empty())
+        .or_else(|| described().next())
 }

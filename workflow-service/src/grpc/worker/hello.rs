@@ -7,6 +7,7 @@ use weft_worker::{
     wire::{PROTOCOL, decode},
 };
 
+use super::{schema, value};
 use crate::engine::NewWorker;
 
 /// Longest name or version, in bytes.
@@ -88,7 +89,7 @@ fn described(
     let schema = entrypoint
         .input_schema
         .as_ref()
-        .map(super::message::read)
+        .map(value::read)
         .transpose();
     let input_schema = schema.unwrap_or_else(|why| {
         violations.push(format!("{field}.input_schema"), why);
@@ -97,6 +98,15 @@ fn described(
     let mut described = EntrypointDescription::new(entrypoint.name, entrypoint.version);
     described.accepts = entrypoint.accepts.into_iter().map(Into::into).collect();
     described.description = entrypoint.description;
+    if let Some(schema) = &input_schema {
+        match schema::check(schema) {
+            Ok(check) => described.check_with(check),
+            Err(why) => {
+                let why = format!("of `{}` {why}", described.name);
+                violations.push(format!("{field}.input_schema"), why);
+            }
+        }
+    }
     described.input_schema = input_schema;
     described.is_strict = entrypoint.strict;
     let output_ttl = decode::optional_duration("output_ttl", entrypoint.output_ttl);
@@ -113,6 +123,8 @@ fn at_most_bytes() -> String {
 
 #[cfg(test)]
 mod tests {
+    use weft_worker::{json, wire::encode};
+
     use super::*;
 
     fn entrypoint(name: &str) -> pb::HostedEntrypoint {
@@ -125,10 +137,14 @@ mod tests {
 
     #[test]
     fn everything_that_is_wrong_with_a_worker_is_told_at_once() {
+        let broken = pb::HostedEntrypoint {
+            input_schema: Some(encode::payload(&json::from_text("{\"type\": 7}").unwrap())),
+            ..entrypoint("chat")
+        };
         let hello = pb::Hello {
             protocol: 2,
             max_runs: -1,
-            entrypoints: vec![entrypoint("chat"), entrypoint("")],
+            entrypoints: vec![broken, entrypoint("")],
             ..pb::Hello::default()
         };
         let violations = new_worker(hello, |name| name == "chat").unwrap_err();
@@ -142,6 +158,7 @@ mod tests {
                 "hello.protocol",
                 "hello.max_runs",
                 "hello.entrypoints[0].name",
+                "hello.entrypoints[0].input_schema",
                 "hello.entrypoints[1].name"
             ]
         );

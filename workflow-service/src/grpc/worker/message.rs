@@ -1,21 +1,19 @@
 //! Messages of the worker protocol: from the wire to the engine's, and back.
 
-use service_runtime::{PayloadLimits, payload};
-use weft_proto::{
-    common::v1::Payload,
-    workflow::v1::{
-        self as pb, ConnectResponse, connect_request::Message as Heard,
-        connect_response::Message as Said, emit::Kind as Emitted,
-    },
+use weft_proto::workflow::v1::{
+    self as pb, ConnectResponse, connect_request::Message as Heard,
+    connect_response::Message as Said, emit::Kind as Emitted, outcome::Result as Came,
 };
 use weft_worker::{
-    Call, CallKind, Failure, Json,
+    Call, CallKind, Failure, RetryPolicy, Usage,
     protocol::{
-        CacheEntry, Event, ExecutionId, Finish, JournalEntry, Lookup, MessagePiece, Question,
-        Record, StartRun, Suspend, TargetCall, ToWorker, Warning, WorkerMessage,
+        CacheEntry, Event, ExecutionId, Finish, JournalEntry, Lookup, MessagePiece, Outcome,
+        Question, Record, StartRun, Suspend, TargetCall, ToWorker, Warning, WorkerMessage,
     },
-    wire::{MAX_REQUEST_BYTES, Malformed, decode, encode},
+    wire::{Malformed, decode, encode},
 };
+
+use super::value::{made, not_shown};
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
 const NANOS_PER_MICRO: i32 = 1_000;
@@ -23,13 +21,6 @@ const NANOS_PER_MICRO: i32 = 1_000;
 /// About the most bytes of journal in one message: what the default limits of all gRPC libraries let
 /// through. A single entry may be larger.
 const CHUNK_BYTES: usize = 1 << 20;
-
-/// A value may have any size that fits into a message: the engine refuses what is too large, by the
-/// name of the task. The depth is that of an input.
-const LIMITS: PayloadLimits = PayloadLimits {
-    max_bytes: MAX_REQUEST_BYTES,
-    max_depth: 127,
-};
 
 /// Longest key of a cached result, in bytes.
 const MAX_CACHE_KEY_BYTES: usize = 1024;
@@ -39,35 +30,19 @@ pub(super) fn number(execution: ExecutionId) -> i64 {
     i64::try_from(execution.0).unwrap_or(i64::MAX)
 }
 
-/// A JSON value in either of its forms.
-pub(super) fn read(value: &Payload) -> Result<Json, String> {
-    payload::decode(value, &LIMITS)
-        .map(Json::from)
-        .map_err(|error| error.to_string())
-}
-
-fn value(field: &str, value: Option<&Payload>) -> Result<Json, Malformed> {
-    decode::payload(field, value, read)
-}
-
 /// What a worker says about an execution. `replayable` is how many recorded calls its code has to
 /// make again.
 pub(super) fn heard(heard: Heard, replayable: usize) -> Result<WorkerMessage, Malformed> {
     match heard {
         Heard::Record(said) => Ok(WorkerMessage::Record(Box::new(record(said)?))),
         Heard::Emit(said) => emit(said).map(WorkerMessage::Event),
-        Heard::Suspend(said) => Ok(WorkerMessage::Suspend(Box::new(suspend(said)?))),
+        Heard::Suspend(said) => suspend(said),
         Heard::Finish(said) => Ok(WorkerMessage::Finish(Box::new(finish(said, replayable)?))),
         Heard::Lookup(said) => Ok(WorkerMessage::Lookup(Box::new(Lookup {
             call: of_kind(CallKind::Task, said.call)?,
             key: cache_key("key", said.key)?,
         }))),
-        Heard::Delegate(said) => Ok(WorkerMessage::Call(Box::new(TargetCall {
-            call: of_kind(CallKind::Target, said.call)?,
-            input: value("input", said.input.as_ref())?,
-            retry: decode::retry_policy(said.retry)?,
-            timeout: decode::optional_duration("timeout", said.timeout)?,
-        }))),
+        Heard::Delegate(said) => delegate(said),
         Heard::Hello(_) | Heard::Heartbeat(_) | Heard::Capacity(_) => {
             Err(Malformed::new("execution_id", "must be 0 in this message"))
         }
@@ -79,8 +54,7 @@ fn record(said: pb::Record) -> Result<Record, Malformed> {
     if !matches!(call.kind, CallKind::Task | CallKind::Side) {
         return Err(Malformed::new("call.kind", "does not fit the message"));
     }
-    let outcome = decode::outcome(said.outcome, read)?
-        .map_err(|failure| failure.of_call(&call.id, &call.task));
+    let outcome = outcome(said.outcome)?.map_err(|failure| failure.of_call(&call.id, &call.task));
     Ok(Record {
         call,
         attempt: decode::ordinal("attempt", said.attempt)?,
@@ -88,6 +62,39 @@ fn record(said: pb::Record) -> Result<Record, Malformed> {
         retry: decode::retry_policy(said.retry)?,
         cache: said.cache.map(cache).transpose()?,
         usage: decode::usage(said.usage)?,
+    })
+}
+
+fn outcome(said: Option<pb::Outcome>) -> Result<Outcome, Malformed> {
+    match said.and_then(|outcome| outcome.result) {
+        None => Err(Malformed::new("outcome", "is missing")),
+        Some(Came::Value(value)) => made("outcome.value", Some(&value)),
+        Some(Came::Failure(why)) => decode::failure("outcome.failure", Some(why)).map(Err),
+    }
+}
+
+fn delegate(said: pb::Delegate) -> Result<WorkerMessage, Malformed> {
+    let call = of_kind(CallKind::Target, said.call)?;
+    let (retry, timeout) = (
+        decode::retry_policy(said.retry)?,
+        decode::optional_duration("timeout", said.timeout)?,
+    );
+    Ok(match made("input", said.input.as_ref())? {
+        Ok(input) => WorkerMessage::Call(Box::new(TargetCall {
+            call,
+            input,
+            retry,
+            timeout,
+        })),
+        // Nobody can be asked that.
+        Err(failure) => WorkerMessage::Record(Box::new(Record {
+            outcome: Err(failure.of_call(&call.id, &call.task)),
+            call,
+            attempt: 1,
+            retry: RetryPolicy::NEVER,
+            cache: None,
+            usage: Usage::default(),
+        })),
     })
 }
 
@@ -125,13 +132,21 @@ fn emit(said: pb::Emit) -> Result<Event, Malformed> {
             .ok_or_else(|| Malformed::new("call_id", "is missing"))
     };
     let task = said.task.into();
+    let warning = |task, failure| Event::Warning {
+        call: call.clone(),
+        task,
+        warning: not_shown(failure),
+    };
     Ok(match said.kind {
         None => return Err(Malformed::new("kind", "is missing")),
-        Some(Emitted::TaskStarted(started)) => Event::TaskStarted {
-            call: named()?,
-            task,
-            attempt: decode::ordinal("attempt", started.attempt)?,
-            input: value("input", started.input.as_ref())?,
+        Some(Emitted::TaskStarted(started)) => match made("input", started.input.as_ref())? {
+            Ok(input) => Event::TaskStarted {
+                call: named()?,
+                task,
+                attempt: decode::ordinal("attempt", started.attempt)?,
+                input,
+            },
+            Err(failure) => warning(task, failure),
         },
         Some(Emitted::MessagePiece(piece)) => Event::Message {
             call: named()?,
@@ -142,10 +157,9 @@ fn emit(said: pb::Emit) -> Result<Event, Malformed> {
                 model: piece.model.into(),
             },
         },
-        Some(Emitted::Custom(custom)) => Event::Custom {
-            call,
-            task,
-            value: value("custom", Some(&custom))?,
+        Some(Emitted::Custom(custom)) => match made("custom", Some(&custom))? {
+            Ok(value) => Event::Custom { call, task, value },
+            Err(failure) => warning(task, failure),
         },
         Some(Emitted::Warning(pb::Warning { reason, message })) => Event::Warning {
             call,
@@ -155,20 +169,22 @@ fn emit(said: pb::Emit) -> Result<Event, Malformed> {
     })
 }
 
-fn suspend(said: pb::Suspend) -> Result<Suspend, Malformed> {
-    let question = |question: pb::Question| {
+fn suspend(said: pb::Suspend) -> Result<WorkerMessage, Malformed> {
+    let mut interrupts = Vec::with_capacity(said.questions.len());
+    for question in said.questions {
         let call = of_kind(CallKind::Interrupt, question.call)?;
-        Ok(Question {
-            call,
-            asked_by: decode::task(question.asked_by),
-            value: value("question.value", question.value.as_ref())?,
-        })
-    };
-    let interrupts: Vec<_> = said
-        .questions
-        .into_iter()
-        .map(question)
-        .collect::<Result<_, _>>()?;
+        match made("question.value", question.value.as_ref())? {
+            Ok(value) => interrupts.push(Question {
+                call,
+                asked_by: decode::task(question.asked_by),
+                value,
+            }),
+            Err(failure) => {
+                let failure = failure.of_call(&call.id, &call.task);
+                return Ok(WorkerMessage::Finish(Box::new(failed(failure))));
+            }
+        }
+    }
     if interrupts.is_empty() && said.wake_time.is_none() {
         let what = "must have `questions` or a `wake_time`: nothing else wakes the run";
         return Err(Malformed::new("suspend", what));
@@ -179,10 +195,17 @@ fn suspend(said: pb::Suspend) -> Result<Suspend, Malformed> {
             .and_then(|micros| micros.checked_add((time.nanos / NANOS_PER_MICRO).into()))
             .ok_or_else(|| Malformed::new("wake_time", "is beyond the end of time"))
     };
-    Ok(Suspend {
+    Ok(WorkerMessage::Suspend(Box::new(Suspend {
         interrupts,
         wake_time: said.wake_time.map(micros).transpose()?,
-    })
+    })))
+}
+
+fn failed(failure: Failure) -> Finish {
+    Finish::Failed {
+        failure,
+        retry: RetryPolicy::NEVER,
+    }
 }
 
 fn finish(said: pb::Finish, replayable: usize) -> Result<Finish, Malformed> {
@@ -200,22 +223,21 @@ fn finish(said: pb::Finish, replayable: usize) -> Result<Finish, Malformed> {
             );
             Finish::Mismatch(Failure::new("NON_DETERMINISTIC", message))
         }
-        pb::finish::End::Returned(returned) => {
-            let output = value("returned.value", returned.value.as_ref())?;
-            let saved = match returned.saved {
-                Some(saved) => value("returned.saved", Some(&saved))?,
-                None => Json::clone(&output),
-            };
-            Finish::Returned {
-                value: output,
-                saved,
-            }
-        }
+        pb::finish::End::Returned(said) => returned(&said)?.unwrap_or_else(failed),
         pb::finish::End::Failed(failed) => Finish::Failed {
             failure: decode::failure("failed.failure", failed.failure)?,
             retry: decode::retry_policy(failed.retry)?,
         },
     })
+}
+
+fn returned(said: &pb::Returned) -> Result<Result<Finish, Failure>, Malformed> {
+    let value = made("returned.value", said.value.as_ref())?;
+    let saved = match &said.saved {
+        Some(saved) => made("returned.saved", Some(saved))?,
+        None => value.clone(),
+    };
+    Ok(value.and_then(|value| saved.map(|saved| Finish::Returned { value, saved })))
 }
 
 /// The last word of an execution whose worker makes no sense: its run is paused.

@@ -2,14 +2,18 @@
 //!
 //! # Layout
 //! - `hello`: who connects, with everything that is wrong with it
+//! - `schema`: what the inputs of its entrypoints must fit
 //! - `session`: one worker process, over as many streams as it takes
 //! - `stream`: one stream of a session
 //! - `message`: messages to and from the engine's
+//! - `value`: values of a worker's code, of which not all can be kept
 
 mod hello;
 mod message;
+mod schema;
 mod session;
 mod stream;
+mod value;
 
 use std::{
     collections::HashMap,

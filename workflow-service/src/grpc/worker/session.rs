@@ -1,22 +1,25 @@
 //! One worker process, over as many streams as it takes.
+//!
+//! # Layout
+//! - `lifetime`: from its first stream to its end
+
+mod lifetime;
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
 };
 
-use tokio::{select, sync::mpsc, time::sleep};
 use weft_proto::workflow::v1::{
     self as pb, ConnectRequest, ConnectResponse, connect_request::Message as Heard,
     connect_response::Message as Said,
 };
 use weft_worker::{
-    EntrypointDescription,
-    protocol::{ExecutionId, FromWorker, ToWorker, WorkerLink, WorkerMessage, in_memory_link},
+    protocol::{ExecutionId, FromWorker, ToWorker, WorkerLink, WorkerMessage},
     wire::{Delivery, Malformed, encode},
 };
 
-use super::{Arrival, Shared, WorkerTimes, message, stream::Over};
+use super::{Arrival, WorkerTimes, message};
 use crate::engine::Hosting;
 
 /// Heartbeats in a row that may leave an execution out: the first one may have been under way
@@ -35,13 +38,12 @@ pub(super) struct Session {
     /// Names of the entrypoints that are strict.
     strict: HashSet<Arc<str>>,
     hosting: Hosting,
-    max_runs: u32,
     delivery: Delivery<ConnectResponse>,
     executions: HashMap<ExecutionId, Assigned>,
     /// A ping was sent that is not answered.
     pub(super) is_asked: bool,
     unasked: u32,
-    /// Messages for the engine that wait for room.
+    /// Messages for the engine that wait for room, the oldest first.
     pub(super) arrived: VecDeque<FromWorker>,
     /// Messages for the worker that wait for room.
     pub(super) leaving: VecDeque<ConnectResponse>,
@@ -61,73 +63,6 @@ struct Assigned {
 }
 
 impl Session {
-    /// Sees a worker through its session. The stream that cannot go on with it, if that is how it
-    /// ends.
-    pub(super) async fn host(
-        shared: &Shared,
-        arrival: Arrival,
-        arrivals: &mut mpsc::Receiver<Arrival>,
-    ) -> Option<Arrival> {
-        let Arrival {
-            worker,
-            has_session,
-            mut stream,
-            ..
-        } = arrival;
-        let (name, max_runs) = (worker.name.clone(), worker.max_runs);
-        let is_strict = |hosted: &&EntrypointDescription| hosted.is_strict;
-        let strict = worker.hosted.iter().filter(is_strict);
-        let strict = strict.map(|hosted| Arc::clone(&hosted.name)).collect();
-        tracing::info!(worker = %name, max_runs, "a worker connected");
-        let (worker_link, engine_link) = in_memory_link();
-        let mut session = Self {
-            times: shared.times,
-            link: worker_link,
-            is_resumable: has_session,
-            strict,
-            hosting: shared.engine.attach(worker, engine_link),
-            max_runs,
-            delivery: Delivery::default(),
-            executions: HashMap::new(),
-            is_asked: false,
-            unasked: 0,
-            arrived: VecDeque::new(),
-            leaving: VecDeque::new(),
-        };
-        session.welcome(false);
-        let (why, next) = loop {
-            let why = match stream.pump(&mut session, arrivals, &shared.draining).await {
-                Over::Ended(why) => break (why, None),
-                Over::Lost(why) if !has_session => break (why, None),
-                Over::Lost(why) => why,
-                Over::Replaced(arrival) => match session.resume(*arrival) {
-                    Ok(resumed) => {
-                        stream = resumed;
-                        continue;
-                    }
-                    Err(arrival) => break ("it began anew".to_owned(), Some(*arrival)),
-                },
-            };
-            tracing::warn!(worker = %name, %why, "a worker's stream was lost");
-            // Runs that come meanwhile are for others.
-            session.hosting.set_max_runs(0);
-            select! {
-                Some(arrival) = arrivals.recv() => match session.resume(arrival) {
-                    Ok(resumed) => stream = resumed,
-                    Err(arrival) => break ("it began anew".to_owned(), Some(*arrival)),
-                },
-                () = sleep(session.times.grace) => {
-                    let grace = session.times.grace;
-                    break (format!("{why}, and it did not come back within {grace:?}"), None);
-                }
-                () = shared.draining.cancelled() => break (why, None),
-            }
-        };
-        tracing::info!(worker = %name, %why, "a worker is gone");
-        session.hosting.end(&why);
-        next
-    }
-
     /// Goes on with a new stream, unless the worker missed what is not kept any more.
     fn resume(&mut self, arrival: Arrival) -> Result<super::Stream, Box<Arrival>> {
         if !self.delivery.can_resume(arrival.received)
@@ -135,8 +70,8 @@ impl Session {
         {
             return Err(Box::new(arrival));
         }
-        self.max_runs = arrival.worker.max_runs;
-        self.hosting.set_max_runs(self.max_runs);
+        self.hosting.set_max_runs(arrival.worker.max_runs);
+        self.hosting.set_away(false);
         self.is_asked = false;
         for assigned in self.executions.values_mut() {
             assigned.missed = 0;
@@ -187,9 +122,9 @@ impl Session {
             Some(Heard::Hello(_)) => Err(Malformed::new("hello", "is the first message only")),
             Some(Heard::Heartbeat(heartbeat)) => self.beat(heartbeat),
             Some(Heard::Capacity(pb::Capacity { max_runs })) => {
-                self.max_runs = u32::try_from(max_runs)
+                let max_runs = u32::try_from(max_runs)
                     .map_err(|_| Malformed::new("max_runs", "must not be negative"))?;
-                self.hosting.set_max_runs(self.max_runs);
+                self.hosting.set_max_runs(max_runs);
                 Ok(())
             }
             Some(said) => {

@@ -118,11 +118,7 @@ impl Stream {
                         let _ = self.outgoing.try_send(Ok(response));
                     }
                 }
-                Next::RoomInside => {
-                    if let Some(message) = session.arrived.pop_front() {
-                        let _ = session.link.outbox.try_send(message);
-                    }
-                }
+                Next::RoomInside => session.pass_on(),
                 Next::Ask => session.ping(),
                 Next::Silence => {
                     let why = format!("it was silent for {lease:?}");
