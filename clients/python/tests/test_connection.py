@@ -73,6 +73,34 @@ async def test_what_a_worker_said_into_a_cut_connection_is_said_again(
     assert calls == list(range(40))
 
 
+async def test_a_worker_that_ends_without_a_connection_looks_for_another_one_first(
+    cluster: Cluster, proxy: Proxy, asynchronous: AsyncClient, unique: str
+) -> None:
+    started, asked_to_end = asyncio.Event(), asyncio.Event()
+
+    @task
+    async def step() -> None:
+        started.set()
+        await asked_to_end.wait()
+
+    @entrypoint(name=unique)
+    async def workflow(_: Any) -> str:
+        await step()
+        # What it returns is the worker's last word.
+        proxy.cut()
+        return "done"
+
+    worker = Worker(workflow, workflow=proxy.address)
+    await worker.start()
+    run = await asynchronous.runs.start(unique)
+    await started.wait()
+    ending = asyncio.create_task(worker.stop())
+    asked_to_end.set()
+    await ending
+    run = await asynchronous.runs.wait(run.id, timeout=PATIENCE)
+    assert (run.result(), run.attempt) == ("done", 1)
+
+
 async def test_a_stream_whose_connection_drops_shows_each_result_once(
     cluster: Cluster, proxy: Proxy, unique: str
 ) -> None:

@@ -27,12 +27,13 @@ RECONNECT_TIMEOUT = 60.0
 #: Seconds before the second try; doubled for each further one, up to the last.
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
 
-#: The services take 16 and 17 MiB; what they send is not larger.
-MAX_MESSAGE_BYTES = 17 * 1024 * 1024
+#: What the services take, 16 or 17 MiB, and the largest that they send: a run with its input, its
+#: config and what was saved before.
+MAX_SENT_BYTES, MAX_RECEIVED_BYTES = 17 * 1024 * 1024, 40 * 1024 * 1024
 
 OPTIONS = (
-    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_SENT_BYTES),
+    ("grpc.max_receive_message_length", MAX_RECEIVED_BYTES),
     # A connection that is gone without a word is noticed within 30 s.
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),

@@ -6,7 +6,7 @@ a crash the entrypoint is executed again from its start, and recorded tasks retu
 returned before, without running.
 """
 
-from typing import Any
+from typing import Any, TypeVar
 
 from weft.client.values import Interrupt
 from weft.func import _calls, _definition
@@ -28,6 +28,8 @@ from weft.func.types import (
 )
 from weft.func.worker import Worker
 
+C = TypeVar("C")
+
 interrupt = _calls.interrupt
 now = _calls.now
 random = _calls.derived_random
@@ -36,19 +38,28 @@ target = _calls.target
 uuid = _calls.derived_uuid
 
 
-def get_runtime() -> Runtime:
-    """Where the code that runs runs, with the idempotency key of its call."""
+def get_runtime(context_schema: type[C] | None = None) -> Runtime[C]:
+    """Where the code that runs runs, with the idempotency key of its call.
+
+    ``context_schema`` says for type checkers what its ``context`` is.
+    """
+    del context_schema
     return _definition.runtime(_calls.scope_of("`get_runtime`"))
+
+
+def get_config() -> dict[str, Any]:
+    """The settings of the run that runs."""
+    return _definition.config(_calls.scope_of("`get_config`"))
 
 
 def get_stream_writer() -> StreamWriter:
     """What writes to the custom stream of the run that runs."""
-    return get_runtime().stream_writer
+    return _definition.runtime(_calls.scope_of("`get_stream_writer`")).stream_writer
 
 
 def get_store() -> Any:
     """The store of the entrypoint that runs."""
-    return get_runtime().store
+    return _definition.runtime(_calls.scope_of("`get_store`")).store
 
 
 __all__ = [
@@ -71,6 +82,7 @@ __all__ = [
     "ask_model",
     "default_retry_on",
     "entrypoint",
+    "get_config",
     "get_runtime",
     "get_store",
     "get_stream_writer",

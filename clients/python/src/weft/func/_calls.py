@@ -87,7 +87,7 @@ class TaskCall:
         execution.pauses.pop(self._call.id, None)
         self._attempt += 1
         started = pb.TaskStarted(attempt=self._attempt)
-        started.input.json_text = self._input
+        started.input.json_text = _codec.shown(self._input)
         execution.send(
             emit=pb.Emit(call_id=self._call.id, task=self._definition.name, task_started=started)
         )

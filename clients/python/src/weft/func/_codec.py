@@ -23,8 +23,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from weft._payload import dumps
+from weft.func.failures import Failure
 
 TAG = "__weft__"
+
+#: Largest value that the service keeps, in bytes of JSON.
+MAX_BYTES = 8 * 1024 * 1024
 
 T = typing.TypeVar("T", bound=type)
 
@@ -72,12 +76,13 @@ def register_annotations(annotated: Any) -> None:
         # Names that exist for type checkers only.
         return
     for hint in hints.values():
-        _register_hint(hint)
+        register_hint(hint)
 
 
-def _register_hint(hint: Any) -> None:
+def register_hint(hint: Any) -> None:
+    """Registers the types in an annotation."""
     for argument in typing.get_args(hint):
-        _register_hint(argument)
+        register_hint(argument)
     if isinstance(hint, type) and (
         dataclasses.is_dataclass(hint) or issubclass(hint, enum.Enum) or _is_model(hint)
     ):
@@ -87,16 +92,37 @@ def _register_hint(hint: Any) -> None:
 def encode(value: Any, what: str) -> str:
     """JSON text of a value, or a `TypeError` that names ``what``."""
     try:
-        return dumps(_plain(value, None))
+        text = dumps(_plain(value, None))
+        size = _size(text)
     except (TypeError, ValueError, RecursionError) as error:
         raise TypeError(f"{what} cannot be recorded: {error}") from error
+    if size > MAX_BYTES:
+        message = f"{what} has {size} bytes of JSON, at most {MAX_BYTES} are kept"
+        raise Failure("PAYLOAD_TOO_LARGE", message)
+    return text
 
 
 def encode_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
     """JSON text of the arguments of a call; what has no JSON is named by its type."""
     # A task is called with its arguments as they are; the text is for people, keys and comparison.
-    plain = _plain({"args": args, "kwargs": dict(kwargs)}, lambda v: _tagged("opaque", _name(v)))
-    return json.dumps(plain, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    arguments = {"args": args, "kwargs": dict(kwargs)}
+    try:
+        return dumps(_plain(arguments, lambda value: _tagged("opaque", _name(value))))
+    except RecursionError:
+        return dumps(_tagged("opaque", "arguments that contain themselves, or nest too deep"))
+
+
+def shown(text: str) -> str:
+    """JSON text that is streamed to people: without what cannot travel."""
+    try:
+        size = _size(text)
+    except UnicodeEncodeError:
+        return dumps(_tagged("opaque", "text with half of a surrogate pair"))
+    return text if size <= MAX_BYTES else dumps(_tagged("opaque", f"{size} bytes of JSON"))
+
+
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def decode(text: str) -> Any:

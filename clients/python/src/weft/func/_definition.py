@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from weft._payload import dumps
 from weft.func import _calls, _codec
 from weft.func.failures import Failure
 from weft.func.types import CachePolicy, RetryPolicies, RetryPolicy, Runtime, policy_for
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 #: Parameters that are given what they are named after, unless the caller gives them.
 INJECTED = ("config", "previous", "runtime", "store", "writer")
 
-#: How long "for ever" is, for the service's cache.
-FOR_EVER = timedelta(days=36_500)
+#: Where a run's config has the context that it was called with.
+CONTEXT = "__context__"
 
 
 class _Function:
@@ -104,7 +105,7 @@ class TaskDefinition:
         else:
             key = policy.key_func(*args, **kwargs)
         cache = pb.CachePolicy(key=key.hex() if isinstance(key, bytes) else key)
-        cache.ttl.FromTimedelta(FOR_EVER if policy.ttl is None else timedelta(seconds=policy.ttl))
+        cache.ttl.FromTimedelta(policy.lifetime)
         return cache
 
 
@@ -121,10 +122,16 @@ class EntrypointDefinition:
         store: Any,
         retry_policy: RetryPolicies,
         cache_policy: CachePolicy | None,
+        context_schema: type | None = None,
+        input_schema: Mapping[str, Any] | None = None,
     ) -> None:
         self._function = _Function(function)
         self.name = name or _name(function)
         self.version = version
+        self._context_schema = context_schema
+        if context_schema is not None:
+            _codec.register_hint(context_schema)
+        self._input_schema = input_schema
         self.accepts = tuple(accepts)
         self.is_async = self._function.is_async
         self.store = store
@@ -161,28 +168,53 @@ class EntrypointDefinition:
         """The policy that decides about an error."""
         return policy_for(error, self.retry_policy)
 
+    def context(self, value: Any) -> Any:
+        """What a run was called with, as the code expects it."""
+        return _conformed(value, self._context_schema)
+
     def hosted(self) -> pb.HostedEntrypoint:
         """What the service is told of it."""
-        return pb.HostedEntrypoint(
+        hosted = pb.HostedEntrypoint(
             name=self.name,
             version=self.version,
             accepts=self.accepts,
             description=self.description,
         )
+        if self._input_schema is not None:
+            hosted.input_schema.json_text = dumps(self._input_schema)
+        policy = self.cache_policy
+        # The service makes the key; where the program does, it is that of a task.
+        if policy is not None and policy.key_func is None:
+            hosted.output_ttl.FromTimedelta(policy.lifetime)
+        return hosted
 
 
-def runtime(scope: Scope) -> Runtime:
+def runtime(scope: Scope) -> Runtime[Any]:
     """Where the code of a scope runs."""
-    start = scope.execution.start
+    start, definition = scope.execution.start, scope.execution.definition
     return Runtime(
         run_id=start.run_id,
         thread_id=start.thread_id,
         task_id=scope.call_id,
         attempt=scope.attempt,
         previous=_injection("previous", scope),
-        store=scope.execution.definition.store,
+        store=definition.store,
         stream_writer=_injection("writer", scope),
+        context=definition.context(_settings(scope).get(CONTEXT)),
     )
+
+
+def config(scope: Scope) -> dict[str, Any]:
+    """The settings of the run, as programs of LangGraph know them."""
+    settings = {name: value for name, value in _settings(scope).items() if name != CONTEXT}
+    start = scope.execution.start
+    configurable = {**settings, "thread_id": start.thread_id}
+    return {"configurable": configurable, "metadata": {"run_id": start.run_id}}
+
+
+def _settings(scope: Scope) -> dict[str, Any]:
+    settings: dict[str, Any] = _codec.decode(scope.execution.start.config.json_text or "{}")
+    return settings
 
 
 def _injection(name: str, scope: Scope) -> Any:
@@ -193,9 +225,7 @@ def _injection(name: str, scope: Scope) -> Any:
             has_previous = start.HasField("previous") and not scope.call_id
             return _codec.decode(start.previous.json_text) if has_previous else None
         case "config":
-            settings = _codec.decode(start.config.json_text or "{}")
-            configurable = {**settings, "thread_id": start.thread_id}
-            return {"configurable": configurable, "metadata": {"run_id": start.run_id}}
+            return config(scope)
         case "store":
             return scope.execution.definition.store
         case "writer":

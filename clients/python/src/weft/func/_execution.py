@@ -22,7 +22,7 @@ from weft.func._future import TaskFuture, current_scope
 from weft.func._replay import Replay
 from weft.func._rest import RestWatch
 from weft.func._scope import Scope
-from weft.func.failures import Cancelled, ExecutionEnded, retryable, to_message
+from weft.func.failures import Cancelled, ExecutionEnded, Failure, retryable, to_message
 from weft.func.types import Final
 from weft.workflow.v1 import worker_pb2 as pb
 
@@ -313,7 +313,7 @@ class Execution:
                 finish.returned.saved.json_text = _codec.encode(returned.save, "the saved value")
             else:
                 finish.returned.value.json_text = _codec.encode(returned, "the output")
-        except TypeError as error:
+        except (TypeError, Failure) as error:
             self._fail(error)
         else:
             self._finish(finish)

@@ -37,7 +37,30 @@ _keepers: set[asyncio.Task[None]] = set()
 def is_wanted(program: Program) -> bool:
     """Whether calls of an entrypoint are to host it."""
     off = os.environ.get("WEFT_IMPLICIT_HOSTING", "").lower() in ("0", "off", "false", "no")
-    return program.hosts == 0 and not off
+    return not program.hosts and not off
+
+
+def refuse_to_block(program: Program, call: str) -> None:
+    """Refuses a blocking call from a loop that executes the program's runs: it would never end.
+
+    What the loop hosts only because it called the program before is let go of instead.
+    """
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    if loop in program.hosts:
+        raise RuntimeError(
+            f"`{program.name}.{call}` would block the event loop that a `Worker` executes its runs "
+            f"in: await `a{call}`"
+        )
+    hosted = _workers.get(loop, {})
+    known, starting = hosted.pop(
+        (program.definition.name, program.definition.version), (None, None)
+    )
+    if known is not None and starting is not None and starting.done():
+        with contextlib.suppress(Exception):
+            starting.result().leave_at_once()
 
 
 async def host(program: Program, workflow: str | None) -> None:

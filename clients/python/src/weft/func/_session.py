@@ -76,8 +76,9 @@ class Session:
         self._leaving = False
         self._is_connected = True
         self._lease: float = 15.0
-        self.executions: set[int] = set()
-        """Executions that are not fenced."""
+        self._executions: set[int] = set()
+        """Those that are not fenced."""
+        self._is_idle = asyncio.Event()
         self.welcome = asyncio.Event()
         """Set once the service has said Welcome."""
 
@@ -89,7 +90,7 @@ class Session:
                 return
             self._events_waiting += 1
         if kind in _NUMBERED:
-            if message.execution_id and message.execution_id not in self.executions:
+            if message.execution_id and message.execution_id not in self._executions:
                 return
             self._sequence += 1
             message.sequence = self._sequence
@@ -97,9 +98,14 @@ class Session:
         self._outbox.append(message)
         self._something_to_send.set()
 
-    def take_no_more(self) -> None:
-        """Asks for no further runs."""
+    async def drain(self) -> None:
+        """Asks for no further runs, and waits until the service has the last word of each."""
+        # Also on streams to come.
+        self._hello.max_runs = 0
         self.send(pb.ConnectRequest(capacity=pb.Capacity(max_runs=0)))
+        while self._executions:
+            self._is_idle.clear()
+            await self._is_idle.wait()
 
     def leave(self) -> None:
         """Closes this side of the stream once all is sent: what is not finished goes elsewhere."""
@@ -114,7 +120,7 @@ class Session:
                 await self._stream(pauses)
             except grpc.aio.AioRpcError as error:
                 if error.code() in _FINAL:
-                    self._forget_all()
+                    self._forget()
                     raise service_error(error) from None
                 self._lost(str(error.details()))
             except asyncio.TimeoutError:
@@ -122,6 +128,12 @@ class Session:
             if not self._leaving:
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(self._left(), pauses.next())
+        self._forget()
+
+    def _forget(self) -> None:
+        """None of the executions counts any more."""
+        self._executions.clear()
+        self._is_idle.set()
         self._forget_all()
 
     def _lost(self, why: str) -> None:
@@ -176,8 +188,7 @@ class Session:
             self._note_received(response.received)
             self._outbox.extend(self._unreceived)
         else:
-            self._forget_all()
-            self.executions.clear()
+            self._forget()
             self._unreceived.clear()
             self._sequence = self._received = 0
         self._something_to_send.set()
@@ -191,13 +202,15 @@ class Session:
             self._received = response.sequence
         match response.WhichOneof("message"):
             case "ping":
-                heartbeat = pb.Heartbeat(execution_ids=sorted(self.executions))
+                heartbeat = pb.Heartbeat(execution_ids=sorted(self._executions))
                 self.send(pb.ConnectRequest(heartbeat=heartbeat))
                 return
             case "start_run":
-                self.executions.add(response.execution_id)
+                self._executions.add(response.execution_id)
             case "fenced":
-                self.executions.discard(response.execution_id)
+                self._executions.discard(response.execution_id)
+                if not self._executions:
+                    self._is_idle.set()
             case _:
                 pass
         self._receive(response)

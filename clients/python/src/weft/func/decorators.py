@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
@@ -14,6 +14,8 @@ from weft.func.types import CachePolicy, Final, RetryPolicies
 
 P = ParamSpec("P")
 R = TypeVar("R")
+V = TypeVar("V")
+S = TypeVar("S")
 
 
 class Task(Generic[P, R]):
@@ -101,14 +103,18 @@ class entrypoint:  # noqa: N801
     belongs into tasks.
     """
 
-    final = Final
-    """Returned to give caller and next run different values: ``final(value=…, save=…)``."""
+    class final(Final[V, S]):  # noqa: N801
+        """Returned to give caller and next run different values: ``final(value=…, save=…)``.
+
+        As an annotation: ``-> entrypoint.final[int, str]``.
+        """
 
     def __init__(
         self,
         checkpointer: Any = None,
         store: Any = None,
         cache: Any = None,
+        context_schema: type | None = None,
         *,
         name: str | None = None,
         version: str = "1",
@@ -116,6 +122,7 @@ class entrypoint:  # noqa: N801
         retry_policy: RetryPolicies = None,
         cache_policy: CachePolicy | None = None,
         timeout: float | timedelta | None = None,
+        input_schema: Mapping[str, Any] | None = None,
         workflow: str | None = None,
     ) -> None:
         """Says how it is run.
@@ -124,12 +131,14 @@ class entrypoint:  # noqa: N801
             checkpointer: Taken for programs of LangGraph: the service keeps threads.
             store: What is injected as ``store``, such as `weft.store.WeftStore`.
             cache: Taken for programs of LangGraph: the service keeps cached results.
+            context_schema: The type of what runs are called with as ``context=``.
             name: The name that runs are started by; the function's name if left out.
             version: Runs stay with the version they started with.
             accepts: Older versions whose runs this code can replay too.
             retry_policy: When the entrypoint, and tasks without a policy, are tried again.
-            cache_policy: With whom results of tasks without a policy are shared.
+            cache_policy: With whom its output, and results of tasks without a policy, are shared.
             timeout: Longest time that a run executes, rests excluded.
+            input_schema: JSON Schema of the input; the service refuses runs that do not fit.
             workflow: Address of workflow-service; else ``WEFT_WORKFLOW_URL`` or the local default.
         """
         del checkpointer, cache
@@ -140,6 +149,7 @@ class entrypoint:  # noqa: N801
         self._retry_policy = retry_policy
         self._cache_policy = cache_policy
         self._timeout = timedelta(seconds=timeout) if isinstance(timeout, int | float) else timeout
+        self._context_schema, self._input_schema = context_schema, input_schema
         self._workflow = workflow
 
     def __call__(self, function: Callable[..., Any]) -> Program:
@@ -152,5 +162,7 @@ class entrypoint:  # noqa: N801
             store=self._store,
             retry_policy=self._retry_policy,
             cache_policy=self._cache_policy,
+            context_schema=self._context_schema,
+            input_schema=self._input_schema,
         )
         return Program(definition, self._workflow, self._timeout)

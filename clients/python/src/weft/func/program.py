@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
 from weft import _io
 from weft.client.connection import AsyncClient
-from weft.client.events import StreamMode
-from weft.client.values import Concurrency, Durability, Run, RunState
-from weft.errors import EmptyInput, NotFound
-from weft.func import _codec, _hosting, _streams
+from weft.client.values import Concurrency
+from weft.errors import NotFound
+from weft.func import _hosting, _streams
 from weft.func._calls import TaskCall, scope_of
 from weft.func._definition import EntrypointDefinition, TaskDefinition
 from weft.func._future import TaskFuture, current_scope
-from weft.func.types import Command, Final, StateSnapshot
+from weft.func._running import Config, How, Runs, plain, split
+from weft.func.types import Final, StateSnapshot
 
-#: Settings of a call: ``{"configurable": {"thread_id": …, …}}``.
-Config = Mapping[str, Any]
-#: States of runs whose thread another run can not use.
-_UNFINISHED = (RunState.INTERRUPTED, RunState.PAUSED, RunState.FAILED, RunState.CANCELLED)
+#: In place of a value to save: the same as the caller gets.
+_SAME: Any = object()
 
 
 class Program:
@@ -39,37 +36,57 @@ class Program:
         """What is executed."""
         self.name = definition.name
         """The name that runs are started by."""
-        self.hosts = 0
-        """Workers of this process that host it."""
+        self.hosts: list[asyncio.AbstractEventLoop] = []
+        """The loops of the `Worker`s of this process that host it."""
         self._workflow = workflow
-        self._timeout = timeout
         self._client = AsyncClient(workflow)
+        self._runs = Runs(self._client.runs, definition, timeout)
 
     # Calls.
 
-    def invoke(self, input: Any, config: Config | None = None, **options: Any) -> Any:  # noqa: A002
+    def invoke(
+        self,
+        input: Any,  # noqa: A002
+        config: Config | None = None,
+        *,
+        context: Any = None,
+        durability: str | None = None,
+        concurrency: Concurrency | None = None,
+    ) -> Any:
         """Runs with an input and returns the output.
 
         ``Command(resume=…)`` in place of an input answers what the thread's run asked, and ``None``
         goes on with a run that failed. If the run asks something, the result is
-        ``{"__interrupt__": [Interrupt(…), …]}``. Takes ``durability="sync" | "async" | "exit"``.
+        ``{"__interrupt__": [Interrupt(…), …]}``.
+
+        Args:
+            input: What the entrypoint is given.
+            config: ``{"configurable": {"thread_id": …, …}}``.
+            context: What the code finds in its ``runtime.context``.
+            durability: ``sync``, ``async`` or ``exit``; ``sync`` if left out.
+            concurrency: What to do about another run of the thread, if not to wait for its end.
         """
         if current_scope.get() is not None:
             return self._nested(input).result()
-        self._host_in_background()
-        return _io.wait(self._invoke(input, config or {}, options))
+        self._host_in_background("invoke")
+        how = How(config, context, durability, concurrency)
+        return _io.wait(self._runs.invoke(input, how))
 
     async def ainvoke(
         self,
         input: Any,  # noqa: A002
         config: Config | None = None,
-        **options: Any,
+        *,
+        context: Any = None,
+        durability: str | None = None,
+        concurrency: Concurrency | None = None,
     ) -> Any:
         """Runs with an input and returns the output; see `invoke`."""
         if current_scope.get() is not None:
             return await self._nested(input)
         await self._host()
-        return await _io.call(self._invoke(input, config or {}, options))
+        how = How(config, context, durability, concurrency)
+        return await _io.call(self._runs.invoke(input, how))
 
     def stream(
         self,
@@ -77,16 +94,19 @@ class Program:
         config: Config | None = None,
         *,
         stream_mode: str | Sequence[str] = "updates",
-        **options: Any,
+        context: Any = None,
+        durability: str | None = None,
+        concurrency: Concurrency | None = None,
     ) -> Iterator[Any]:
-        """Runs with an input and yields what happens.
+        """Runs with an input and yields what happens; see `invoke`.
 
         ``stream_mode`` is one of ``values``, ``updates``, ``custom``, ``messages``, ``tasks``,
         ``checkpoints``, or a list of them: then pairs of mode and item are yielded.
         """
         self._refuse_within_a_run("stream")
-        self._host_in_background()
-        yield from _Facade(self).stream(input, config or {}, stream_mode, options)
+        self._host_in_background("stream")
+        how = How(config, context, durability, concurrency)
+        yield from _Streaming(self._runs).stream(input, how, stream_mode)
 
     async def astream(
         self,
@@ -94,25 +114,28 @@ class Program:
         config: Config | None = None,
         *,
         stream_mode: str | Sequence[str] = "updates",
-        **options: Any,
+        context: Any = None,
+        durability: str | None = None,
+        concurrency: Concurrency | None = None,
     ) -> AsyncIterator[Any]:
         """Runs with an input and yields what happens; see `stream`."""
         self._refuse_within_a_run("astream")
         await self._host()
-        async for item in self._stream(input, config or {}, stream_mode, options):
+        how = How(config, context, durability, concurrency)
+        async for item in self._runs.stream(input, how, stream_mode):
             yield item
 
     def batch(self, inputs: Sequence[Any], config: Config | None = None) -> list[Any]:
         """Runs with each of several inputs at once."""
         self._refuse_within_a_run("batch")
-        self._host_in_background()
-        return _io.wait(self._batch(inputs, config or {}))
+        self._host_in_background("batch")
+        return _io.wait(self._runs.batch(inputs, How(config)))
 
     async def abatch(self, inputs: Sequence[Any], config: Config | None = None) -> list[Any]:
         """Runs with each of several inputs at once."""
         self._refuse_within_a_run("abatch")
         await self._host()
-        return await _io.call(self._batch(inputs, config or {}))
+        return await _io.call(self._runs.batch(inputs, How(config)))
 
     # Threads.
 
@@ -134,7 +157,7 @@ class Program:
         self, config: Config, *, limit: int | None = None
     ) -> Iterator[StateSnapshot]:
         """The checkpoints of a thread, newest first."""
-        yield from _Facade(self).history(config, limit)
+        yield from _Facade(self).history(config, limit=limit)
 
     @_io.iterated_in_io
     async def aget_state_history(
@@ -149,121 +172,29 @@ class Program:
             count += 1
             yield _streams.state_of_checkpoint(checkpoint)
 
-    def update_state(self, config: Config, values: Any, **save: Any) -> Config:
+    def update_state(
+        self, config: Config, values: Any, as_node: str | None = None, *, save: Any = _SAME
+    ) -> Config:
         """Writes a checkpoint by hand; see `aupdate_state`."""
-        return _io.wait(self.aupdate_state(config, values, **save))
+        return _io.wait(self.aupdate_state(config, values, as_node, save=save))
 
     @_io.in_io
-    async def aupdate_state(self, config: Config, values: Any, **save: Any) -> Config:
+    async def aupdate_state(
+        self, config: Config, values: Any, as_node: str | None = None, *, save: Any = _SAME
+    ) -> Config:
         """Writes a checkpoint by hand: the next run is given ``values`` as ``previous``.
 
-        With ``save=`` it is given that. Returns what leads to the checkpoint.
+        With ``save=`` it is given that. ``as_node`` can only be the entrypoint. Returns what leads
+        to the checkpoint.
         """
+        if as_node not in (None, self.name):
+            raise ValueError(f"`as_node` must be `{self.name}`: nothing else writes to its threads")
         thread_id, checkpoint_id, _ = split(config, thread_is_required=True)
-        saved = {"saved": plain(save["save"])} if "save" in save else {}
+        saved = {} if save is _SAME else {"saved": plain(save)}
         checkpoint = await self._client.threads.update(
             thread_id, plain(values), checkpoint_id=checkpoint_id, **saved
         )
         return _streams.config_of(checkpoint.thread_id, checkpoint.id)
-
-    # How.
-
-    async def _invoke(self, given: Any, config: Config, options: Mapping[str, Any]) -> Any:
-        # Starting and waiting are one call, where they can be.
-        start = await self._started(given, config, options, self._client.runs.invoke)
-        run = start if start.state.rests else await self._client.runs.wait(start.id)
-        return result_of(run)
-
-    async def _started(
-        self,
-        given: Any,
-        config: Config,
-        options: Mapping[str, Any],
-        start: Callable[..., Coroutine[Any, Any, Run]],
-    ) -> Run:
-        """The run that a call is about: a new one, or the thread's, which goes on."""
-        thread_id, checkpoint_id, settings = split(config, thread_is_required=False)
-        unfinished = await self._unfinished(thread_id)
-        if isinstance(given, Command) or given is None:
-            if unfinished is None:
-                return await self._at_rest(thread_id)
-            if given is None:
-                if unfinished.state is RunState.INTERRUPTED:
-                    return unfinished
-                return await self._client.runs.retry(unfinished.id)
-            return await self._resumed(unfinished, given.resume)
-        # A new input gives up what the thread's run waits for; a run at work is waited for.
-        waits = unfinished is not None and unfinished.state in (
-            RunState.INTERRUPTED,
-            RunState.PAUSED,
-        )
-        concurrency = Concurrency.INTERRUPT if waits else Concurrency.ENQUEUE
-        return await start(
-            self.name,
-            plain(given),
-            version=self.definition.version,
-            thread_id=thread_id,
-            checkpoint_id=checkpoint_id,
-            config=settings,
-            concurrency=options.get("concurrency", concurrency),
-            durability=Durability(str(options.get("durability") or "sync").upper()),
-            timeout=self._timeout,
-        )
-
-    async def _unfinished(self, thread_id: str) -> Run | None:
-        """The thread's newest run of this entrypoint, if it has not succeeded."""
-        if not thread_id:
-            return None
-        runs = self._client.runs
-        async for run in runs.list(thread_id=thread_id, entrypoint=self.name, page_size=1):
-            return await runs.get(run.id) if run.state in _UNFINISHED else None
-        return None
-
-    async def _at_rest(self, thread_id: str) -> Run:
-        """The run that a thread's last output comes from."""
-        runs = self._client.runs
-        if thread_id:
-            async for run in runs.list(thread_id=thread_id, entrypoint=self.name, page_size=1):
-                return await runs.get(run.id)
-        raise EmptyInput(f"`{self.name}` got no input, and its thread has no run to go on with")
-
-    async def _resumed(self, run: Run, answer: Any) -> Run:
-        if run.state is not RunState.INTERRUPTED:
-            return await self._client.runs.retry(run.id)
-        ids = {interrupt.id for interrupt in run.interrupts}
-        if isinstance(answer, dict) and answer and set(answer) <= ids:
-            answers = {interrupt: plain(one) for interrupt, one in answer.items()}
-            return await self._client.runs.resume(run.id, answers=answers)
-        return await self._client.runs.resume(run.id, plain(answer))
-
-    async def _batch(self, inputs: Sequence[Any], config: Config) -> list[Any]:
-        return await asyncio.gather(*(self._invoke(one, config, {}) for one in inputs))
-
-    @_io.iterated_in_io
-    async def _stream(
-        self,
-        given: Any,
-        config: Config,
-        stream_mode: str | Sequence[str],
-        options: Mapping[str, Any],
-    ) -> AsyncIterator[Any]:
-        modes = [stream_mode] if isinstance(stream_mode, str) else list(stream_mode)
-        wanted = [_streams.mode_of(mode) for mode in modes]
-        run = await self._started(given, config, options, self._client.runs.start)
-        goes_on = isinstance(given, Command) or given is None
-        after = run.last_sequence if goes_on else 0
-        if goes_on and run.state.rests:
-            for mode, item in _streams.of_run(run, wanted):
-                yield item if isinstance(stream_mode, str) else (mode, item)
-            result_of(run)
-            return
-        last: Run = run
-        asked = [*wanted, StreamMode.STATES]
-        async for event in self._client.runs.join(run.id, modes=asked, after_sequence=after):
-            last = _streams.run_of(event) or last
-            for mode, item in _streams.items_of(event, wanted, self.name):
-                yield item if isinstance(stream_mode, str) else (mode, item)
-        result_of(last if last.state.rests else await self._client.runs.wait(run.id))
 
     def _nested(self, given: Any) -> TaskFuture[Any]:
         """A call from within another entrypoint: recorded like that of a task."""
@@ -305,43 +236,25 @@ class Program:
         if _hosting.is_wanted(self):
             await _hosting.host(self, self._workflow)
 
-    def _host_in_background(self) -> None:
+    def _host_in_background(self, call: str) -> None:
+        _hosting.refuse_to_block(self, call)
         if _hosting.is_wanted(self):
             _hosting.host_in_background(self, self._workflow)
 
 
+class _Streaming:
+    """The blocking twin of what streams."""
+
+    def __init__(self, runs: Runs) -> None:
+        self._async = runs
+
+    stream = _io.iterating(Runs.stream)
+
+
 class _Facade:
-    """The blocking twins of a program's iterations."""
+    """The blocking twin of a program's other iteration."""
 
     def __init__(self, program: Program) -> None:
         self._async = program
 
-    stream = _io.iterating(Program._stream)
-
-    def history(self, config: Config, limit: int | None) -> Iterator[StateSnapshot]:
-        yield from self._history(config, limit=limit)
-
-    _history = _io.iterating(Program.aget_state_history)
-
-
-def split(config: Config, *, thread_is_required: bool) -> tuple[str, str, dict[str, Any]]:
-    """A call's thread, checkpoint, and the settings that its run can read."""
-    settings = dict(config.get("configurable") or {})
-    thread_id = str(settings.pop("thread_id", "") or "")
-    checkpoint_id = str(settings.pop("checkpoint_id", "") or "")
-    settings.pop("checkpoint_ns", None)
-    if thread_is_required and not thread_id:
-        raise ValueError('`config` must name a thread: {"configurable": {"thread_id": "…"}}')
-    return thread_id, checkpoint_id, settings
-
-
-def plain(value: Any) -> Any:
-    """A value as JSON that a client can send."""
-    return json.loads(_codec.encode(value, "the input"))
-
-
-def result_of(run: Run) -> Any:
-    """What a call returns of its run."""
-    if run.state is RunState.INTERRUPTED:
-        return {"__interrupt__": [_streams.interrupt(one) for one in run.interrupts]}
-    return _codec.from_plain(run.result())
+    history = _io.iterating(Program.aget_state_history)

@@ -10,8 +10,12 @@ from typing import Any, Generic, TypeVar
 from weft.client.values import Interrupt
 from weft.workflow.v1 import worker_pb2 as pb
 
+C = TypeVar("C")
 V = TypeVar("V")
 S = TypeVar("S")
+
+#: How long "for ever" is, for the service's cache.
+FOR_EVER = timedelta(days=36_500)
 
 #: What writes to a run's custom stream.
 StreamWriter = Callable[[Any], None]
@@ -78,12 +82,20 @@ class RetryPolicy:
 
 @dataclass(frozen=True)
 class CachePolicy:
-    """Shares a task's result with other calls of it, also those of other runs."""
+    """Shares a result with other calls of its task, also those of other runs.
+
+    That of an entrypoint holds for its tasks, and, without a ``key_func``, for what it returns.
+    """
 
     key_func: Callable[..., str | bytes] | None = None
     """Key of the result, made of the arguments; ``None`` for all of them."""
     ttl: float | None = None
     """Seconds that the result is kept; ``None`` for ever."""
+
+    @property
+    def lifetime(self) -> timedelta:
+        """How long the result is kept."""
+        return FOR_EVER if self.ttl is None else timedelta(seconds=self.ttl)
 
 
 #: The first one that applies to an error decides.
@@ -118,7 +130,7 @@ class Final(Generic[V, S]):
 
 
 @dataclass(frozen=True)
-class Runtime:
+class Runtime(Generic[C]):
     """Where code runs."""
 
     run_id: str
@@ -135,6 +147,8 @@ class Runtime:
     """The entrypoint's store."""
     stream_writer: StreamWriter
     """Writes to the run's custom stream."""
+    context: C
+    """What the run was called with as ``context=``."""
 
     @property
     def idempotency_key(self) -> str:

@@ -80,7 +80,6 @@ class Worker:
         self._session: Session | None = None
         self._session_end: concurrent.futures.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._is_empty: asyncio.Event | None = None
 
     #: Whether calls of an entrypoint rely on this worker; see `weft.func._hosting`.
     _on_purpose = True
@@ -93,12 +92,10 @@ class Worker:
         if self._session_end is not None:
             raise RuntimeError("the worker has been started")
         self._loop = asyncio.get_running_loop()
-        self._is_empty = asyncio.Event()
-        self._is_empty.set()
         await _io.call(self._connect(timeout))
         if self._on_purpose:
             for program in self._programs:
-                program.hosts += 1
+                program.hosts.append(self._loop)
 
     async def _connect(self, timeout: float | None) -> None:
         hosted = [program.definition.hosted() for program in self._programs]
@@ -132,10 +129,9 @@ class Worker:
         session, session_end = self._session, self._session_end
         if session is None or session_end is None:
             return
-        if not session_end.done() and self._is_empty is not None:
-            _io.loop().call_soon_threadsafe(session.take_no_more)
+        if not session_end.done():
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._is_empty.wait(), self._drain_timeout)
+                await _io.call(asyncio.wait_for(session.drain(), self._drain_timeout))
         await self.leave()
 
     async def leave(self) -> None:
@@ -144,14 +140,24 @@ class Worker:
         self._session = self._session_end = None
         if session is None or session_end is None:
             return
-        if self._on_purpose:
+        if self._on_purpose and self._loop is not None:
             for program in self._programs:
-                program.hosts -= 1
+                program.hosts.remove(self._loop)
         _io.loop().call_soon_threadsafe(session.leave)
         with contextlib.suppress(Exception):
             await asyncio.wrap_future(session_end)
         await self._service.close()
         self._forget_all()
+
+    def leave_at_once(self) -> None:
+        """Disconnects before it returns, called in the worker's loop: what is unfinished goes on
+        elsewhere.
+        """
+        session, session_end = self._session, self._session_end
+        if session is not None and session_end is not None:
+            _io.loop().call_soon_threadsafe(session.leave)
+            session_end.result()
+            self._forget_all()
 
     async def run(self) -> None:
         """Hosts until it is cancelled, then ends in good order."""
@@ -255,8 +261,6 @@ class Worker:
             return
         execution = Execution(number, start, definition, self._send, self._loop, self._ended)
         self._executions[number] = execution
-        if self._is_empty is not None:
-            self._is_empty.clear()
         execution.run()
 
     def _send(self, message: pb.ConnectRequest) -> None:
@@ -265,8 +269,6 @@ class Worker:
 
     def _ended(self, execution: Execution) -> None:
         self._executions.pop(execution.id, None)
-        if not self._executions and self._is_empty is not None:
-            self._is_empty.set()
 
     def _forget_all(self) -> None:
         self._starting.clear()

@@ -1,0 +1,175 @@
+"""Runs of an entrypoint: how they are started, gone on with, waited for and watched."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from weft import _io
+from weft.client.events import StreamMode
+from weft.client.runs import AsyncRuns
+from weft.client.values import Concurrency, Durability, Run, RunState
+from weft.errors import EmptyInput
+from weft.func import _codec, _streams
+from weft.func._definition import CONTEXT, EntrypointDefinition
+from weft.func.types import Command
+
+#: Settings of a call: ``{"configurable": {"thread_id": …, …}}``.
+Config = Mapping[str, Any]
+#: States of runs whose thread another run can not use.
+_UNFINISHED = (RunState.INTERRUPTED, RunState.PAUSED, RunState.FAILED, RunState.CANCELLED)
+
+
+@dataclass(frozen=True)
+class How:
+    """How an entrypoint is called."""
+
+    given_config: Config | None
+    context: Any = None
+    durability: str | None = None
+    concurrency: Concurrency | None = None
+
+    @property
+    def config(self) -> Config:
+        return self.given_config or {}
+
+
+class Runs:
+    """The runs of one entrypoint. Asynchronous methods are for the thread of `_io`."""
+
+    def __init__(
+        self, runs: AsyncRuns, definition: EntrypointDefinition, timeout: timedelta | None
+    ) -> None:
+        self._runs = runs
+        self._definition = definition
+        self._timeout = timeout
+
+    async def invoke(self, given: Any, how: How) -> Any:
+        """Runs with an input and returns the output."""
+        # Starting and waiting are one call, where they can be.
+        start = await self._started(given, how, self._runs.invoke)
+        run = start if start.state.rests else await self._runs.wait(start.id)
+        return result_of(run)
+
+    async def _started(
+        self,
+        given: Any,
+        how: How,
+        start: Callable[..., Coroutine[Any, Any, Run]],
+    ) -> Run:
+        """The run that a call is about: a new one, or the thread's, which goes on."""
+        thread_id, checkpoint_id, settings = split(how.config, thread_is_required=False)
+        if how.context is not None:
+            settings[CONTEXT] = plain(how.context)
+        unfinished = await self._unfinished(thread_id)
+        if isinstance(given, Command) or given is None:
+            if unfinished is None:
+                return await self._at_rest(thread_id)
+            if given is None:
+                if unfinished.state is RunState.INTERRUPTED:
+                    return unfinished
+                return await self._runs.retry(unfinished.id)
+            return await self._resumed(unfinished, given.resume)
+        # A new input gives up what the thread's run waits for; a run at work is waited for.
+        waits = unfinished is not None and unfinished.state in (
+            RunState.INTERRUPTED,
+            RunState.PAUSED,
+        )
+        concurrency = Concurrency.INTERRUPT if waits else Concurrency.ENQUEUE
+        return await start(
+            self._definition.name,
+            plain(given),
+            version=self._definition.version,
+            thread_id=thread_id,
+            checkpoint_id=checkpoint_id,
+            config=settings,
+            concurrency=how.concurrency or concurrency,
+            durability=Durability((how.durability or "sync").upper()),
+            timeout=self._timeout,
+        )
+
+    async def _unfinished(self, thread_id: str) -> Run | None:
+        """The thread's newest run of this entrypoint, if it has not succeeded."""
+        if not thread_id:
+            return None
+        async for run in self._newest(thread_id):
+            return await self._runs.get(run.id) if run.state in _UNFINISHED else None
+        return None
+
+    def _newest(self, thread_id: str) -> AsyncIterator[Run]:
+        name = self._definition.name
+        return self._runs.list(thread_id=thread_id, entrypoint=name, page_size=1)
+
+    async def _at_rest(self, thread_id: str) -> Run:
+        """The run that a thread's last output comes from."""
+        if thread_id:
+            async for run in self._newest(thread_id):
+                return await self._runs.get(run.id)
+        name = self._definition.name
+        raise EmptyInput(f"`{name}` got no input, and its thread has no run to go on with")
+
+    async def _resumed(self, run: Run, answer: Any) -> Run:
+        if run.state is not RunState.INTERRUPTED:
+            return await self._runs.retry(run.id)
+        ids = {interrupt.id for interrupt in run.interrupts}
+        if isinstance(answer, dict) and answer and set(answer) <= ids:
+            answers = {interrupt: plain(one) for interrupt, one in answer.items()}
+            return await self._runs.resume(run.id, answers=answers)
+        return await self._runs.resume(run.id, plain(answer))
+
+    async def batch(self, inputs: Sequence[Any], how: How) -> list[Any]:
+        """Runs with each of several inputs at once."""
+        return await asyncio.gather(*(self.invoke(one, how) for one in inputs))
+
+    @_io.iterated_in_io
+    async def stream(
+        self,
+        given: Any,
+        how: How,
+        stream_mode: str | Sequence[str],
+    ) -> AsyncIterator[Any]:
+        """Runs with an input and yields what happens."""
+        modes = [stream_mode] if isinstance(stream_mode, str) else list(stream_mode)
+        wanted = [_streams.mode_of(mode) for mode in modes]
+        run = await self._started(given, how, self._runs.start)
+        goes_on = isinstance(given, Command) or given is None
+        after = run.last_sequence if goes_on else 0
+        if goes_on and run.state.rests:
+            for mode, item in _streams.of_run(run, wanted):
+                yield item if isinstance(stream_mode, str) else (mode, item)
+            result_of(run)
+            return
+        last: Run = run
+        asked = [*wanted, StreamMode.STATES]
+        async for event in self._runs.join(run.id, modes=asked, after_sequence=after):
+            last = _streams.run_of(event) or last
+            for mode, item in _streams.items_of(event, wanted, self._definition.name):
+                yield item if isinstance(stream_mode, str) else (mode, item)
+        result_of(last if last.state.rests else await self._runs.wait(run.id))
+
+
+def split(config: Config, *, thread_is_required: bool) -> tuple[str, str, dict[str, Any]]:
+    """A call's thread, checkpoint, and the settings that its run can read."""
+    settings = dict(config.get("configurable") or {})
+    thread_id = str(settings.pop("thread_id", "") or "")
+    checkpoint_id = str(settings.pop("checkpoint_id", "") or "")
+    settings.pop("checkpoint_ns", None)
+    if thread_is_required and not thread_id:
+        raise ValueError('`config` must name a thread: {"configurable": {"thread_id": "…"}}')
+    return thread_id, checkpoint_id, settings
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON that a client can send."""
+    return json.loads(_codec.encode(value, "the input"))
+
+
+def result_of(run: Run) -> Any:
+    """What a call returns of its run."""
+    if run.state is RunState.INTERRUPTED:
+        return {"__interrupt__": [_streams.interrupt(one) for one in run.interrupts]}
+    return _codec.from_plain(run.result())
