@@ -1,12 +1,16 @@
 //! Configuration: flags, the keys of the file and the environment, and their defaults.
 //!
 //! # Layout
+//! - `args`: flags
 //! - `edge`: the embedded engine that is configured
 //! - `embedding`: the embedder that is configured
+//! - `former`: the one before it
 //! - `qdrant`: the Qdrant server that is configured
 
+mod args;
 mod edge;
 mod embedding;
+mod former;
 mod qdrant;
 
 use std::{
@@ -15,19 +19,17 @@ use std::{
     time::Duration,
 };
 
-use clap::Parser;
 use serde::{
     Deserialize, Serialize,
     de::{IntoDeserializer as _, value::Error as ValueError},
 };
-use service_runtime::{CommonArgs, Secret, ServerSettings, config::human};
+use service_runtime::{Secret, ServerSettings, config::human};
 
-pub use self::qdrant::UnusableQdrant;
+pub use self::{args::Args, qdrant::UnusableQdrant};
 use crate::{
     domain::{IndexPath, Ttl, time::MAX_TTL},
     embed::{SourceError, template::TemplateError},
     fusion::{self, Fusion, FusionError},
-    maintenance,
     request::Defaults,
     store::edge::{SYNC_INTERVAL, Settings},
 };
@@ -40,104 +42,6 @@ const NO_EMBEDDER: &str = "none";
 /// What is worth a line by default. Within its `common` module the engine warns at every start of
 /// what only its own server sets.
 const LOG: &str = "info,qdrant_edge=warn,qdrant_edge::common=error";
-
-/// Namespaced, searchable memory for agents, over gRPC.
-#[derive(Clone, Debug, Parser, Serialize)]
-#[command(name = "memory-service", version)]
-pub struct Args {
-    /// What to do instead of serving.
-    #[command(subcommand)]
-    #[serde(skip)]
-    pub command: Option<maintenance::Command>,
-
-    /// Flags of every service.
-    #[command(flatten)]
-    #[serde(flatten)]
-    pub common: CommonArgs,
-
-    /// Keep items in the Qdrant server at this URL instead of the embedded engine
-    #[arg(long, value_name = "URL")]
-    pub qdrant_url: Option<String>,
-
-    /// File that holds the API key of the Qdrant server, if not `WEFT_QDRANT_API_KEY` does
-    #[arg(long, value_name = "FILE")]
-    pub qdrant_api_key_file: Option<PathBuf>,
-
-    /// Check the Qdrant server's certificate against the roots in this PEM file, too
-    #[arg(long, value_name = "FILE")]
-    pub qdrant_ca_file: Option<PathBuf>,
-
-    /// Collection of the Qdrant server to keep items in
-    #[arg(long, value_name = "NAME")]
-    pub qdrant_collection: Option<String>,
-
-    /// Embed texts for search by meaning: `none` for search by words only, `static:DIR` for a
-    /// model2vec model, `bert:DIR` for a sentence-transformers model, or `http:BASE_URL` for an
-    /// OpenAI-compatible server, e.g. `http:http://localhost:11434`. Its key is read from
-    /// `WEFT_EMBEDDING_API_KEY` or `--embedding-api-key-file`
-    #[arg(long, value_name = "EMBEDDER")]
-    pub embedder: Option<String>,
-
-    /// Model of an `http:` embedder
-    #[arg(long, value_name = "NAME")]
-    pub embedding_model: Option<String>,
-
-    /// Insist on vectors of this length; 0 is for what the model makes
-    #[arg(long, value_name = "N")]
-    pub embedding_dims: Option<usize>,
-
-    /// What is embedded of an item, e.g. `{namespace} {key} {text}`
-    #[arg(long, value_name = "TEMPLATE")]
-    pub embedding_template: Option<String>,
-
-    /// How long embedding may take, all tries together
-    #[arg(long, value_name = "DURATION")]
-    pub embedding_timeout: Option<String>,
-
-    /// File that holds the embedder's API key
-    #[arg(long, value_name = "FILE")]
-    pub embedding_api_key_file: Option<PathBuf>,
-
-    /// How hybrid search makes one score of two: `weighted`, `rrf` or `dbsf`
-    #[arg(long, value_name = "METHOD")]
-    pub hybrid_fusion: Option<String>,
-
-    /// How much meaning counts in hybrid search, from 0 to 1; words count the rest
-    #[arg(long, value_name = "WEIGHT")]
-    pub hybrid_semantic_weight: Option<f64>,
-
-    /// The BM25 score that counts half in a weighted sum
-    #[arg(long, value_name = "SCORE")]
-    pub hybrid_saturation: Option<f64>,
-
-    /// The constant of `rrf`: the greater it is, the less first places stand out
-    #[arg(long, value_name = "K")]
-    pub hybrid_rrf_k: Option<f64>,
-
-    /// When writes are on the disk: `always` before they are acknowledged, `interval` soon after
-    #[arg(long, value_name = "WHEN")]
-    pub sync: Option<String>,
-
-    /// How soon that is, with `--sync interval`
-    #[arg(long, value_name = "DURATION")]
-    pub sync_interval: Option<String>,
-
-    /// Refuse puts when the disk has fewer bytes left than this
-    #[arg(long, value_name = "BYTES")]
-    pub min_free_disk: Option<u64>,
-
-    /// Index the texts at these paths, e.g. `text,notes[*].body`; `$` is the whole document
-    #[arg(long, value_name = "PATHS")]
-    pub index_paths: Vec<String>,
-
-    /// Let items expire after this, e.g. `30days`, unless their put says otherwise; `0s` is never
-    #[arg(long, value_name = "DURATION")]
-    pub default_ttl: Option<String>,
-
-    /// Restart the lifetimes of items whenever they are read, unless the read says otherwise
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
-    pub refresh_ttl_on_read: Option<bool>,
-}
 
 /// The configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -188,6 +92,20 @@ pub struct Config {
     pub embedding_api_key_file: PathBuf,
     /// The embedder's API key.
     pub embedding_api_key: Option<Secret>,
+    /// The embedder before this one, which the data may still belong to; empty for none.
+    pub former_embedder: String,
+    /// Model of a former `http:` embedder.
+    pub former_embedding_model: String,
+    /// Length that its vectors had to have; 0 for what the model makes.
+    pub former_embedding_dims: usize,
+    /// What it embedded of an item.
+    pub former_embedding_template: String,
+    /// File that holds its API key; empty for none.
+    pub former_embedding_api_key_file: PathBuf,
+    /// Its API key.
+    pub former_embedding_api_key: Option<Secret>,
+    /// Where the texts of documents were.
+    pub former_index_paths: Vec<String>,
     /// How hybrid search makes one score of two.
     pub hybrid_fusion: fusion::Method,
     /// How much meaning counts, from 0 to 1.
@@ -240,6 +158,13 @@ impl Default for Config {
             embedding_timeout: Duration::from_secs(30),
             embedding_api_key_file: PathBuf::new(),
             embedding_api_key: None,
+            former_embedder: String::new(),
+            former_embedding_model: String::new(),
+            former_embedding_dims: 0,
+            former_embedding_template: "{text}".into(),
+            former_embedding_api_key_file: PathBuf::new(),
+            former_embedding_api_key: None,
+            former_index_paths: vec!["$".into()],
             hybrid_fusion: fusion.method,
             hybrid_semantic_weight: fusion.semantic_weight,
             hybrid_saturation: fusion.saturation,
@@ -266,6 +191,9 @@ pub enum Unusable {
         "`--embedder {0}` must be `none`, which searches by words, `static:DIR`, `bert:DIR` or `http:BASE_URL`"
     )]
     Embedder(String),
+    /// What was configured before makes no sense.
+    #[error("of the former embedder: {0}")]
+    Former(Box<Unusable>),
     /// The embedder has many models.
     #[error("`--embedding-model` must name a model of `--embedder {0}`")]
     EmbeddingModel(String),
@@ -308,19 +236,27 @@ pub enum Unusable {
 }
 
 impl Config {
+    /// The paths of texts that puts do not choose themselves.
+    ///
+    /// # Errors
+    /// [`Unusable`] names the path and what is wrong with it.
+    pub fn index_paths(&self) -> Result<Vec<IndexPath>, Unusable> {
+        let texts = self.index_paths.iter().flat_map(|texts| split(texts));
+        let path = |text: &str| {
+            IndexPath::parse(text).map_err(|error| Unusable::IndexPath {
+                path: text.to_owned(),
+                fault: error.to_string(),
+            })
+        };
+        texts.map(path).collect()
+    }
+
     /// What calls that do not say get.
     ///
     /// # Errors
     /// [`Unusable`] names the flag and what to do.
     pub fn defaults(&self) -> Result<Defaults, Unusable> {
-        let mut index_paths = Vec::new();
-        for text in self.index_paths.iter().flat_map(|texts| split(texts)) {
-            let path = IndexPath::parse(text).map_err(|error| Unusable::IndexPath {
-                path: text.to_owned(),
-                fault: error.to_string(),
-            })?;
-            index_paths.push(path);
-        }
+        let index_paths = self.index_paths()?;
         if self.sync_interval.is_zero() {
             return Err(Unusable::SyncInterval);
         }

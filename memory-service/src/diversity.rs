@@ -41,7 +41,7 @@ pub(crate) async fn diverse(
     let pool = &hits[..hits.len().min(POOL)];
     let ids: Vec<_> = pool.iter().map(|hit| hit.item.id.clone()).collect();
     let by_words = matches!(query.order, Order::By(RankOrder::Words(_)));
-    let vectors = store.vectors(tenant, ids).await?;
+    let vectors = store.vectors(tenant, ids, query.index).await?;
     let candidates: Vec<_> = pool
         .iter()
         .zip(vectors)

@@ -35,6 +35,7 @@ impl From<WriteError> for Failure {
     fn from(error: WriteError) -> Self {
         match error {
             WriteError::Conflict(conflict) => Self::Conflict(conflict),
+            error @ WriteError::Outdated => Self::Store(StoreError::Unavailable(error.to_string())),
             WriteError::Store(error) => Self::Store(error),
         }
     }

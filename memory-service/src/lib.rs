@@ -9,7 +9,9 @@
 //! - [`lexical`]: texts as BM25 word vectors
 //! - [`store`]: where items are kept: one trait, two engines
 //! - [`request`]: what the core is asked for
-//! - `prepare`: puts made ready to be written
+//! - [`prepare`]: puts made ready to be written
+//! - `write`: puts, in a store that may move on to another index
+//! - [`reindex`]: the way of a store that is served to another index
 //! - `plan`: searches made ready to be run
 //! - [`rank`]: candidates whose rank is settled
 //! - `hybrid`: candidates of words and of meaning together
@@ -40,25 +42,27 @@ pub mod list;
 pub mod maintenance;
 pub mod memory;
 mod plan;
-mod prepare;
+pub mod prepare;
 pub mod rank;
+pub mod reindex;
 pub mod request;
 pub mod search;
 pub mod store;
 pub mod sweeper;
 pub mod watch;
+mod write;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use service_runtime::{BoxError, CommonArgs, Job, Listeners, Server, Service};
 use tokio::task::JoinSet;
 
 use crate::{
     config::{Args, Config},
-    domain::{Clock, EmbedderIdentity, SystemClock},
-    embed::Embedding,
+    domain::{Clock, IndexIdentity, SystemClock},
     lexical::Bm25,
     memory::Memory,
+    prepare::Indexer,
     store::{Store, edge::EdgeStore, qdrant::QdrantStore},
 };
 
@@ -68,6 +72,8 @@ pub struct MemoryService {
     admin_addr: SocketAddr,
     server: Server,
     memory: Arc<Memory>,
+    /// How long a search may take.
+    longest: Duration,
 }
 
 impl MemoryService {
@@ -77,12 +83,14 @@ impl MemoryService {
     /// If the configuration cannot be served, an address is taken, or the folder cannot be used.
     pub async fn bind_with_clock(config: Config, clock: Arc<dyn Clock>) -> Result<Self, BoxError> {
         let defaults = config.defaults()?;
-        let embedding = config.embedding().await?;
+        let indexer = config.indexer().await?;
         let listeners = Listeners::bind(config.listen, config.admin_listen).await?;
         let (grpc_addr, admin_addr) = (listeners.grpc_addr(), listeners.admin_addr());
-        let identity = embedding.as_ref().map(Embedding::identity);
-        let store = open(&config, identity).await?;
-        let memory = Arc::new(Memory::new(store, clock, Bm25::new()?, embedding, defaults));
+        let former = former(&config, &indexer.identity()).await?;
+        let identity = former.as_ref().map(Indexer::identity);
+        let store = open(&config, indexer.identity(), identity).await?;
+        let memory = Memory::new(store, clock, Bm25::new()?, indexer.embedding, defaults);
+        let memory = Arc::new(memory.with_former(former));
         let server = Server::new(Self::NAME, listeners, &config.server)
             .add_service(grpc::service(memory.clone()));
         Ok(Self {
@@ -90,6 +98,7 @@ impl MemoryService {
             admin_addr,
             server,
             memory,
+            longest: config.server.max_deadline,
         })
     }
 }
@@ -97,13 +106,32 @@ impl MemoryService {
 /// Opens the store that is configured.
 async fn open(
     config: &Config,
-    embedder: Option<EmbedderIdentity>,
+    index: IndexIdentity,
+    former: Option<IndexIdentity>,
 ) -> Result<Arc<dyn Store>, BoxError> {
     let folder = config.data_dir.join("memory");
     Ok(match config.qdrant()? {
-        Some(settings) => Arc::new(QdrantStore::open(&settings, embedder.as_ref()).await?),
-        None => Arc::new(EdgeStore::open(&folder, config.edge(embedder)).await?),
+        Some(settings) => Arc::new(QdrantStore::open_for(&settings, index, former).await?),
+        None => Arc::new(EdgeStore::open(&folder, config.edge_for(index, former)).await?),
     })
+}
+
+/// What the data is searched by; `None` if there is none yet.
+async fn searched_by(config: &Config) -> Result<Option<IndexIdentity>, BoxError> {
+    Ok(match config.qdrant()? {
+        Some(settings) => QdrantStore::indexed_with(&settings).await?,
+        None => EdgeStore::indexed_with(&config.data_dir.join("memory"))?,
+    })
+}
+
+/// What made the index that the data is still searched by, if that is not the present one. It need
+/// not work any more after that.
+async fn former(config: &Config, present: &IndexIdentity) -> Result<Option<Indexer>, BoxError> {
+    let found = searched_by(config).await?;
+    if found.is_none_or(|found| found == *present) {
+        return Ok(None);
+    }
+    Ok(config.former_indexer().await?)
 }
 
 impl Service for MemoryService {
@@ -137,6 +165,7 @@ impl Service for MemoryService {
         config.server.check()?;
         config.defaults()?;
         config.embedding_source()?;
+        config.check_former()?;
         config.qdrant()?;
         Ok(())
     }
@@ -164,9 +193,11 @@ impl Service for MemoryService {
             admin_addr: _,
             server,
             memory,
+            longest,
         } = self;
         let mut tasks = JoinSet::new();
         tasks.spawn(sweeper::sweep_regularly(memory.clone()));
+        tasks.spawn(reindex::reindex_until_settled(memory.clone(), longest));
         tasks.spawn(watch::watch_store(memory.clone(), server.readiness()));
         let served = server.serve(shutdown).await;
         tasks.shutdown().await;

@@ -2,7 +2,10 @@
 //!
 //! It owns the clock, the rules of lifetimes, and what is configured; stores decide nothing.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use service_runtime::Tenant;
 
@@ -10,18 +13,20 @@ use crate::{
     diversity::diverse,
     domain::{
         Clock, Filter, Item, ItemId, NamespaceCount, NamespacePrefix, NamespaceQuery, Precondition,
-        Version,
     },
     embed::Embedding,
     failure::Failure,
     lexical::Bm25,
     list::{ListQuery, Listed, list},
     plan::Plan,
-    prepare::Preparation,
+    prepare::{Indexer, Preparation},
     rank::Order,
-    request::{Defaults, ListRequest, PutRequest, SearchRequest},
+    request::{Defaults, ListRequest, SearchRequest},
     search::{Hit, Search, count, search},
-    store::{Put, RankOrder, Store, StoreError},
+    store::{
+        RankOrder, Store, StoreError,
+        index::{Each, Index},
+    },
 };
 
 /// Memory of all tenants.
@@ -29,6 +34,7 @@ pub struct Memory {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     preparation: Preparation,
+    calls: AtomicU64,
 }
 
 impl Memory {
@@ -46,39 +52,43 @@ impl Memory {
             clock,
             preparation: Preparation {
                 bm25: Arc::new(bm25),
+                indexers: Arc::new(Each::present(Indexer {
+                    paths: defaults.index_paths.clone(),
+                    embedding,
+                })),
                 defaults: Arc::new(defaults),
-                embedding,
             },
+            calls: AtomicU64::new(0),
         }
     }
 
-    /// Creates or replaces an item.
-    ///
-    /// # Errors
-    /// [`Failure`] if the precondition does not hold, texts cannot be embedded, or the store fails.
-    pub async fn put(&self, tenant: &Tenant, request: PutRequest) -> Result<Version, Failure> {
-        let mut puts = self.prepare(vec![request]).await?;
-        let put = puts.pop();
-        let put = put.ok_or_else(|| StoreError::Internal("a put went missing".into()))?;
-        self.write(tenant, put).await
+    /// The same memory, whose store may still be searched by an index that was made with `former`.
+    #[must_use]
+    pub fn with_former(mut self, former: Option<Indexer>) -> Self {
+        let present = self.preparation.indexers.present.clone();
+        self.preparation.indexers = Arc::new(Each { present, former });
+        self
     }
 
-    /// Makes puts ready to be written; equal texts are embedded once.
-    ///
-    /// # Errors
-    /// [`Failure`] if texts cannot be embedded.
-    pub async fn prepare(&self, requests: Vec<PutRequest>) -> Result<Vec<Put>, Failure> {
-        self.preparation.prepare(requests, self.clock.now()).await
+    pub(crate) fn store(&self) -> &dyn Store {
+        &*self.store
     }
 
-    /// Writes a put that is ready.
-    ///
-    /// # Errors
-    /// [`Failure`] if the precondition does not hold, or the store fails.
-    pub async fn write(&self, tenant: &Tenant, put: Put) -> Result<Version, Failure> {
-        // Embedding took its time; the item's begins now.
-        let now = self.clock.now();
-        Ok(self.store.put(tenant, Put { now, ..put }).await?)
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    pub(crate) fn preparation(&self) -> &Preparation {
+        &self.preparation
+    }
+
+    /// How many searches, puts and gets have begun so far.
+    pub(crate) fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_call(&self) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The item of this name, its lifetime restarted if `refresh_ttl` or the configuration says so.
@@ -91,6 +101,7 @@ impl Memory {
         id: &ItemId,
         refresh_ttl: Option<bool>,
     ) -> Result<Option<Item>, StoreError> {
+        self.count_call();
         let now = self.clock.now();
         let mut item = self.store.get(tenant, id, now).await?;
         if self.refreshes(refresh_ttl) {
@@ -135,7 +146,13 @@ impl Memory {
     /// [`Failure`] if there is no embedder although a ranking needs one, or a query cannot be
     /// embedded.
     pub async fn plan(&self, requests: Vec<SearchRequest>) -> Result<Vec<Plan>, Failure> {
-        self.preparation.plan(requests).await
+        self.count_call();
+        let mut stage = self.store.stage();
+        if stage.searched() == Index::Former {
+            // Another process may have turned to the present index.
+            stage = self.store.look().await?;
+        }
+        self.preparation.plan(requests, stage).await
     }
 
     /// Finds items by a search that is ready, best first.
@@ -143,7 +160,11 @@ impl Memory {
     /// # Errors
     /// [`Failure`] if the store fails.
     pub async fn find(&self, tenant: &Tenant, plan: Plan) -> Result<Vec<Hit>, Failure> {
-        let Plan { request, order } = plan;
+        let Plan {
+            request,
+            order,
+            index,
+        } = plan;
         let Some(order) = order else {
             return Ok(Vec::new());
         };
@@ -168,6 +189,7 @@ impl Memory {
             prefix,
             filter,
             order,
+            index,
             half_life,
             min_score,
             offset,

@@ -7,7 +7,10 @@ use crate::{
     prepare::Preparation,
     rank::Order,
     request::{Ranking, SearchRequest},
-    store::RankOrder,
+    store::{
+        RankOrder,
+        index::{Index, Stage},
+    },
 };
 
 /// A search that is ready.
@@ -17,6 +20,8 @@ pub struct Plan {
     pub(crate) request: SearchRequest,
     /// What it ranks by; `None` if nothing can match.
     pub(crate) order: Option<Order>,
+    /// The index that this is of.
+    pub(crate) index: Index,
 }
 
 /// What a search ranks by, its query not embedded yet.
@@ -29,38 +34,37 @@ enum Basis<'a> {
 }
 
 impl Preparation {
-    /// Makes searches ready, in their order; equal queries are embedded once.
-    pub(crate) async fn plan(&self, requests: Vec<SearchRequest>) -> Result<Vec<Plan>, Failure> {
+    /// Makes searches ready, in their order, in a store at this stage; equal queries are embedded
+    /// once.
+    pub(crate) async fn plan(
+        &self,
+        requests: Vec<SearchRequest>,
+        stage: Stage,
+    ) -> Result<Vec<Plan>, Failure> {
+        let index = stage.searched();
+        let embedding = self.indexer(index)?.embedding.as_ref();
         let mut queries = Vec::new();
         for request in &requests {
-            match self.basis(request)? {
+            match basis(request, embedding.is_some())? {
                 Basis::Time | Basis::Words(_) => {}
                 // Providers refuse to embed nothing, and nothing has no meaning.
                 Basis::Meaning(text) | Basis::Both(text) if text.trim().is_empty() => {}
                 Basis::Meaning(text) | Basis::Both(text) => queries.push(text.to_owned()),
             }
         }
-        let meanings = match &self.embedding {
+        let meanings = match embedding {
             Some(embedding) => embedding.queries(queries).await?,
             None => HashMap::new(),
         };
         let plan = |request: SearchRequest| {
-            let order = self.order(self.basis(&request)?, &meanings);
-            Ok(Plan { request, order })
+            let order = self.order(basis(&request, embedding.is_some())?, &meanings);
+            Ok(Plan {
+                request,
+                order,
+                index,
+            })
         };
         requests.into_iter().map(plan).collect()
-    }
-
-    fn basis<'a>(&self, request: &'a SearchRequest) -> Result<Basis<'a>, Failure> {
-        let Some(text) = request.words.as_deref() else {
-            return Ok(Basis::Time);
-        };
-        match (request.ranking, &self.embedding) {
-            (Ranking::Lexical, _) | (Ranking::Best, None) => Ok(Basis::Words(text)),
-            (Ranking::Semantic | Ranking::Hybrid, None) => Err(Failure::EmbedderMissing),
-            (Ranking::Semantic, Some(_)) => Ok(Basis::Meaning(text)),
-            (Ranking::Best | Ranking::Hybrid, Some(_)) => Ok(Basis::Both(text)),
-        }
     }
 
     fn order(&self, basis: Basis<'_>, meanings: &HashMap<String, Vec<f32>>) -> Option<Order> {
@@ -80,5 +84,17 @@ impl Preparation {
                 fusion: self.defaults.fusion,
             }),
         }
+    }
+}
+
+fn basis(request: &SearchRequest, has_embedder: bool) -> Result<Basis<'_>, Failure> {
+    let Some(text) = request.words.as_deref() else {
+        return Ok(Basis::Time);
+    };
+    match (request.ranking, has_embedder) {
+        (Ranking::Lexical, _) | (Ranking::Best, false) => Ok(Basis::Words(text)),
+        (Ranking::Semantic | Ranking::Hybrid, false) => Err(Failure::EmbedderMissing),
+        (Ranking::Semantic, true) => Ok(Basis::Meaning(text)),
+        (Ranking::Best | Ranking::Hybrid, true) => Ok(Basis::Both(text)),
     }
 }

@@ -1,14 +1,20 @@
-//! Puts made ready to be written: documents taken apart, texts embedded.
+//! Puts made ready to be written: documents taken apart, texts embedded, for each index that they
+//! are to be in.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
-    domain::{Etag, Time, filter::terms},
+    domain::{
+        Document, Etag, IndexIdentity, IndexPath, Indexing, ItemId, Time, filter::terms, json::Json,
+    },
     embed::Embedding,
     failure::Failure,
-    lexical::Bm25,
+    lexical::{Bm25, WordVector},
     request::{Defaults, Lifetime, PutRequest},
-    store::{Put, StoreError},
+    store::{
+        Put, StoreError, Vectors,
+        index::{Each, Index, Stage},
+    },
 };
 
 /// Documents longer than this together, in bytes, are taken apart on a thread that may block: it
@@ -19,56 +25,142 @@ const LONG_DOCUMENTS: usize = 16 << 10;
 /// in its namespace is compared with.
 const MAX_TEXTS: usize = 1000;
 
+/// What an index is made with.
+#[derive(Clone)]
+pub struct Indexer {
+    /// Where documents have their texts, unless their puts say.
+    pub paths: Vec<IndexPath>,
+    /// What embeds them; `None` for nothing.
+    pub embedding: Option<Embedding>,
+}
+
+impl Indexer {
+    /// What stored words and vectors depend on.
+    #[must_use]
+    pub fn identity(&self) -> IndexIdentity {
+        let embedder = self.embedding.as_ref().map(Embedding::identity);
+        IndexIdentity::new(embedder, &self.paths)
+    }
+}
+
 /// What is needed to make puts ready.
 #[derive(Clone)]
 pub(crate) struct Preparation {
-    pub(crate) bm25: std::sync::Arc<Bm25>,
-    pub(crate) defaults: std::sync::Arc<Defaults>,
-    pub(crate) embedding: Option<Embedding>,
+    pub(crate) bm25: Arc<Bm25>,
+    pub(crate) defaults: Arc<Defaults>,
+    pub(crate) indexers: Arc<Each<Indexer>>,
 }
 
+/// What an index has of a document, its texts not embedded yet.
+struct Part {
+    words: Option<WordVector>,
+    to_embed: Vec<String>,
+}
+
+/// An item that is to be indexed.
+pub(crate) type Indexable = (ItemId, Document, Indexing);
+
 impl Preparation {
-    /// Makes puts ready, in their order; equal texts are embedded once. Nothing was written if it
-    /// fails.
+    /// Makes puts ready, in their order, for a store at this stage; equal texts are embedded once.
+    /// Nothing was written if it fails.
     pub(crate) async fn prepare(
         &self,
         requests: Vec<PutRequest>,
         now: Time,
+        stage: Stage,
     ) -> Result<Vec<Put>, Failure> {
         let bytes = requests.iter().map(|request| request.value.text().len());
-        let prepared = if bytes.sum::<usize>() > LONG_DOCUMENTS {
-            let this = self.clone();
-            let taking_apart = move || this.take_apart(requests, now);
-            let taken = tokio::task::spawn_blocking(taking_apart).await;
-            taken.map_err(|error| StoreError::Internal(error.to_string()))?
-        } else {
-            self.take_apart(requests, now)
-        }?;
-        let (mut puts, texts): (Vec<_>, Vec<_>) = prepared.into_iter().unzip();
-        if let Some(embedding) = &self.embedding {
-            let meanings = embedding.documents(&texts).await?;
-            for (put, meanings) in puts.iter_mut().zip(meanings) {
-                put.meanings = meanings;
+        let taken = self.off_thread(bytes.sum(), move |this| {
+            let take_apart = |request| this.take_apart(request, now, stage);
+            requests.into_iter().map(take_apart).collect()
+        });
+        let (mut puts, mut parts): (Vec<Put>, Vec<Each<Part>>) = taken.await?.into_iter().unzip();
+        for index in Index::ALL {
+            let parts = parts
+                .iter_mut()
+                .filter_map(|parts| parts.get_mut(index).take());
+            let parts: Vec<_> = parts.collect();
+            // All puts are for the same indexes.
+            if parts.is_empty() {
+                continue;
+            }
+            let vectors = self.embed(index, parts).await?;
+            for (put, vectors) in puts.iter_mut().zip(vectors) {
+                *put.vectors.get_mut(index) = Some(vectors);
             }
         }
         Ok(puts)
     }
 
-    fn take_apart(
-        &self,
-        requests: Vec<PutRequest>,
-        now: Time,
-    ) -> Result<Vec<(Put, Vec<String>)>, Failure> {
-        let take_apart = |request| self.take_one_apart(request, now);
-        requests.into_iter().map(take_apart).collect()
+    /// Gives a put what it lacks for a store at this stage.
+    pub(crate) async fn complete(&self, put: &mut Put, stage: Stage) -> Result<(), Failure> {
+        for index in Index::ALL {
+            if stage.needs(index) && put.vectors.get(index).is_none() {
+                let item = (put.id.clone(), put.value.clone(), put.indexing.clone());
+                let vectors = self.vectors(index, vec![item]).await?;
+                *put.vectors.get_mut(index) = vectors.into_iter().next();
+            }
+        }
+        Ok(())
     }
 
-    /// A put without vectors yet, and the texts to embed.
-    fn take_one_apart(
+    /// What an index has of items, in their order; equal texts are embedded once.
+    pub(crate) async fn vectors(
+        &self,
+        index: Index,
+        items: Vec<Indexable>,
+    ) -> Result<Vec<Vectors>, Failure> {
+        let bytes = items.iter().map(|(_, value, _)| value.text().len());
+        let parts = self.off_thread(bytes.sum(), move |this| {
+            let part = |(id, value, indexing): Indexable| {
+                let document = parse(&value)?;
+                this.part(this.indexer(index)?, &id, &document, &indexing)
+            };
+            items.into_iter().map(part).collect()
+        });
+        self.embed(index, parts.await?).await
+    }
+
+    pub(crate) fn indexer(&self, index: Index) -> Result<&Indexer, StoreError> {
+        let indexer = self.indexers.get(index);
+        indexer.ok_or_else(|| StoreError::Internal("an index that nothing makes".into()))
+    }
+
+    async fn off_thread<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        work: impl FnOnce(&Self) -> Result<Vec<T>, Failure> + Send + 'static,
+    ) -> Result<Vec<T>, Failure> {
+        if bytes <= LONG_DOCUMENTS {
+            return work(self);
+        }
+        let this = self.clone();
+        let done = tokio::task::spawn_blocking(move || work(&this)).await;
+        done.map_err(|error| StoreError::Internal(error.to_string()))?
+    }
+
+    async fn embed(&self, index: Index, parts: Vec<Part>) -> Result<Vec<Vectors>, Failure> {
+        let (words, texts): (Vec<_>, Vec<_>) = parts
+            .into_iter()
+            .map(|part| (part.words, part.to_embed))
+            .unzip();
+        let meanings = match &self.indexer(index)?.embedding {
+            Some(embedding) => embedding.documents(&texts).await?,
+            None => vec![Vec::new(); texts.len()],
+        };
+        let vectors = words.into_iter().zip(meanings);
+        Ok(vectors
+            .map(|(words, meanings)| Vectors { words, meanings })
+            .collect())
+    }
+
+    /// A put without vectors yet, and what each index has of it.
+    fn take_apart(
         &self,
         request: PutRequest,
         now: Time,
-    ) -> Result<(Put, Vec<String>), Failure> {
+        stage: Stage,
+    ) -> Result<(Put, Each<Part>), Failure> {
         let PutRequest {
             id,
             value,
@@ -76,21 +168,50 @@ impl Preparation {
             lifetime,
             precondition,
         } = request;
-        let document = value
-            .parse()
-            .map_err(|error| StoreError::Internal(error.to_string()))?;
-        let texts = indexing.texts(&self.defaults.index_paths, &document);
+        let document = parse(&value)?;
         let ttl = match lifetime {
             Lifetime::Configured => self.defaults.ttl,
             Lifetime::Unlimited => None,
             Lifetime::Limited(ttl) => Some(ttl),
         };
-        let to_embed = match &self.embedding {
+        let mut parts = Each {
+            present: None,
+            former: None,
+        };
+        for index in Index::ALL {
+            if stage.needs(index) {
+                let indexer = self.indexer(index)?;
+                *parts.get_mut(index) = Some(self.part(indexer, &id, &document, &indexing)?);
+            }
+        }
+        let put = Put {
+            id,
+            terms: terms::of_document(&document),
+            vectors: Each::default(),
+            value,
+            indexing,
+            ttl,
+            precondition,
+            etag: Etag::fresh(),
+            now,
+        };
+        Ok((put, parts))
+    }
+
+    fn part(
+        &self,
+        indexer: &Indexer,
+        id: &ItemId,
+        document: &Json,
+        indexing: &Indexing,
+    ) -> Result<Part, Failure> {
+        let texts = indexing.texts(&indexer.paths, document);
+        let to_embed: Vec<_> = match &indexer.embedding {
             None => Vec::new(),
             Some(embedding) => {
                 // Providers refuse to embed nothing.
                 let texts = texts.iter().filter(|text| !text.trim().is_empty());
-                let filled = texts.map(|text| embedding.template.fill(&id, text));
+                let filled = texts.map(|text| embedding.template.fill(id, text));
                 filled.collect::<BTreeSet<_>>().into_iter().collect()
             }
         };
@@ -100,18 +221,15 @@ impl Preparation {
                 max: MAX_TEXTS,
             });
         }
-        let put = Put {
-            id,
-            terms: terms::of_document(&document),
+        Ok(Part {
             words: self.bm25.document(&texts),
-            meanings: Vec::new(),
-            value,
-            indexing,
-            ttl,
-            precondition,
-            etag: Etag::fresh(),
-            now,
-        };
-        Ok((put, to_embed))
+            to_embed,
+        })
     }
+}
+
+fn parse(value: &Document) -> Result<Json, StoreError> {
+    value
+        .parse()
+        .map_err(|error| StoreError::Internal(error.to_string()))
 }

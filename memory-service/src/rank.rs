@@ -61,6 +61,7 @@ pub(crate) async fn settle(
         narrowing: narrowing.clone().unwrap_or_default(),
         among: None,
         order,
+        index: search.index,
         limit: window,
         load: 0,
         times,

@@ -12,7 +12,7 @@ use service_runtime::Tenant;
 use crate::{
     domain::{Filter, Item, NamespacePrefix, Time, filter::terms::Narrowing},
     rank::{Order, Settled, settle},
-    store::{RankOrder, RankQuery, Ranked, Store, StoreError},
+    store::{RankOrder, RankQuery, Ranked, Store, StoreError, index::Index},
 };
 
 /// Candidates beyond the page, so that its last group of equal rank is likely to be whole.
@@ -34,6 +34,8 @@ pub struct Search {
     pub filter: Option<Filter>,
     /// Which are best.
     pub order: Order,
+    /// The index that this is of.
+    pub index: Index,
     /// Halve ranks for every such span since the last update.
     pub half_life: Option<Duration>,
     /// Leave out what ranks lower.
@@ -99,6 +101,7 @@ pub async fn count(
         narrowing: Narrowing::of(filter),
         among: None,
         order: RankOrder::Newest,
+        index: store.stage().searched(),
         limit: usize::MAX,
         load: 0,
         times: false,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Config;
 use crate::{
-    domain::EmbedderIdentity,
+    domain::{EmbedderIdentity, IndexIdentity},
     store::edge::{Begun, Flush, Settings},
 };
 
@@ -19,11 +19,24 @@ pub enum SyncWhen {
 }
 
 impl Config {
+    /// How the embedded engine is opened, for this index; with `former` also on data that is still
+    /// in that one.
+    #[must_use]
+    pub fn edge_for(&self, index: IndexIdentity, former: Option<IndexIdentity>) -> Settings {
+        Settings {
+            index_paths: index.paths,
+            former,
+            ..self.edge(index.embedder)
+        }
+    }
+
     /// How the embedded engine is opened, for the vectors of this embedder.
     #[must_use]
     pub fn edge(&self, embedder: Option<EmbedderIdentity>) -> Settings {
         Settings {
             embedder,
+            index_paths: None,
+            former: None,
             flush: match self.sync {
                 SyncWhen::Always => Flush::Always,
                 SyncWhen::Interval => Flush::Every(self.sync_interval),

@@ -14,7 +14,7 @@ pub mod number;
 pub mod time;
 
 pub use document::Document;
-pub use embedder::EmbedderIdentity;
+pub use embedder::{EmbedderIdentity, IndexIdentity};
 pub use filter::Filter;
 pub use index_path::IndexPath;
 pub use indexing::Indexing;

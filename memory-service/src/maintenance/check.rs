@@ -11,6 +11,7 @@ use crate::{
     store::{
         RankOrder, RankQuery, Store, StoreError,
         archive::{Archive as _, Record},
+        index::Index,
     },
 };
 
@@ -108,6 +109,7 @@ async fn fault_of(
         narrowing,
         among: Some(vec![record.place()]),
         order: RankOrder::Newest,
+        index: Index::Present,
         limit: 1,
         load: 0,
         times: false,

@@ -60,7 +60,7 @@ pub enum Command {
 /// # Errors
 /// One sentence.
 pub async fn run(command: Command, config: Config) -> Result<(), BoxError> {
-    if !config.qdrant_url.is_empty() {
+    if !config.qdrant_url.is_empty() && !matches!(command, Command::Reindex) {
         let cause =
             "`--qdrant-url` is not for this command, which works on a data folder; leave it out";
         return Err(cause.into());

@@ -6,96 +6,52 @@ use std::{
 };
 
 use service_runtime::BoxError;
+use tokio::time::sleep;
 
-use super::{AT_ONCE, embedding, open, progress};
+use super::progress;
 use crate::{
     config::Config,
-    domain::{Clock as _, Precondition, SystemClock, Time},
-    embed::Embedding,
+    domain::{EmbedderIdentity, SystemClock},
     lexical::Bm25,
-    prepare::Preparation,
-    request::{Lifetime, PutRequest},
-    store::{
-        Put, Store as _, StoreError, Vectors,
-        archive::{Archive as _, Record},
-        edge::{EdgeStore, Settings},
-    },
+    memory::Memory,
+    prepare::Indexer,
+    reindex::{Filled, Reindexing},
+    store::index::Stage,
 };
 
-/// Makes everything anew with the embedder and the index paths that are configured.
+/// Makes everything anew with the embedder and the index paths that are configured, unless it was
+/// made like that.
 pub(super) async fn reindex(config: &Config) -> Result<(), BoxError> {
-    let embedding = embedding(config).await?;
-    let identity = embedding.as_ref().map(Embedding::identity);
-    let preparation = Preparation {
-        bm25: Arc::new(Bm25::new()?),
-        defaults: Arc::new(config.defaults()?),
-        embedding,
-    };
-    let (old, _) = open(config).await?;
-    let settings: Settings = config.edge(identity.clone());
-    let new = old.successor(settings).await?;
-    let bar = progress::over(old.stored());
-    let continued = new.stored() > 0;
-    let mut from = None;
-    loop {
-        let part = old.records(from, AT_ONCE).await?;
-        let read = part.records.len() as u64;
-        let mut records = Vec::new();
-        for record in part.records {
-            let record = record?;
-            if !continued || !is_done(&new, &record).await? {
-                records.push(record);
-            }
+    let indexer = config.indexer().await?;
+    let index = indexer.identity();
+    let embedder = EmbedderIdentity::shown(index.embedder.as_ref());
+    // Whatever there is: nobody searches by it here.
+    let former = crate::searched_by(config).await?;
+    let store = crate::open(config, index, former).await?;
+    let Indexer { embedding, .. } = indexer;
+    let (clock, bm25) = (Arc::new(SystemClock), Bm25::new()?);
+    let memory = Memory::new(store.clone(), clock, bm25, embedding, config.defaults()?);
+    let bar = progress::over(store.progress().await?.items);
+    let mut reindexing = Reindexing::new(&memory);
+    while store.stage() < Stage::Switched {
+        let filling = reindexing.fill(|progress| {
+            bar.set_length(progress.items);
+            bar.set_position(progress.items.saturating_sub(progress.left));
+        });
+        let Filled { refused, pause } = filling.await?;
+        if refused > 0 {
+            store.close().await?;
+            let told = format!("{refused} items cannot be indexed anew; the log says why");
+            return Err(told.into());
         }
-        new.restore(renew(&preparation, records).await?).await?;
-        bar.inc(read);
-        match part.next {
-            Some(next) => from = Some(next),
-            None => break,
-        }
+        sleep(pause).await;
     }
     bar.finish();
-    let items = new.stored();
-    old.close().await?;
-    new.commit().await?;
-    let embedder = identity.map_or_else(|| "`none`".to_owned(), |identity| identity.to_string());
+    let items = store.progress().await?.items;
+    store.close().await?;
     writeln!(
         io::stdout(),
         "{items} items are indexed anew; their embedder is {embedder}"
     )?;
     Ok(())
-}
-
-async fn is_done(new: &EdgeStore, record: &Record) -> Result<bool, StoreError> {
-    let Record { tenant, item, .. } = record;
-    let found = new.get(tenant, &item.id, item.version.create_time).await?;
-    Ok(found.is_some_and(|found| found.version.etag == item.version.etag))
-}
-
-/// The same records with words and vectors made anew; without those that have expired.
-async fn renew(preparation: &Preparation, records: Vec<Record>) -> Result<Vec<Record>, BoxError> {
-    let now: Time = SystemClock.now();
-    let live = records
-        .into_iter()
-        .filter(|record| record.item.version.is_live(now));
-    let mut records: Vec<_> = live.collect();
-    let request = |record: &Record| PutRequest {
-        id: record.item.id.clone(),
-        value: record.item.value.clone(),
-        indexing: record.indexing.clone(),
-        lifetime: Lifetime::Unlimited,
-        precondition: Precondition::None,
-    };
-    let requests = records.iter().map(request).collect();
-    let puts = preparation.prepare(requests, now).await?;
-    for (
-        record,
-        Put {
-            words, meanings, ..
-        },
-    ) in records.iter_mut().zip(puts)
-    {
-        record.vectors = Vectors { words, meanings };
-    }
-    Ok(records)
 }

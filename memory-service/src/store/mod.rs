@@ -6,6 +6,7 @@
 //!
 //! # Layout
 //! - [`archive`]: all that is stored, read and written as it is
+//! - [`index`]: two indexes, and the way from one to the other
 //! - [`edge`]: the embedded engine, Qdrant Edge, in this process
 //! - [`qdrant`]: a Qdrant server or cluster, for several replicas
 //! - `point`: what engines store of an item
@@ -15,6 +16,7 @@
 
 pub mod archive;
 pub mod edge;
+pub mod index;
 mod plan;
 mod point;
 pub mod qdrant;
@@ -25,6 +27,7 @@ use futures::future::BoxFuture;
 use service_runtime::Tenant;
 use uuid::Uuid;
 
+use self::index::{Index, IndexVectors, Renewal};
 use crate::{
     domain::{
         Conflict, Document, Etag, Indexing, Item, ItemId, NamespaceCount, NamespacePrefix,
@@ -42,7 +45,7 @@ pub type Answer<'a, T, E = StoreError> = BoxFuture<'a, Result<T, E>>;
 /// A write is acknowledged only after a crash of the process cannot lose it any more, and is seen
 /// by every read that starts after that. Writes to one item happen one after the other, each
 /// deciding on the outcome of the one before.
-pub trait Store: Send + Sync + 'static {
+pub trait Store: Renewal {
     /// The item of this name.
     fn get<'a>(&'a self, tenant: &'a Tenant, id: &'a ItemId, now: Time)
     -> Answer<'a, Option<Item>>;
@@ -80,8 +83,13 @@ pub trait Store: Send + Sync + 'static {
         now: Time,
     ) -> Answer<'a, Vec<Option<Item>>>;
 
-    /// What queries find items by; nothing for items that are not there.
-    fn vectors<'a>(&'a self, tenant: &'a Tenant, ids: Vec<ItemId>) -> Answer<'a, Vec<Vectors>>;
+    /// What queries of one index find items by; nothing for items that are not there.
+    fn vectors<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        ids: Vec<ItemId>,
+        index: Index,
+    ) -> Answer<'a, Vec<Vectors>>;
 
     /// The first items of a walk in order of (namespace, key). Fewer than asked for only if there
     /// are no more. Walks that each go on after the last item of the one before see every item
@@ -138,11 +146,9 @@ pub struct Put {
     pub terms: Vec<Term>,
     /// What the caller said about indexing; recorded, so that an index can be made anew.
     pub indexing: Indexing,
-    /// What lexical queries find it by; `None` for nothing.
-    pub words: Option<WordVector>,
-    /// What semantic queries find it by: a vector for each text, all of the length that the store
-    /// was opened for; empty for nothing.
-    pub meanings: Vec<Vec<f32>>,
+    /// What queries find it by, in each index that it is to be in: its vectors are all of the length
+    /// that the index was opened for.
+    pub vectors: IndexVectors,
     /// How long it lives from `now` on; `None` for ever.
     pub ttl: Option<Ttl>,
     /// What must hold for the write to happen.
@@ -154,7 +160,7 @@ pub struct Put {
 }
 
 /// Names a stored item as an engine does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PointId(pub Uuid);
 
 /// Which candidates to look for.
@@ -168,6 +174,8 @@ pub struct RankQuery {
     pub among: Option<Vec<PointId>>,
     /// Which are best.
     pub order: RankOrder,
+    /// By which index.
+    pub index: Index,
     /// How many.
     pub limit: usize,
     /// Of how many of the best to answer with the items as well.
@@ -233,6 +241,9 @@ pub enum WriteError {
     /// Its precondition does not hold.
     #[error(transparent)]
     Conflict(#[from] Conflict),
+    /// It lacks the vectors of an index that it must be in by now.
+    #[error("the store has moved on to another index")]
+    Outdated,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -83,8 +83,7 @@ impl Plan {
             value,
             terms,
             indexing,
-            words,
-            meanings,
+            vectors,
             ttl,
             precondition,
             etag,
@@ -96,8 +95,7 @@ impl Plan {
             value,
             terms,
             indexing,
-            words,
-            meanings,
+            vectors,
         });
         Ok(version)
     }

@@ -4,13 +4,10 @@ use serde_json::{Map, Value};
 use service_runtime::Tenant;
 use uuid::Uuid;
 
-use super::{PointId, StoreError};
-use crate::{
-    domain::{
-        Document, Etag, IndexPath, Indexing, Item, ItemId, Key, Namespace, NamespacePrefix, Time,
-        Ttl, Version, filter::terms::Term,
-    },
-    lexical::WordVector,
+use super::{PointId, StoreError, index::IndexVectors};
+use crate::domain::{
+    Document, Etag, IndexPath, Indexing, Item, ItemId, Key, Namespace, NamespacePrefix, Time, Ttl,
+    Version, filter::terms::Term,
 };
 
 /// The tenant.
@@ -68,8 +65,7 @@ pub(super) struct Body {
     pub(super) value: Document,
     pub(super) terms: Vec<Term>,
     pub(super) indexing: Indexing,
-    pub(super) words: Option<WordVector>,
-    pub(super) meanings: Vec<Vec<f32>>,
+    pub(super) vectors: IndexVectors,
 }
 
 /// The values of [`SCOPES`] of a namespace.
@@ -226,8 +222,7 @@ mod tests {
             value: value.clone(),
             terms: vec![i64::MIN, i64::MAX],
             indexing: Indexing::Paths(vec![IndexPath::parse("a").unwrap()]),
-            words: None,
-            meanings: Vec::new(),
+            vectors: IndexVectors::default(),
         };
         let tenant = Tenant::default();
         let payload = payload(&tenant, &id("a.b", "k\0"), &version, &body);

@@ -9,8 +9,9 @@ use memory_service::{
     rank::Order,
     search::{Search, search},
     store::{
-        Put, RankOrder, Store, StoreError, WriteError,
+        Put, RankOrder, Store, StoreError, Vectors, WriteError,
         edge::{EdgeStore, Settings},
+        index::{Each, Index},
         qdrant::QdrantStore,
     },
 };
@@ -112,8 +113,10 @@ pub(crate) fn put(namespace: &str, key: &str, value: &str, now: i64) -> Put {
     Put {
         id: id(namespace, key),
         terms: terms::of_document(&document),
-        words: Bm25::new().unwrap().document(&texts),
-        meanings: Vec::new(),
+        vectors: Each::present(Vectors {
+            words: Bm25::new().unwrap().document(&texts),
+            meanings: Vec::new(),
+        }),
         value,
         indexing: Indexing::Configured,
         ttl: None,
@@ -135,6 +138,7 @@ pub(crate) async fn found(
         prefix: NamespacePrefix::default(),
         filter,
         order: Order::By(order),
+        index: Index::Present,
         half_life: None,
         min_score: None,
         offset: 0,
@@ -214,6 +218,7 @@ async fn tenants_see_only_their_own(store: &dyn Store) {
         narrowing: terms::Narrowing::default(),
         among: None,
         order: RankOrder::Newest,
+        index: Index::Present,
         limit: 10,
         load: 0,
         times: false,

@@ -2,7 +2,10 @@
 
 use memory_service::{
     domain::{Filter, ItemId, Json, NamespacePrefix, filter::terms},
-    store::{Put, RankOrder, Store, WalkQuery},
+    store::{
+        Put, RankOrder, Store, Vectors, WalkQuery,
+        index::{Each, Index},
+    },
 };
 
 use crate::conformance::{at, found, id, mortal, put, tenant};
@@ -60,7 +63,10 @@ pub(crate) async fn walks_go_in_order_and_on_from_anywhere(store: &dyn Store) {
 pub(crate) async fn meanings_rank_by_the_nearest_one(store: &dyn Store) {
     let (one, other) = (tenant("meanings-one"), tenant("meanings-other"));
     let with = |key: &str, meanings: &[[f32; 2]]| Put {
-        meanings: meanings.iter().map(|meaning| meaning.to_vec()).collect(),
+        vectors: Each::present(Vectors {
+            words: None,
+            meanings: meanings.iter().map(|meaning| meaning.to_vec()).collect(),
+        }),
         ..put("a", key, "{}", 0)
     };
     let east = || RankOrder::Meaning(vec![3.0, 0.0]);
@@ -92,7 +98,7 @@ pub(crate) async fn meanings_rank_by_the_nearest_one(store: &dyn Store) {
         [("a/both", 0.6), ("a/replaced", 0.0), ("a/west", -1.0)]
     );
     let ids = ["both", "none", "gone"].map(|key| id("a", key)).to_vec();
-    let vectors = store.vectors(&one, ids).await.unwrap();
+    let vectors = store.vectors(&one, ids, Index::Present).await.unwrap();
     let lengths: Vec<_> = vectors
         .iter()
         .map(|vectors| vectors.meanings.len())

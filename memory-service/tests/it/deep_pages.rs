@@ -10,8 +10,9 @@ use memory_service::{
     rank::Order,
     search::{Search, count, search},
     store::{
-        Put, RankOrder, Store,
+        Put, RankOrder, Store, Vectors,
         edge::{EdgeStore, Settings},
+        index::{Each, Index},
     },
 };
 use service_runtime::Tenant;
@@ -31,8 +32,10 @@ fn item(number: usize, bm25: &Bm25) -> Put {
     Put {
         id: id("deep.pages", &format!("{number:06}")),
         terms: terms::of_document(&document),
-        words: bm25.document(&["a common note".to_owned()]),
-        meanings: Vec::new(),
+        vectors: Each::present(Vectors {
+            words: bm25.document(&["a common note".to_owned()]),
+            meanings: Vec::new(),
+        }),
         value,
         indexing: Indexing::Configured,
         ttl: None,
@@ -59,6 +62,7 @@ async fn searched(
             prefix: NamespacePrefix::default(),
             filter: Some(filter(json)),
             order: Order::By(order.clone()),
+            index: Index::Present,
             half_life: None,
             min_score: None,
             offset: keys.len(),

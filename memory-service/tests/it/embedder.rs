@@ -19,7 +19,7 @@ use axum::{
 use futures::stream;
 use memory_service::{config::Config, embed::http::HttpSettings};
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 /// What goes wrong with one request.
 #[derive(Clone, Copy, Debug)]
@@ -42,22 +42,47 @@ pub(crate) enum Fault {
     Silence,
 }
 
-#[derive(Default)]
 struct Double {
+    vector: fn(&str) -> Vec<f32>,
     faults: Mutex<VecDeque<Fault>>,
     requests: Mutex<Vec<(Value, Option<String>)>>,
+    gate: watch::Sender<Gate>,
+}
+
+/// Whether requests are held back, and how many are.
+#[derive(Clone, Copy, Default)]
+struct Gate {
+    closed: bool,
+    /// Requests that pass all the same.
+    passing: usize,
+    held: usize,
 }
 
 /// The embedder, served until this value is dropped.
 pub(crate) struct Embedder {
     url: String,
+    model: &'static str,
     double: Arc<Double>,
     _served: JoinSet<io::Result<()>>,
 }
 
 impl Embedder {
     pub(crate) async fn start() -> Self {
-        let double = Arc::new(Double::default());
+        Self::serve("double", |text| vector(text).to_vec()).await
+    }
+
+    /// One with another model, whose vectors are longer, and which knows other words.
+    pub(crate) async fn start_other() -> Self {
+        Self::serve("other", |text| other_vector(text).to_vec()).await
+    }
+
+    async fn serve(model: &'static str, vector: fn(&str) -> Vec<f32>) -> Self {
+        let double = Arc::new(Double {
+            vector,
+            faults: Mutex::default(),
+            requests: Mutex::default(),
+            gate: watch::Sender::default(),
+        });
         let routes = Router::new()
             .route("/v1/embeddings", post(answer))
             .with_state(double.clone());
@@ -67,6 +92,7 @@ impl Embedder {
         served.spawn(axum::serve(listener, routes).into_future());
         Self {
             url,
+            model,
             double,
             _served: served,
         }
@@ -75,8 +101,44 @@ impl Embedder {
     /// Configures a service to use this embedder.
     pub(crate) fn configure(&self, config: &mut Config) {
         config.embedder = format!("http:{}", self.url);
-        config.embedding_model = "double".to_owned();
+        config.embedding_model = self.model.to_owned();
         config.index_paths = vec!["text".to_owned()];
+    }
+
+    /// Configures a service to have used this embedder before.
+    pub(crate) fn configure_former(&self, config: &mut Config) {
+        config.former_embedder = format!("http:{}", self.url);
+        config.former_embedding_model = self.model.to_owned();
+        config.former_index_paths = vec!["text".to_owned()];
+    }
+
+    /// The flags that configure a service to use this embedder, or to have used it before.
+    pub(crate) fn flags(&self, prefix: &str) -> Vec<String> {
+        let flag = |name: &str, value: &str| format!("--{prefix}{name}={value}");
+        vec![
+            flag("embedder", &format!("http:{}", self.url)),
+            flag("embedding-model", self.model),
+            flag("index-paths", "text"),
+        ]
+    }
+
+    /// Holds requests back, after so many more.
+    pub(crate) fn hold_after(&self, passing: usize) {
+        self.double.gate.send_modify(|gate| {
+            gate.closed = true;
+            gate.passing = passing;
+        });
+    }
+
+    /// Waits until requests are held back.
+    pub(crate) async fn holds(&self) {
+        let mut gate = self.double.gate.subscribe();
+        drop(gate.wait_for(|gate| gate.held > 0).await.unwrap());
+    }
+
+    /// Lets all requests pass, also those that are held back.
+    pub(crate) fn release(&self) {
+        self.double.gate.send_modify(|gate| gate.closed = false);
     }
 
     /// How to reach it without a service.
@@ -140,6 +202,20 @@ pub(crate) fn vector(text: &str) -> [f32; 4] {
     vector
 }
 
+/// Vectors of five numbers: the other model takes the moon for the sun, and knows no automobiles.
+pub(crate) fn other_vector(text: &str) -> [f32; 5] {
+    let mut vector = [0.0; 5];
+    for word in text.split_whitespace() {
+        match word {
+            "car" | "lorry" => vector[4] += 1.0,
+            "cat" | "kitten" => vector[3] += 1.0,
+            "sun" | "moon" => vector[2] += 1.0,
+            _ => vector[0] += 0.01,
+        }
+    }
+    vector
+}
+
 async fn answer(State(double): State<Arc<Double>>, headers: HeaderMap, body: Bytes) -> Response {
     let request: Value = serde_json::from_slice(&body).unwrap();
     let input: Vec<String> = serde_json::from_value(request["input"].clone()).unwrap();
@@ -148,10 +224,21 @@ async fn answer(State(double): State<Arc<Double>>, headers: HeaderMap, body: Byt
         .map(|key| key.to_str().unwrap().to_owned());
     double.requests.lock().unwrap().push((request, key));
     let fault = double.faults.lock().unwrap().pop_front();
+    let mut gate = double.gate.subscribe();
+    let is_held = double.gate.send_if_modified(|gate| {
+        let is_held = gate.closed && gate.passing == 0;
+        gate.held += usize::from(is_held);
+        gate.passing = gate.passing.saturating_sub(1);
+        is_held
+    });
+    if is_held {
+        drop(gate.wait_for(|gate| !gate.closed).await.unwrap());
+        double.gate.send_modify(|gate| gate.held -= 1);
+    }
     let mut data: Vec<_> = input
         .iter()
         .enumerate()
-        .map(|(index, text)| json!({"index": index, "embedding": vector(text)}))
+        .map(|(index, text)| json!({"index": index, "embedding": (double.vector)(text)}))
         .collect();
     match fault {
         None | Some(Fault::None) => {}

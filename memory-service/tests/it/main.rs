@@ -35,6 +35,7 @@ mod qdrant_names;
 mod qdrant_opening;
 mod qdrant_server;
 mod recency;
+mod reindexing;
 mod replicas;
 mod searching;
 mod semantic;

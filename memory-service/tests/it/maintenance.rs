@@ -253,8 +253,12 @@ async fn a_folder_without_vectors_gets_them_by_reindexing() {
 
     // The embedder fails on the way: what is in force stays so, and is served.
     let fault = Fault::Status(400, &[], r#"{"error":{"message":"no"}}"#);
-    embedder.fail_after(10, [fault]);
-    fail(folder.path(), Some(&embedder), &["reindex"]).await;
+    embedder.fail_after(10, [fault; 4]);
+    let complaint = fail(folder.path(), Some(&embedder), &["reindex"]).await;
+    assert!(
+        complaint.contains("3 items cannot be indexed"),
+        "{complaint}"
+    );
     embedder.requests();
     let told = succeed(folder.path(), Some(&embedder), &["reindex"]).await;
     assert!(
@@ -299,7 +303,7 @@ async fn writes_after_a_reindex_that_was_stopped_are_in_the_next_one() {
     let mut running = serve(&folder, None).await;
     fill(&mut running.client).await;
     running.stop().await;
-    embedder.fail_after(2, [Fault::Status(400, &[], "{}")]);
+    embedder.fail_after(2, [Fault::Status(400, &[], "{}"); 2]);
     fail(folder.path(), Some(&embedder), &["reindex"]).await;
     let mut running = serve(&folder, None).await;
     for number in 0..ITEMS - 1 {

@@ -3,7 +3,10 @@
 use std::{sync::Mutex, time::Duration};
 
 use memory_service::{config::Config, store::qdrant::QdrantSettings};
-use qdrant_client::qdrant::{DeleteCollection, collections_client::CollectionsClient};
+use qdrant_client::qdrant::{
+    DeleteCollection, GetCollectionInfoRequest, collections_client::CollectionsClient,
+    vectors_config::Config as DenseVectors,
+};
 use qdrant_double::{Running, Settings};
 use serde::{
     Deserialize as _,
@@ -88,6 +91,27 @@ impl QdrantServer {
         // Every call becomes several, between processes or threads: on a loaded machine those that
         // walk through thousands of items take their time.
         config.server.default_deadline = config.server.max_deadline;
+    }
+
+    /// The names of the vectors that points of the collection may have.
+    pub(crate) async fn vectors(&self) -> Vec<String> {
+        let settings = self.settings();
+        let endpoint = Endpoint::from_shared(settings.url).unwrap();
+        let mut request = tonic::Request::new(GetCollectionInfoRequest {
+            collection_name: settings.collection,
+        });
+        if let Some(key) = settings.api_key {
+            let key = key.expose().parse().unwrap();
+            request.metadata_mut().insert("api-key", key);
+        }
+        let mut collections = CollectionsClient::new(endpoint.connect_lazy());
+        let info = collections.get(request).await.unwrap().into_inner();
+        let params = info.result.unwrap().config.unwrap().params.unwrap();
+        let sparse = params.sparse_vectors_config.unwrap().map.into_keys();
+        let Some(DenseVectors::ParamsMap(dense)) = params.vectors_config.unwrap().config else {
+            return sparse.collect();
+        };
+        sparse.chain(dense.map.into_keys()).collect()
     }
 
     pub(crate) fn settings(&self) -> QdrantSettings {

@@ -96,6 +96,14 @@ impl Running {
         server: Option<Arc<QdrantServer>>,
         configure: impl FnOnce(&mut Config),
     ) -> Self {
+        let (config, folder) = Self::config_on(server.as_deref(), configure);
+        Self::serve(config, ManualClock::new(), folder, server).await
+    }
+
+    fn config_on(
+        server: Option<&QdrantServer>,
+        configure: impl FnOnce(&mut Config),
+    ) -> (Config, TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let mut config = Config {
             listen: "127.0.0.1:0".parse().unwrap(),
@@ -103,11 +111,21 @@ impl Running {
             data_dir: folder.path().into(),
             ..Config::default()
         };
-        if let Some(server) = &server {
+        if let Some(server) = server {
             server.configure(&mut config);
         }
         configure(&mut config);
-        Self::serve(config, ManualClock::new(), folder, server).await
+        (config, folder)
+    }
+
+    /// Why a service on this server, or with the embedded engine, does not start.
+    pub(crate) async fn refused_on(
+        server: Option<Arc<QdrantServer>>,
+        configure: impl FnOnce(&mut Config),
+    ) -> String {
+        let (config, _folder) = Self::config_on(server.as_deref(), configure);
+        let bound = MemoryService::bind_with_clock(config, Arc::new(ManualClock::new())).await;
+        bound.err().unwrap().to_string()
     }
 
     async fn serve(

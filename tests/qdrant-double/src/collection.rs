@@ -11,13 +11,16 @@ use std::{
 use anyhow::{Context as _, Result};
 use qdrant_client::qdrant::{
     CollectionConfig, CollectionInfo, CollectionParams, CollectionStatus, CreateCollection,
-    Distance as WireDistance, Modifier as WireModifier, MultiVectorComparator as WireComparator,
-    MultiVectorConfig as WireMulti, SparseVectorConfig, SparseVectorParams, VectorParams,
-    VectorParamsMap, VectorsConfig, vectors_config::Config,
+    CreateVectorNameRequest, Distance as WireDistance, Modifier as WireModifier,
+    MultiVectorComparator as WireComparator, MultiVectorConfig as WireMulti,
+    SparseVectorConfig as WireSparse, SparseVectorParams, VectorParams, VectorParamsMap,
+    VectorsConfig, create_vector_name_request::VectorConfig, vectors_config::Config,
 };
 use qdrant_edge::{
-    CreateIndex, Distance, EdgeConfig, EdgeShard, EdgeSparseVectorParams, EdgeVectorParams,
-    FieldIndexOperations, Modifier, MultiVectorComparator, MultiVectorConfig, UpdateOperation,
+    CreateIndex, CreateVectorName, DeleteVectorName, DenseVectorConfig, Distance, EdgeConfig,
+    EdgeShard, EdgeSparseVectorParams, EdgeVectorParams, FieldIndexOperations, Modifier,
+    MultiVectorComparator, MultiVectorConfig, SparseVectorConfig, UpdateOperation,
+    VectorNameConfig, VectorNameOperations,
 };
 use serde::{Deserialize, Serialize};
 use tonic::Status;
@@ -52,7 +55,7 @@ struct Description {
 pub(crate) struct Collection {
     pub(crate) shard: EdgeShard,
     folder: PathBuf,
-    pub(crate) layout: Layout,
+    layout: RwLock<Layout>,
     schema: RwLock<Schema>,
 }
 
@@ -96,13 +99,15 @@ impl Layout {
         Ok(layout)
     }
 
+    fn has(&self, name: &str) -> bool {
+        self.multi.contains_key(name) || self.sparse.contains(name)
+    }
+
     fn engine(&self) -> EdgeConfig {
         let mut config = EdgeConfig::builder();
         for (name, dims) in &self.multi {
             let params = EdgeVectorParams::builder(*dims, Distance::Cosine)
-                .multivector_config(MultiVectorConfig {
-                    comparator: MultiVectorComparator::MaxSim,
-                })
+                .multivector_config(max_sim())
                 .build();
             config = config.vector(name, params);
         }
@@ -139,7 +144,7 @@ impl Collection {
         Ok(Self {
             shard,
             folder: folder.to_owned(),
-            layout,
+            layout: RwLock::new(layout),
             schema: RwLock::new(schema),
         })
     }
@@ -163,16 +168,91 @@ impl Collection {
         let operation = UpdateOperation::FieldIndexOperation(create);
         self.shard.update(operation).map_err(engine)?;
         schema.insert(field.to_owned(), index);
-        let description = Description {
-            layout: self.layout.clone(),
-            schema: schema.clone(),
+        self.describe_as(self.layout(), schema.clone())
+    }
+
+    /// The vectors that points may have.
+    pub(crate) fn layout(&self) -> Layout {
+        let layout = self.layout.read().unwrap_or_else(PoisonError::into_inner);
+        layout.clone()
+    }
+
+    /// Lets points have further vectors.
+    pub(crate) fn create_vectors(&self, request: CreateVectorNameRequest) -> Result<(), Status> {
+        let name = request.vector_name;
+        let mut layout = self.layout.write().unwrap_or_else(PoisonError::into_inner);
+        if layout.has(&name) {
+            return Err(invalid(format!(
+                "Wrong input: Vector with name `{name}` already exists"
+            )));
+        }
+        let config = match request.vector_config {
+            Some(VectorConfig::DenseConfig(dense)) => {
+                let is_known = dense.distance() == WireDistance::Cosine
+                    && dense.multivector_config.is_some()
+                    && dense.datatype.is_none();
+                if !is_known {
+                    return Err(unknown("this kind of vector"));
+                }
+                let size = usize::try_from(dense.size).unwrap_or(usize::MAX);
+                if size == 0 {
+                    return Err(invalid("Validation error: size must be 1 or larger"));
+                }
+                layout.multi.insert(name.clone(), size);
+                VectorNameConfig::dense(DenseVectorConfig {
+                    size,
+                    distance: Distance::Cosine,
+                    multivector_config: Some(max_sim()),
+                    datatype: None,
+                })
+            }
+            Some(VectorConfig::SparseConfig(sparse)) => {
+                if sparse.modifier() != WireModifier::Idf || sparse.datatype.is_some() {
+                    return Err(unknown("sparse vectors without IDF"));
+                }
+                layout.sparse.insert(name.clone());
+                VectorNameConfig::sparse(SparseVectorConfig {
+                    modifier: Some(Modifier::Idf),
+                    datatype: None,
+                })
+            }
+            None => return Err(invalid("Bad request: no vector config")),
         };
+        let create = VectorNameOperations::CreateVectorName(CreateVectorName {
+            vector_name: name,
+            config,
+        });
+        let operation = UpdateOperation::VectorNameOperation(create);
+        self.shard.update(operation).map_err(engine)?;
+        self.describe_as(layout.clone(), self.schema())
+    }
+
+    /// Takes vectors away from all points.
+    pub(crate) fn delete_vectors(&self, name: &str) -> Result<(), Status> {
+        let mut layout = self.layout.write().unwrap_or_else(PoisonError::into_inner);
+        if !layout.has(name) {
+            let message = format!("Wrong input: Not existing vector name error: {name}");
+            return Err(invalid(message));
+        }
+        layout.multi.remove(name);
+        layout.sparse.remove(name);
+        let delete = VectorNameOperations::DeleteVectorName(DeleteVectorName {
+            vector_name: name.to_owned(),
+        });
+        let operation = UpdateOperation::VectorNameOperation(delete);
+        self.shard.update(operation).map_err(engine)?;
+        self.describe_as(layout.clone(), self.schema())
+    }
+
+    fn describe_as(&self, layout: Layout, schema: Schema) -> Result<(), Status> {
+        let description = Description { layout, schema };
         write(&self.folder, &description).map_err(|error| Status::unknown(error.to_string()))
     }
 
     /// As a server describes it.
     pub(crate) fn describe(&self) -> CollectionInfo {
-        let multi = self.layout.multi.iter().map(|(name, dims)| {
+        let layout = self.layout();
+        let multi = layout.multi.iter().map(|(name, dims)| {
             let params = VectorParams {
                 size: *dims as u64,
                 distance: WireDistance::Cosine.into(),
@@ -183,7 +263,7 @@ impl Collection {
             };
             (name.clone(), params)
         });
-        let sparse = self.layout.sparse.iter().map(|name| {
+        let sparse = layout.sparse.iter().map(|name| {
             let params = SparseVectorParams {
                 modifier: Some(WireModifier::Idf.into()),
                 ..SparseVectorParams::default()
@@ -191,15 +271,15 @@ impl Collection {
             (name.clone(), params)
         });
         let params = CollectionParams {
-            shard_number: self.layout.shards.unwrap_or(1),
-            replication_factor: self.layout.replication_factor,
-            write_consistency_factor: self.layout.write_consistency_factor,
+            shard_number: layout.shards.unwrap_or(1),
+            replication_factor: layout.replication_factor,
+            write_consistency_factor: layout.write_consistency_factor,
             vectors_config: Some(VectorsConfig {
                 config: Some(Config::ParamsMap(VectorParamsMap {
                     map: multi.collect(),
                 })),
             }),
-            sparse_vectors_config: Some(SparseVectorConfig {
+            sparse_vectors_config: Some(WireSparse {
                 map: sparse.collect(),
             }),
             ..CollectionParams::default()
@@ -216,6 +296,12 @@ impl Collection {
                 .collect(),
             ..CollectionInfo::default()
         }
+    }
+}
+
+fn max_sim() -> MultiVectorConfig {
+    MultiVectorConfig {
+        comparator: MultiVectorComparator::MaxSim,
     }
 }
 

@@ -115,6 +115,30 @@ impl Points for PointsService {
         Ok(done())
     }
 
+    async fn create_vector_name(
+        &self,
+        request: Request<CreateVectorNameRequest>,
+    ) -> Result<Response<PointsOperationResponse>, Status> {
+        let request = request.into_inner();
+        let name = request.collection_name.clone();
+        self.with(&name, move |collection| collection.create_vectors(request))
+            .await?;
+        Ok(done())
+    }
+
+    async fn delete_vector_name(
+        &self,
+        request: Request<DeleteVectorNameRequest>,
+    ) -> Result<Response<PointsOperationResponse>, Status> {
+        let request = request.into_inner();
+        let vectors = request.vector_name;
+        self.with(&request.collection_name, move |collection| {
+            collection.delete_vectors(&vectors)
+        })
+        .await?;
+        Ok(done())
+    }
+
     async fn get(&self, request: Request<GetPoints>) -> Result<Response<GetResponse>, Status> {
         let request = request.into_inner();
         let name = request.collection_name.clone();
@@ -183,8 +207,6 @@ impl Points for PointsService {
         delete_payload(DeletePayloadPoints) -> PointsOperationResponse;
         clear_payload(ClearPayloadPoints) -> PointsOperationResponse;
         delete_field_index(DeleteFieldIndexCollection) -> PointsOperationResponse;
-        create_vector_name(CreateVectorNameRequest) -> PointsOperationResponse;
-        delete_vector_name(DeleteVectorNameRequest) -> PointsOperationResponse;
         search(SearchPoints) -> SearchResponse;
         search_batch(SearchBatchPoints) -> SearchBatchResponse;
         search_groups(SearchPointGroups) -> SearchGroupsResponse;

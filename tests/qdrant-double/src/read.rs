@@ -132,7 +132,7 @@ pub(crate) fn query(
         return Err(invalid("Validation error: limit must be 1 or larger"));
     }
     let nearest = QueryEnum::Nearest(NamedQuery {
-        query: vector::read_query(&using, input, &collection.layout)?,
+        query: vector::read_query(&using, input, &collection.layout())?,
         using: Some(using),
     });
     let mut query = QueryRequestBuilder::new(usize::try_from(limit).unwrap_or(usize::MAX))

@@ -3,14 +3,15 @@
 use std::collections::HashMap;
 
 use qdrant_client::qdrant::{
-    DeletePoints, PointStruct, PointsSelector, PointsUpdateOperation, UpdateMode as WireMode,
-    UpsertPoints, Value,
+    DeletePoints, Filter as WireFilter, PointStruct, PointVectors, PointsSelector,
+    PointsUpdateOperation, UpdateMode as WireMode, UpsertPoints, Value,
     points_selector::PointsSelectorOneOf,
-    points_update_operation::{Operation, PointStructList, SetPayload},
+    points_update_operation::{Operation, PointStructList, SetPayload, UpdateVectors},
 };
 use qdrant_edge::{
     ConditionalInsertOperation, Filter, PayloadOps, PointInsertOperations, PointOperations,
-    PointStructPersisted, SetPayloadOp, UpdateMode, UpdateOperation,
+    PointStructPersisted, PointVectorsPersisted, SetPayloadOp, UpdateMode, UpdateOperation,
+    UpdateVectorsOp, VectorOperations,
 };
 use tonic::Status;
 
@@ -48,6 +49,11 @@ pub(crate) fn operation(
             shard_key_selector: None,
             key: None,
         })) => set_payload(collection, payload, points_selector),
+        Some(Operation::UpdateVectors(UpdateVectors {
+            points,
+            shard_key_selector: None,
+            update_filter,
+        })) => update_vectors(collection, points, update_filter),
         Some(_) => Err(unknown("this operation")),
         None => Err(invalid("Bad request: no operation")),
     }
@@ -79,9 +85,29 @@ pub(crate) fn upsert(collection: &Collection, request: UpsertPoints) -> Result<(
 fn point(collection: &Collection, point: PointStruct) -> Result<PointStructPersisted, Status> {
     Ok(PointStructPersisted {
         id: id(point.id)?,
-        vector: vector::read(point.vectors, &collection.layout)?,
+        vector: vector::read(point.vectors, &collection.layout())?,
         payload: Some(payload::read(point.payload)?),
     })
+}
+
+/// Writes some vectors of points that are there.
+fn update_vectors(
+    collection: &Collection,
+    points: Vec<PointVectors>,
+    update_filter: Option<WireFilter>,
+) -> Result<(), Status> {
+    let layout = collection.layout();
+    let vectors = points.into_iter().map(|point| {
+        Ok(PointVectorsPersisted {
+            id: id(point.id)?,
+            vector: vector::read(point.vectors, &layout)?,
+        })
+    });
+    let operation = VectorOperations::UpdateVectors(UpdateVectorsOp {
+        points: vectors.collect::<Result<_, Status>>()?,
+        update_filter: filter::read_optional(update_filter, &collection.schema())?,
+    });
+    update(collection, UpdateOperation::VectorOperation(operation))
 }
 
 fn set_payload(

@@ -5,12 +5,20 @@
 use std::collections::HashMap;
 
 use qdrant_client::qdrant::{
-    Condition, CountPoints, CreateCollection, CreateFieldIndexCollection, DenseVector, Direction,
-    Distance, FieldType, Filter, Modifier, MultiDenseVector, MultiVectorConfig, NamedVectors,
-    OrderBy, PointStruct, QueryPoints, ScrollPoints, SparseVectorConfig, SparseVectorParams,
-    UpsertPoints, Vector, VectorInput, VectorParams, VectorParamsMap, Vectors, VectorsConfig,
-    collections_client::CollectionsClient, points_client::PointsClient, query, vector,
-    vector_input, vectors::VectorsOptions, vectors_config::Config,
+    Condition, CountPoints, CreateCollection, CreateFieldIndexCollection, CreateVectorNameRequest,
+    DeleteVectorNameRequest, DenseVector, DenseVectorCreationConfig, Direction, Distance,
+    FieldType, Filter, GetPoints, GetResponse, Modifier, MultiDenseVector, MultiVectorConfig,
+    NamedVectors, OrderBy, PointStruct, PointVectors, QueryPoints, ScrollPoints,
+    SparseVectorConfig, SparseVectorParams, UpdateBatchPoints, UpsertPoints, Vector, VectorInput,
+    VectorParams, VectorParamsMap, Vectors, VectorsConfig,
+    collections_client::CollectionsClient,
+    create_vector_name_request::VectorConfig,
+    points_client::PointsClient,
+    points_update_operation::{Operation, UpdateVectors},
+    query, vector, vector_input,
+    vectors::VectorsOptions,
+    vectors_config::Config,
+    vectors_output,
 };
 use qdrant_double::{Running, Settings};
 use tempfile::TempDir;
@@ -145,6 +153,101 @@ async fn points_with_vectors_that_do_not_fit() {
     for vectors in [no_vectors(), multi("m", &[&[1.0, 0.0], &[0.0, 1.0]])] {
         fixture.points.upsert(upsert(Some(vectors))).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn vectors_that_come_and_go_while_points_are_there() {
+    let mut fixture = fixture().await;
+    fixture
+        .points
+        .upsert(upsert(Some(multi("m", &[&[1.0, 0.0]]))))
+        .await
+        .unwrap();
+    let create = |name: &str, size| CreateVectorNameRequest {
+        collection_name: COLLECTION.into(),
+        vector_name: name.into(),
+        vector_config: Some(VectorConfig::DenseConfig(DenseVectorCreationConfig {
+            size,
+            distance: Distance::Cosine.into(),
+            multivector_config: Some(MultiVectorConfig::default()),
+            ..DenseVectorCreationConfig::default()
+        })),
+        ..CreateVectorNameRequest::default()
+    };
+    let update = |name: &str, id: u64, only: Option<Filter>| UpdateBatchPoints {
+        collection_name: COLLECTION.into(),
+        wait: Some(true),
+        operations: vec![
+            Operation::UpdateVectors(UpdateVectors {
+                points: vec![PointVectors {
+                    id: Some(id.into()),
+                    vectors: Some(multi(name, &[&[0.0, 0.0, 1.0]])),
+                }],
+                shard_key_selector: None,
+                update_filter: only,
+            })
+            .into(),
+        ],
+        ..UpdateBatchPoints::default()
+    };
+    let delete = |name: &str| DeleteVectorNameRequest {
+        collection_name: COLLECTION.into(),
+        vector_name: name.into(),
+        ..DeleteVectorNameRequest::default()
+    };
+    let points = &mut fixture.points;
+    for refused in [
+        points.update_batch(update("n", 7, None)).await.unwrap_err(),
+        points.create_vector_name(create("m", 2)).await.unwrap_err(),
+        points.create_vector_name(create("n", 0)).await.unwrap_err(),
+        points.delete_vector_name(delete("n")).await.unwrap_err(),
+    ] {
+        assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
+    }
+    points.create_vector_name(create("n", 3)).await.unwrap();
+    // A point that is not there has no vectors to update.
+    assert!(points.update_batch(update("n", 8, None)).await.is_err());
+    let other = Filter::must([Condition::has_id([8])]);
+    points
+        .update_batch(update("n", 7, Some(other)))
+        .await
+        .unwrap();
+    let get = || GetPoints {
+        collection_name: COLLECTION.into(),
+        ids: vec![7.into()],
+        with_vectors: Some(true.into()),
+        ..GetPoints::default()
+    };
+    let names = |answer: GetResponse| {
+        let vectors = answer.result[0].vectors.clone().unwrap().vectors_options;
+        let Some(vectors_output::VectorsOptions::Vectors(named)) = vectors else {
+            return Vec::new();
+        };
+        let mut names: Vec<_> = named.vectors.into_keys().collect();
+        names.sort();
+        names
+    };
+    let got = points.get(get()).await.unwrap().into_inner();
+    assert_eq!(names(got), ["m"]);
+    points.update_batch(update("n", 7, None)).await.unwrap();
+    let got = points.get(get()).await.unwrap().into_inner();
+    assert_eq!(names(got), ["m", "n"]);
+    points.delete_vector_name(delete("m")).await.unwrap();
+    let got = points.get(get()).await.unwrap().into_inner();
+    assert_eq!(names(got), ["n"]);
+    let refused = points
+        .upsert(upsert(Some(multi("m", &[&[1.0, 0.0]]))))
+        .await;
+    assert_eq!(refused.unwrap_err().code(), Code::InvalidArgument);
+
+    // It is all there after it was cut off.
+    let Fixture {
+        running, folder, ..
+    } = fixture;
+    running.stop().await;
+    let mut fixture = connect(folder).await;
+    let got = fixture.points.get(get()).await.unwrap().into_inner();
+    assert_eq!(names(got), ["n"]);
 }
 
 #[tokio::test]

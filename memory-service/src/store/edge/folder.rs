@@ -10,7 +10,7 @@ use std::{
 use ring::rand::{SecureRandom as _, SystemRandom};
 
 use super::format::{CURRENT, Format, NEXT, VERSION, is_engine};
-use crate::domain::EmbedderIdentity;
+use crate::{domain::IndexIdentity, store::index::Index};
 
 /// Bytes of the folder's secret: as many as HMAC-SHA256 makes use of.
 const SECRET_BYTES: usize = 32;
@@ -30,7 +30,7 @@ pub enum FolderError {
         found: String,
     },
     /// Its vectors are of another embedder.
-    #[error("the data folder `{}` has vectors of {found}, but the embedder is {configured}; configure the former, or run `memory-service reindex` with the latter, or give another `--data-dir`", .folder.display())]
+    #[error("the data folder `{}` has vectors of {found}, but the embedder is {configured}; configure the former, or give it as `--former-embedder` beside the latter to have everything indexed anew while it is served, or run `memory-service reindex` with the latter, or give another `--data-dir`", .folder.display())]
     Embedder {
         /// The folder.
         folder: PathBuf,
@@ -63,14 +63,16 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Takes the folder, made if it is not there, for vectors of this embedder.
+    /// Takes the folder, made if it is not there, for this index, or with `former` for the data that
+    /// is in that; which of them it is.
     ///
     /// # Errors
     /// [`FolderError`] names the folder and what to do.
     pub(super) fn open(
         folder: &Path,
-        embedder: Option<&EmbedderIdentity>,
-    ) -> Result<Self, FolderError> {
+        index: &IndexIdentity,
+        former: Option<&IndexIdentity>,
+    ) -> Result<(Self, Index), FolderError> {
         let io_error = |cause| FolderError::Io {
             folder: folder.to_owned(),
             cause,
@@ -86,8 +88,11 @@ impl Folder {
             TryLockError::WouldBlock => FolderError::InUse(folder.to_owned()),
             TryLockError::Error(cause) => io_error(cause),
         })?;
-        let format = match Format::read(folder, CURRENT).map_err(io_error)? {
-            Some(Ok(format)) => check(folder, format, embedder)?,
+        let (format, found) = match Format::read(folder, CURRENT).map_err(io_error)? {
+            Some(Ok(format)) => {
+                let found = check(folder, &format.index, index, former)?;
+                (format, found)
+            }
             Some(Err(found)) => {
                 return Err(FolderError::Format {
                     folder: folder.to_owned(),
@@ -95,9 +100,9 @@ impl Folder {
                 });
             }
             None if holds_nothing(folder).map_err(io_error)? => {
-                let format = Format::new(embedder.cloned());
+                let format = Format::new(index.clone());
                 format.write(folder, CURRENT).map_err(io_error)?;
-                format
+                (format, Index::Present)
             }
             None => return Err(FolderError::Foreign(folder.to_owned())),
         };
@@ -113,7 +118,7 @@ impl Folder {
             lock: Arc::new(lock),
         };
         folder.remove_old_engines().map_err(io_error)?;
-        Ok(folder)
+        Ok((folder, found))
     }
 
     /// The folder itself.
@@ -128,13 +133,13 @@ impl Folder {
         self.path.join(&self.format.engine)
     }
 
-    /// What made the vectors of the folder, read without taking it; `None` also if it is not there.
+    /// What the folder's data is indexed with, read without taking it; `None` if it is not there.
     ///
     /// # Errors
     /// [`FolderError`] if it is of another version or cannot be read.
-    pub(super) fn identity(folder: &Path) -> Result<Option<EmbedderIdentity>, FolderError> {
+    pub(super) fn identity(folder: &Path) -> Result<Option<IndexIdentity>, FolderError> {
         match Format::read(folder, CURRENT) {
-            Ok(Some(Ok(format))) => Ok(format.embedder),
+            Ok(Some(Ok(format))) => Ok(Some(format.index)),
             Ok(None) => Ok(None),
             Ok(Some(Err(found))) => Err(FolderError::Format {
                 folder: folder.to_owned(),
@@ -147,18 +152,23 @@ impl Folder {
         }
     }
 
-    /// The same folder with another engine in it, for vectors of this embedder. It is not in force
+    /// What the engine's data is indexed with.
+    pub(super) fn index(&self) -> &IndexIdentity {
+        &self.format.index
+    }
+
+    /// The same folder with another engine in it, for this index. It is not in force
     /// before [`commit`](Self::commit); until then it is continued by whoever asks for the same.
     ///
     /// # Errors
     /// If it cannot be made.
-    pub(super) fn successor(&self, embedder: Option<&EmbedderIdentity>) -> io::Result<Self> {
+    pub(super) fn successor(&self, index: &IndexIdentity) -> io::Result<Self> {
         let begun = Format::read(&self.path, NEXT)?.and_then(Result::ok);
         let format = match begun {
-            Some(begun) if begun.embedder.as_ref() == embedder => begun,
+            Some(begun) if begun.index == *index => begun,
             _ => {
                 self.abandon_successor()?;
-                let format = self.format.following(embedder.cloned());
+                let format = self.format.following(index.clone());
                 format.write(&self.path, NEXT)?;
                 format
             }
@@ -184,12 +194,11 @@ impl Folder {
     /// Puts the successor in force, all of it at once.
     pub(super) fn commit(&self) -> io::Result<()> {
         fs::rename(self.path.join(NEXT), self.path.join(CURRENT))?;
-        File::open(&self.path)?.sync_all()?;
-        self.remove_old_engines()
+        File::open(&self.path)?.sync_all()
     }
 
     /// Removes the engines that no file names.
-    fn remove_old_engines(&self) -> io::Result<()> {
+    pub(super) fn remove_old_engines(&self) -> io::Result<()> {
         let mut named = Vec::new();
         for file in [CURRENT, NEXT] {
             match Format::read(&self.path, file)? {
@@ -222,16 +231,23 @@ impl Folder {
 
 fn check(
     folder: &Path,
-    format: Format,
-    configured: Option<&EmbedderIdentity>,
-) -> Result<Format, FolderError> {
-    if format.embedder.as_ref() == configured {
-        return Ok(format);
+    found: &IndexIdentity,
+    configured: &IndexIdentity,
+    former: Option<&IndexIdentity>,
+) -> Result<Index, FolderError> {
+    if found == configured {
+        return Ok(Index::Present);
+    }
+    if former.is_some_and(|former| found.fits(former)) {
+        return Ok(Index::Former);
+    }
+    if found.fits(configured) {
+        return Ok(Index::Present);
     }
     Err(FolderError::Embedder {
         folder: folder.to_owned(),
-        found: EmbedderIdentity::shown(format.embedder.as_ref()),
-        configured: EmbedderIdentity::shown(configured),
+        found: found.to_string(),
+        configured: configured.to_string(),
     })
 }
 

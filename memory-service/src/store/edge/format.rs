@@ -4,7 +4,7 @@
 use std::{fs, io, path::Path};
 
 use super::folder::write_whole;
-use crate::domain::EmbedderIdentity;
+use crate::domain::IndexIdentity;
 
 /// Version of what is stored: raised when older data needs to be converted.
 pub(super) const VERSION: &str = "weft-memory-edge 1";
@@ -21,17 +21,17 @@ const FIRST_ENGINE: &str = "engine";
 /// What a data folder holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Format {
-    /// What made its vectors; `None` for nothing.
-    pub(super) embedder: Option<EmbedderIdentity>,
+    /// What it is indexed with.
+    pub(super) index: IndexIdentity,
     /// Name of the engine's folder.
     pub(super) engine: String,
 }
 
 impl Format {
     /// Of a new folder.
-    pub(super) fn new(embedder: Option<EmbedderIdentity>) -> Self {
+    pub(super) fn new(index: IndexIdentity) -> Self {
         Self {
-            embedder,
+            index,
             engine: FIRST_ENGINE.to_owned(),
         }
     }
@@ -58,34 +58,39 @@ impl Format {
             Some(json) => Some(serde_json::from_str(json).ok()?),
         };
         let engine = lines.next().unwrap_or(FIRST_ENGINE);
+        let paths = match lines.next() {
+            None => None,
+            Some(json) => Some(serde_json::from_str(json).ok()?),
+        };
         is_engine(engine).then(|| Self {
-            embedder,
+            index: IndexIdentity { embedder, paths },
             engine: engine.to_owned(),
         })
     }
 
     /// Of the engine that comes after this one.
-    pub(super) fn following(&self, embedder: Option<EmbedderIdentity>) -> Self {
+    pub(super) fn following(&self, index: IndexIdentity) -> Self {
         let number = self
             .engine
             .rsplit_once('.')
             .and_then(|(_, number)| number.parse().ok());
         let number: u64 = number.unwrap_or(1);
         Self {
-            embedder,
+            index,
             engine: format!("{FIRST_ENGINE}.{}", number + 1),
         }
     }
 
     /// Writes it: before the engine's first file, or after the last one of another engine folder.
     pub(super) fn write(&self, folder: &Path, file: &str) -> io::Result<()> {
-        let embedder = match &self.embedder {
+        let IndexIdentity { embedder, paths } = &self.index;
+        let embedder = match embedder {
             None => String::new(),
             Some(embedder) => serde_json::to_string(embedder)?,
         };
-        let mut text = format!("{VERSION}\n{embedder}\n");
-        if self.engine != FIRST_ENGINE {
-            text += &self.engine;
+        let mut text = format!("{VERSION}\n{embedder}\n{}\n", self.engine);
+        if let Some(paths) = paths {
+            text += &serde_json::to_string(paths)?;
             text.push('\n');
         }
         write_whole(folder, file, text.as_bytes())
@@ -104,6 +109,7 @@ pub(super) fn is_engine(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::EmbedderIdentity;
 
     #[test]
     fn a_format_is_read_as_it_was_written() {
@@ -114,11 +120,16 @@ mod tests {
             dims: 3,
             template: "{text}".to_owned(),
         };
+        let index = |embedder: Option<&EmbedderIdentity>, paths: Option<&str>| IndexIdentity {
+            embedder: embedder.cloned(),
+            paths: paths.map(|path| [path.to_owned()].into()),
+        };
         for format in [
-            Format::new(None),
-            Format::new(Some(embedder.clone())),
+            Format::new(index(None, None)),
+            Format::new(index(None, Some("$"))),
+            Format::new(index(Some(&embedder), None)),
             Format {
-                embedder: Some(embedder),
+                index: index(Some(&embedder), Some("a\nb")),
                 engine: "engine.2".to_owned(),
             },
         ] {

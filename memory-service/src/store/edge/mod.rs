@@ -12,9 +12,12 @@
 //! - `operations`: plans as few operations
 //! - `writer`: the one thread that writes
 //! - `registry`: namespaces and their counts
+//! - `apart`: what it does between batches
 //! - `archive`: all of it, read and written as it is
+//! - `renewal`: everything indexed anew, in a second engine beside the first
 //! - `shared`: the open engine, which readers and the writer share
 
+mod apart;
 mod archive;
 mod filter;
 mod folder;
@@ -23,6 +26,7 @@ mod operations;
 mod point;
 mod query;
 mod registry;
+mod renewal;
 mod schema;
 mod settings;
 mod shared;
@@ -42,6 +46,7 @@ use tokio::{
 };
 
 use self::{
+    apart::Apart,
     folder::Folder,
     shared::Shared,
     writer::{Command, Delete, Writer},
@@ -53,13 +58,14 @@ pub use self::{
 };
 use super::{
     Answer, PointId, Put, RankQuery, Ranked, Store, StoreError, Vectors, WalkQuery,
+    index::Index,
     point::point_id,
     queue::{Commands, closed},
     selection::Selection,
 };
 use crate::domain::{
-    EmbedderIdentity, Item, ItemId, NamespaceCount, NamespacePrefix, NamespaceQuery, Precondition,
-    Time, Version,
+    EmbedderIdentity, IndexIdentity, Item, ItemId, NamespaceCount, NamespacePrefix, NamespaceQuery,
+    Precondition, Time, Version,
 };
 
 /// Reads that run at once, for each processor: more would only switch between them.
@@ -100,29 +106,16 @@ impl EdgeStore {
     /// # Errors
     /// [`OpenError`] if the folder is of another format or cannot be read.
     pub fn identity(folder: &Path) -> Result<Option<EmbedderIdentity>, OpenError> {
+        let index = Self::indexed_with(folder)?;
+        Ok(index.and_then(|index| index.embedder))
+    }
+
+    /// What the data that is in `folder` is searched by; `None` if it is not there.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the folder is of another format or cannot be read.
+    pub fn indexed_with(folder: &Path) -> Result<Option<IndexIdentity>, OpenError> {
         Ok(Folder::identity(folder)?)
-    }
-
-    /// Opens an empty store in the same folder, or one that was begun, which is to come after this
-    /// one. It is in force once it was [committed](Self::commit) and both are closed.
-    ///
-    /// # Errors
-    /// [`OpenError`] if it cannot be made.
-    pub async fn successor(&self, settings: Settings) -> Result<Self, OpenError> {
-        let (shared, flush) = (self.shared.clone(), settings.flush);
-        let folder = self.shared.path().to_owned();
-        Self::start(&folder, flush, move || shared.successor(&settings)).await
-    }
-
-    /// Makes everything durable, lets go of it, and puts it in force as the folder's store.
-    ///
-    /// # Errors
-    /// [`StoreError`] if it cannot be made durable; the store before it stays in force then.
-    pub async fn commit(&self) -> Result<(), StoreError> {
-        self.close().await?;
-        let shared = self.shared.clone();
-        let committed = spawn_blocking(move || shared.commit()).await;
-        committed.map_err(|error| StoreError::Internal(error.to_string()))?
     }
 
     async fn start(
@@ -190,10 +183,12 @@ impl EdgeStore {
             let selection = selection.clone();
             let chunk = self
                 .commands
-                .ask(|reply| Command::Purge {
-                    selection,
-                    now,
-                    reply,
+                .ask(|reply| {
+                    Command::Apart(Apart::Purge {
+                        selection,
+                        now,
+                        reply,
+                    })
                 })
                 .await?;
             live += chunk.live;
@@ -293,7 +288,7 @@ impl Store for EdgeStore {
             // The engine reserves room for as many candidates as it is asked for.
             let stored = usize::try_from(shared.registry().stored(&tenant)).unwrap_or(usize::MAX);
             query.limit = query.limit.min(stored.saturating_add(1));
-            query::rank(&shared.shard, &tenant, &query)
+            query::rank(&shared.engines(), &tenant, &query)
         })
         .boxed()
     }
@@ -305,13 +300,18 @@ impl Store for EdgeStore {
         now: Time,
     ) -> Answer<'a, Vec<Option<Item>>> {
         let tenant = tenant.clone();
-        self.read(move |shared| query::items(&shared.shard, &tenant, &points, now))
+        self.read(move |shared| query::items(&shared.shard(), &tenant, &points, now))
             .boxed()
     }
 
-    fn vectors<'a>(&'a self, tenant: &'a Tenant, ids: Vec<ItemId>) -> Answer<'a, Vec<Vectors>> {
+    fn vectors<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        ids: Vec<ItemId>,
+        index: Index,
+    ) -> Answer<'a, Vec<Vectors>> {
         let points: Vec<_> = ids.iter().map(|id| point_id(tenant, id)).collect();
-        self.read(move |shared| query::vectors(&shared.shard, &points))
+        self.read(move |shared| query::vectors(shared.engines().of(index)?, &points))
             .boxed()
     }
 

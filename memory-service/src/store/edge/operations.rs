@@ -11,11 +11,11 @@ use serde_json::Map;
 use super::point::encode;
 use crate::{
     domain::Time,
-    store::{plan::Plan, point::EXPIRE_TIME},
+    store::{index::Index, plan::Plan, point::EXPIRE_TIME},
 };
 
-/// What the engine has to do for a plan.
-pub(super) fn operations(plan: &Plan) -> Vec<UpdateOperation> {
+/// What the engine of an index has to do for a plan. What has no vectors for it is left out.
+pub(super) fn operations(plan: &Plan, index: Index) -> Vec<UpdateOperation> {
     let mut upserts = Vec::new();
     let mut deletes = Vec::new();
     let mut refreshes: BTreeMap<Time, Vec<EngineId>> = BTreeMap::new();
@@ -24,7 +24,9 @@ pub(super) fn operations(plan: &Plan) -> Vec<UpdateOperation> {
         match (change.after, change.body) {
             (None, _) => deletes.push(point),
             (Some(version), Some(body)) => {
-                upserts.push(encode(change.tenant, change.id, version, body));
+                if body.vectors.get(index).is_some() {
+                    upserts.push(encode(change.tenant, change.id, version, body, index));
+                }
             }
             (Some(version), None) => {
                 if let Some(expiry) = version.expire_time {

@@ -15,27 +15,33 @@ use crate::{
     lexical::WordVector,
     store::{
         Vectors,
+        index::Index,
         point::{Body, LARGE, MEANINGS, WORDS, payload, point_id},
     },
 };
 
-/// Makes the point of an item.
+/// Makes the point of an item in one index.
 pub(super) fn encode(
     tenant: &Tenant,
     id: &ItemId,
     version: &Version,
     body: &Body,
+    index: Index,
 ) -> PointStructPersisted {
     let mut vectors = HashMap::new();
-    if let Some(WordVector { words, weights }) = &body.words {
+    let Vectors {
+        words,
+        meanings: texts,
+    } = body.vectors.get(index).cloned().unwrap_or_default();
+    if let Some(WordVector { words, weights }) = words {
         let vector = SparseVector {
-            indices: words.clone(),
-            values: weights.clone(),
+            indices: words,
+            values: weights,
         };
         vectors.insert(WORDS.to_owned(), VectorPersisted::Sparse(vector));
     }
-    if !body.meanings.is_empty() {
-        let meanings = VectorPersisted::MultiDense(body.meanings.clone());
+    if !texts.is_empty() {
+        let meanings = VectorPersisted::MultiDense(texts);
         vectors.insert(MEANINGS.to_owned(), meanings);
     }
     PointStructPersisted {

@@ -14,7 +14,7 @@ use super::{
     filter::{engine_ids, filter},
     point::{decode_vectors, only, without_value},
     schema::field,
-    shared::engine_error,
+    shared::{Engines, engine_error},
 };
 use crate::{
     domain::{Item, Time, filter::terms::Narrowing},
@@ -46,10 +46,14 @@ pub(super) fn narrowed(
 
 /// The best candidates, best first.
 pub(super) fn rank(
-    shard: &EdgeShard,
+    engines: &Engines,
     tenant: &Tenant,
     query: &RankQuery,
 ) -> Result<Vec<Ranked>, StoreError> {
+    let shard = match &query.order {
+        RankOrder::Newest => &engines.first,
+        RankOrder::Words(_) | RankOrder::Meaning(_) => engines.of(query.index)?,
+    };
     let scope = Selection::live_under(tenant, &query.prefix, query.now);
     let mut selection = scope.clone().narrow(&query.narrowing);
     if let Some(points) = &query.among {
@@ -71,9 +75,9 @@ pub(super) fn rank(
     let best = &mut candidates[..best];
     if !best.is_empty() {
         let points: Vec<_> = best.iter().map(|candidate| candidate.point).collect();
-        for (candidate, item) in best
-            .iter_mut()
-            .zip(items(shard, tenant, &points, query.now)?)
+        for (candidate, item) in
+            best.iter_mut()
+                .zip(items(&engines.first, tenant, &points, query.now)?)
         {
             candidate.item = item;
         }
@@ -222,7 +226,7 @@ pub(super) fn heads(
     records.into_iter().map(head).collect()
 }
 
-fn retrieve(
+pub(super) fn retrieve(
     shard: &EdgeShard,
     points: &[PointId],
     fields: WithPayloadInterface,

@@ -1,8 +1,8 @@
 //! What the embedded engine is opened with.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
-use crate::domain::EmbedderIdentity;
+use crate::domain::{EmbedderIdentity, IndexIdentity};
 
 /// Between two flushes, unless it is configured: what a loss of power can take at most.
 pub const SYNC_INTERVAL: Duration = Duration::from_secs(1);
@@ -17,6 +17,12 @@ const LEAST_FREE: u64 = 256 << 20;
 pub struct Settings {
     /// What makes the vectors; `None` for none.
     pub embedder: Option<EmbedderIdentity>,
+    /// Where documents have their texts, unless their puts say; `None` for wherever the data in the
+    /// folder has them.
+    pub index_paths: Option<BTreeSet<String>>,
+    /// What the data may have been indexed with before; it is searched by that until everything is
+    /// indexed anew.
+    pub former: Option<IndexIdentity>,
     /// When writes are on the disk.
     pub flush: Flush,
     /// Bytes of the disk that puts leave free. Deletes, which free space in the end, go on until
@@ -30,6 +36,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             embedder: None,
+            index_paths: None,
+            former: None,
             flush: Flush::Every(SYNC_INTERVAL),
             least_free: LEAST_FREE,
             begun: Begun::Abandon,
@@ -37,10 +45,20 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    /// The index that is configured.
+    pub(super) fn index(&self) -> IndexIdentity {
+        IndexIdentity {
+            embedder: self.embedder.clone(),
+            paths: self.index_paths.clone(),
+        }
+    }
+}
+
 /// What becomes of an engine that was begun and did not get as far as to be in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Begun {
-    /// It is removed: writes would not be in it.
+    /// It is removed, unless everything is to be indexed anew like that.
     Abandon,
     /// It stays, since nothing is written.
     Keep,

@@ -1,9 +1,10 @@
 //! The open engine: what readers and the writer have in common.
 
 use std::{
+    collections::BTreeSet,
     path::Path,
     sync::{
-        PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -14,10 +15,17 @@ use super::{
     folder::{Folder, FolderError},
     query,
     registry::Registry,
-    schema,
+    renewal, schema,
     settings::{Begun, Flush, Settings},
 };
-use crate::store::{StoreError, selection::Selection};
+use crate::{
+    domain::IndexIdentity,
+    store::{
+        PointId, StoreError,
+        index::{Index, Stage},
+        selection::Selection,
+    },
+};
 
 /// Points of one page while the registry is made.
 const SCAN_PAGE: usize = 1000;
@@ -47,14 +55,47 @@ pub(super) enum Growth {
     Little,
 }
 
+/// The engine, or both of them while everything is indexed anew.
+#[derive(Clone)]
+pub(super) struct Engines {
+    /// What says which items there are; of the index that searches use.
+    pub(super) first: Arc<EdgeShard>,
+    /// The present index while it is filled: the same items, but for those that are missing in it.
+    /// After that the former one, as it was then.
+    pub(super) other: Option<Arc<EdgeShard>>,
+    pub(super) stage: Stage,
+}
+
+impl Engines {
+    /// The engine of an index.
+    pub(super) fn of(&self, index: Index) -> Result<&Arc<EdgeShard>, StoreError> {
+        let found = if index == self.stage.searched() {
+            Some(&self.first)
+        } else {
+            self.other.as_ref()
+        };
+        found.ok_or_else(|| StoreError::Unavailable("its index was replaced meanwhile".into()))
+    }
+
+    /// The engine of the present index while that is filled.
+    pub(super) fn filled(&self) -> Option<&Arc<EdgeShard>> {
+        let other = self.other.as_ref();
+        other.filter(|_| self.stage.searched() == Index::Former)
+    }
+}
+
 /// What readers and the writer have in common.
 pub(super) struct Shared {
-    pub(super) shard: EdgeShard,
+    engines: RwLock<Engines>,
+    /// Items that are not, or not as they are, in the present index while it is filled.
+    missing: Mutex<BTreeSet<PointId>>,
     registry: RwLock<Registry>,
     /// Whether something was written since the last flush.
     dirty: AtomicBool,
     flush: Flush,
     least_free: u64,
+    /// The folder of the index that is filled.
+    next: Option<Folder>,
     /// Let go of last, after the engine.
     folder: Folder,
 }
@@ -62,68 +103,85 @@ pub(super) struct Shared {
 impl Shared {
     /// Opens the engine in a folder. Blocks.
     pub(super) fn open(path: &Path, settings: &Settings) -> Result<Self, OpenError> {
-        let folder = Folder::open(path, settings.embedder.as_ref())?;
-        if settings.begun == Begun::Abandon {
-            folder
-                .abandon_successor()
-                .map_err(|cause| FolderError::Io {
-                    folder: path.to_owned(),
-                    cause,
-                })?;
-        }
-        Self::start(path, folder, settings)
-    }
-
-    /// Opens the engine that is to come after this one, for other vectors. Blocks.
-    pub(super) fn successor(&self, settings: &Settings) -> Result<Self, OpenError> {
-        let path = self.folder.path();
-        let folder = self.folder.successor(settings.embedder.as_ref());
-        let folder = folder.map_err(|cause| FolderError::Io {
+        let (folder, found) = Folder::open(path, &settings.index(), settings.former.as_ref())?;
+        let io_error = |cause| FolderError::Io {
             folder: path.to_owned(),
             cause,
-        })?;
-        Self::start(path, folder, settings)
-    }
-
-    fn start(path: &Path, folder: Folder, settings: &Settings) -> Result<Self, OpenError> {
-        let Settings {
-            embedder,
-            flush,
-            least_free,
-            begun: _,
-        } = settings;
-        let (flush, least_free) = (*flush, *least_free);
-        let dims = embedder.as_ref().map(|embedder| embedder.dims);
-        let config = schema::config(dims);
-        let engine = || -> Result<_, StoreError> {
-            let shard = EdgeShard::load(&folder.engine(), Some(config)).map_err(engine_error)?;
-            schema::create_indexes(&shard)?;
-            let registry = scan(&shard)?;
-            Ok((shard, registry))
         };
-        let (shard, registry) = engine().map_err(|cause| OpenError::Engine {
+        let next = match found {
+            Index::Former => Some(folder.successor(&settings.index()).map_err(io_error)?),
+            Index::Present => {
+                if settings.begun == Begun::Abandon {
+                    folder.abandon_successor().map_err(io_error)?;
+                }
+                None
+            }
+        };
+        let engines = || -> Result<_, StoreError> {
+            let first = Arc::new(start(&folder)?);
+            let registry = scan(&first)?;
+            let Some(next) = &next else {
+                let engines = Engines {
+                    first,
+                    other: None,
+                    stage: Stage::Settled,
+                };
+                return Ok((engines, registry, BTreeSet::new()));
+            };
+            let other = Arc::new(start(next)?);
+            let missing = renewal::differences(&first, &other)?;
+            let engines = Engines {
+                first,
+                other: Some(other),
+                stage: Stage::Filling,
+            };
+            Ok((engines, registry, missing))
+        };
+        let (engines, registry, missing) = engines().map_err(|cause| OpenError::Engine {
             folder: path.display().to_string(),
             cause,
         })?;
         Ok(Self {
-            shard,
+            engines: RwLock::new(engines),
+            missing: Mutex::new(missing),
             registry: RwLock::new(registry),
             dirty: AtomicBool::new(true),
-            flush,
-            least_free,
+            flush: settings.flush,
+            least_free: settings.least_free,
+            next,
             folder,
         })
     }
 
-    /// The data folder.
-    pub(super) fn path(&self) -> &Path {
-        self.folder.path()
+    /// The engines as they are at present; whoever holds on to them can finish what it reads.
+    pub(super) fn engines(&self) -> Engines {
+        let engines = self.engines.read();
+        engines.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Puts a successor in force.
-    pub(super) fn commit(&self) -> Result<(), StoreError> {
-        let committed = self.folder.commit();
-        committed.map_err(|error| StoreError::Unavailable(error.to_string()))
+    /// The engine that says which items there are.
+    pub(super) fn shard(&self) -> Arc<EdgeShard> {
+        self.engines().first
+    }
+
+    /// Only for the writer, which sees to it that both are of the same items.
+    pub(super) fn set_engines(&self, engines: Engines) {
+        *self.engines.write().unwrap_or_else(PoisonError::into_inner) = engines;
+    }
+
+    /// Items that are missing in the present index.
+    pub(super) fn missing(&self) -> MutexGuard<'_, BTreeSet<PointId>> {
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The folder.
+    pub(super) fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// The folder of the index that is filled.
+    pub(super) fn next(&self) -> Option<&Folder> {
+        self.next.as_ref()
     }
 
     /// What page tokens are sealed with.
@@ -144,7 +202,7 @@ impl Shared {
     /// Does one operation. It is on the disk after [`acknowledge`](Self::acknowledge).
     pub(super) fn update(&self, operation: UpdateOperation) -> Result<(), StoreError> {
         self.dirty.store(true, Ordering::Release);
-        self.shard.update(operation).map_err(engine_error)
+        self.shard().update(operation).map_err(engine_error)
     }
 
     /// Makes what was done last survive what it is promised to, before it is acknowledged.
@@ -175,13 +233,28 @@ impl Shared {
 
     pub(super) fn flush(&self) -> Result<(), StoreError> {
         if self.dirty.swap(false, Ordering::AcqRel) {
-            self.shard.flush().map_err(|error| {
+            let Engines { first, other, .. } = self.engines();
+            first.flush().map_err(|error| {
                 self.dirty.store(true, Ordering::Release);
                 engine_error(error)
             })?;
+            // What it lacks after a loss of power is found out when it is opened.
+            if let Some(Err(error)) = other.map(|other| other.flush()) {
+                tracing::warn!(%error, "the index that is not searched was not flushed");
+            }
         }
         Ok(())
     }
+}
+
+/// Starts the engine in a folder.
+fn start(folder: &Folder) -> Result<EdgeShard, StoreError> {
+    let IndexIdentity { embedder, paths: _ } = folder.index();
+    let dims = embedder.as_ref().map(|embedder| embedder.dims);
+    let shard = EdgeShard::load(&folder.engine(), Some(schema::config(dims)));
+    let shard = shard.map_err(engine_error)?;
+    schema::create_indexes(&shard)?;
+    Ok(shard)
 }
 
 fn scan(shard: &EdgeShard) -> Result<Registry, StoreError> {

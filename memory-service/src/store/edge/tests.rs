@@ -7,7 +7,7 @@ use service_runtime::Tenant;
 use super::{EdgeStore, Flush, Settings};
 use crate::{
     domain::{Document, Etag, Indexing, ItemId, Key, Namespace, Precondition, Time, filter::terms},
-    store::{Put, Store as _, StoreError, WriteError},
+    store::{Put, Store as _, StoreError, Vectors, WriteError, index::Each},
 };
 
 fn put(key: &str) -> Put {
@@ -20,8 +20,7 @@ fn put(key: &str) -> Put {
         terms: terms::of_document(&value.parse().unwrap()),
         value,
         indexing: Indexing::Configured,
-        words: None,
-        meanings: Vec::new(),
+        vectors: Each::present(Vectors::default()),
         ttl: None,
         precondition: Precondition::None,
         etag: Etag::fresh(),

@@ -28,6 +28,7 @@ pub(super) fn walk(
         limit,
         now,
     } = query;
+    let shard = shared.shard();
     let mut items = Vec::new();
     while items.len() < limit {
         let missing = limit - items.len();
@@ -41,11 +42,11 @@ pub(super) fn walk(
             .names(tenant, &prefix, after.as_ref(), wanted);
         let mut points: Vec<_> = names.iter().map(|id| point_id(tenant, id)).collect();
         if !narrowing.clauses.is_empty() {
-            let admitted = query::narrowed(&shared.shard, &narrowing, &points)?;
+            let admitted = query::narrowed(&shard, &narrowing, &points)?;
             points.retain(|point| admitted.contains(point));
         }
         for points in points.chunks(missing) {
-            let found = query::items(&shared.shard, tenant, points, now)?;
+            let found = query::items(&shard, tenant, points, now)?;
             let room = limit - items.len();
             items.extend(found.into_iter().flatten().take(room));
         }

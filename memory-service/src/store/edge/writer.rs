@@ -12,17 +12,14 @@ use service_runtime::Tenant;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    archive::restore,
-    operations::{delete_points, operations},
-    query,
+    apart::Apart,
+    operations::operations,
+    query, renewal,
     shared::{Growth, Shared},
 };
 use crate::{
     domain::{ItemId, Precondition, Time, Version},
-    store::{
-        PointId, Put, StoreError, WriteError, archive::Record, plan::Plan, point::point_id,
-        selection::Selection,
-    },
+    store::{PointId, Put, StoreError, WriteError, index::Index, plan::Plan, point::point_id},
 };
 
 /// Writes that may wait. More callers than that wait for a place in the queue, within their
@@ -35,9 +32,6 @@ const BATCH_WRITES: usize = 256;
 /// Most bytes of documents in one operation, so that a batch of large ones does not hold up small
 /// ones for long.
 const BATCH_BYTES: usize = 4 << 20;
-
-/// Most items that a purge removes before other writes have their turn.
-const PURGE_CHUNK: usize = 512;
 
 /// What the writer is asked to do, and whom it tells.
 pub(super) enum Command {
@@ -57,34 +51,17 @@ pub(super) enum Command {
         now: Time,
         reply: Reply<Vec<Option<Version>>>,
     },
-    Purge {
-        selection: Selection,
-        now: Time,
-        reply: Reply<Purged>,
-    },
-    Restore {
-        records: Vec<Record>,
-        reply: Reply<u64>,
-    },
+    /// What is done between batches.
+    Apart(Apart),
 }
 
-type Reply<T, E = StoreError> = oneshot::Sender<Result<T, E>>;
+pub(super) type Reply<T, E = StoreError> = oneshot::Sender<Result<T, E>>;
 
 /// A delete of one item.
 pub(super) struct Delete {
     pub(super) id: ItemId,
     pub(super) precondition: Precondition,
     pub(super) now: Time,
-}
-
-/// What one chunk of a purge removed.
-pub(super) struct Purged {
-    /// Items that had not expired.
-    pub(super) live: u64,
-    /// Items that had.
-    pub(super) expired: u64,
-    /// Whether there may be more.
-    pub(super) more: bool,
 }
 
 /// The writer's thread and the way to it.
@@ -125,27 +102,13 @@ fn run(shared: &Shared, first: Command, queue: &mut mpsc::Receiver<Command>) {
     let mut bytes = 0;
     let mut next = Some(first);
     while let Some(command) = next {
-        if let Command::Purge {
-            selection,
-            now,
-            reply,
-        } = command
-        {
+        if let Command::Apart(apart) = command {
             write(shared, std::mem::take(&mut writes));
-            let _ = reply.send(purge(shared, &selection, now));
-            return;
-        }
-        if let Command::Restore { records, reply } = command {
-            write(shared, std::mem::take(&mut writes));
-            let _ = reply.send(restore(shared, records));
-            return;
+            return apart.run(shared);
         }
         bytes += match &command {
             Command::Put { put, .. } => put.value.text().len(),
-            Command::Delete { .. }
-            | Command::Refresh { .. }
-            | Command::Purge { .. }
-            | Command::Restore { .. } => 0,
+            Command::Delete { .. } | Command::Refresh { .. } | Command::Apart(_) => 0,
         };
         writes.push(command);
         let full = writes.len() >= BATCH_WRITES || bytes >= BATCH_BYTES;
@@ -157,6 +120,7 @@ fn run(shared: &Shared, first: Command, queue: &mut mpsc::Receiver<Command>) {
 /// Decides and does a batch of writes, then answers them.
 fn write(shared: &Shared, commands: Vec<Command>) {
     let commands = with_room(shared, commands);
+    let commands = up_to_date(shared, commands);
     if commands.is_empty() {
         return;
     }
@@ -213,6 +177,23 @@ fn with_room(shared: &Shared, commands: Vec<Command>) -> Vec<Command> {
     others
 }
 
+/// Those of the commands that can be in all indexes that they must be in; the others are refused.
+fn up_to_date(shared: &Shared, mut commands: Vec<Command>) -> Vec<Command> {
+    let stage = shared.engines().stage;
+    let lacks = |command: &mut Command| match command {
+        Command::Put { put, .. } => Index::ALL
+            .into_iter()
+            .any(|index| stage.needs(index) && put.vectors.get(index).is_none()),
+        _ => false,
+    };
+    for command in commands.extract_if(.., lacks) {
+        if let Command::Put { reply, .. } = command {
+            let _ = reply.send(Err(WriteError::Outdated));
+        }
+    }
+    commands
+}
+
 /// An answer that waits for the outcome of its batch.
 type Pending = Box<dyn FnOnce(Result<(), StoreError>)>;
 
@@ -246,8 +227,8 @@ fn decide(plan: &mut Plan, command: Command) -> Pending {
                 .map(|id| plan.refresh(point_id(&tenant, id), now));
             pending(reply, refreshed.collect())
         }
-        // These are not part of batches; without an answer, its caller sees a broken store.
-        Command::Purge { .. } | Command::Restore { .. } => Box::new(|_| ()),
+        // It is not part of batches; without an answer, its caller sees a broken store.
+        Command::Apart(_) => Box::new(|_| ()),
     }
 }
 
@@ -269,8 +250,7 @@ fn fail(command: Command, error: &StoreError) {
         Command::Put { reply, .. } => drop(reply.send(Err(error.clone().into()))),
         Command::Delete { reply, .. } => drop(reply.send(Err(error.clone().into()))),
         Command::Refresh { reply, .. } => drop(reply.send(Err(error.clone()))),
-        Command::Purge { reply, .. } => drop(reply.send(Err(error.clone()))),
-        Command::Restore { reply, .. } => drop(reply.send(Err(error.clone()))),
+        Command::Apart(_) => {}
     }
 }
 
@@ -285,15 +265,7 @@ fn load(shared: &Shared, commands: &[Command]) -> Result<Plan, StoreError> {
                     (tenant, std::slice::from_ref(&delete.id))
                 }
                 Command::Refresh { tenant, ids, .. } => (tenant, ids.as_slice()),
-                Command::Purge {
-                    selection: _,
-                    now: _,
-                    reply: _,
-                }
-                | Command::Restore {
-                    records: _,
-                    reply: _,
-                } => return Vec::new(),
+                Command::Apart(_) => return Vec::new(),
             };
             ids.iter()
                 .map(|id| (point_id(tenant, id), tenant, id))
@@ -301,7 +273,7 @@ fn load(shared: &Shared, commands: &[Command]) -> Result<Plan, StoreError> {
         })
         .collect();
     let points: Vec<_> = named.iter().map(|(point, ..)| *point).collect();
-    let heads = query::heads(&shared.shard, &points)?;
+    let heads = query::heads(&shared.shard(), &points)?;
     let mut plan = Plan::default();
     for (point, tenant, id) in named {
         plan.admit(point, tenant, id, heads.get(&point));
@@ -310,16 +282,19 @@ fn load(shared: &Shared, commands: &[Command]) -> Result<Plan, StoreError> {
 }
 
 fn apply(shared: &Shared, plan: &Plan) -> Result<(), StoreError> {
-    for operation in operations(plan) {
+    let engines = shared.engines();
+    for operation in operations(plan, engines.stage.searched()) {
         shared.update(operation)?;
     }
+    renewal::follow(shared, &engines, plan);
     shared.acknowledge()
 }
 
 /// Brings the registry in line with what a failed write left behind.
 fn reconcile(shared: &Shared, plan: &Plan) -> Result<(), StoreError> {
     let points: Vec<_> = plan.points().into_iter().collect();
-    let heads = query::heads(&shared.shard, &points)?;
+    renewal::doubt(shared, &points);
+    let heads = query::heads(&shared.shard(), &points)?;
     let mut registry = shared.registry_mut();
     for change in plan.changes() {
         let found = match heads.get(&change.point) {
@@ -329,30 +304,4 @@ fn reconcile(shared: &Shared, plan: &Plan) -> Result<(), StoreError> {
         registry.change(change.tenant, change.id, change.before, found);
     }
     Ok(())
-}
-
-fn purge(shared: &Shared, selection: &Selection, now: Time) -> Result<Purged, StoreError> {
-    let (found, next) = query::walk(&shared.shard, selection, None, PURGE_CHUNK)?;
-    let live = found
-        .iter()
-        .filter(|(_, head)| head.version.is_live(now))
-        .count() as u64;
-    let purged = Purged {
-        live,
-        expired: found.len() as u64 - live,
-        more: next.is_some(),
-    };
-    if found.is_empty() {
-        return Ok(purged);
-    }
-    shared.check_room(Growth::Little)?;
-    let ids = found.iter().map(|(id, _)| *id).collect();
-    shared.update(delete_points(ids))?;
-    let mut registry = shared.registry_mut();
-    for (_, head) in &found {
-        registry.change(&head.tenant, &head.id, Some(&head.version), None);
-    }
-    drop(registry);
-    shared.acknowledge()?;
-    Ok(purged)
 }

@@ -15,12 +15,13 @@ use super::{
     connection::{Connection, strong},
     description,
     open::{LEAST_VERSION, OpenError, minor_version},
-    point::ORDER,
+    point::{INDEXED, ORDER},
     registry::REGISTRY,
+    renewal,
     settings::QdrantSettings,
 };
 use crate::{
-    domain::EmbedderIdentity,
+    domain::IndexIdentity,
     store::{
         StoreError,
         point::{
@@ -47,9 +48,8 @@ pub(super) async fn check_version(connection: &Connection, url: &str) -> Result<
 pub(super) async fn prepare(
     connection: &Connection,
     settings: &QdrantSettings,
-    embedder: Option<&EmbedderIdentity>,
 ) -> Result<[u8; description::SECRET_BYTES], OpenError> {
-    let dims = embedder.map(|embedder| embedder.dims as u64);
+    let dims = dims(connection.indexing.present());
     if !exists(connection).await? {
         create(connection, settings, dims).await?;
     }
@@ -76,12 +76,38 @@ pub(super) async fn prepare(
             if holds_points && description::read(connection).await?.is_none() {
                 return Err(foreign());
             }
-            description::write(connection, embedder).await?;
+            description::write(connection).await?;
             description::read(connection).await?.ok_or_else(foreign)?
         }
     };
     create_indexes(connection, &info).await?;
-    description::check(connection, &found, embedder)
+    let description = description::check(connection, found)?;
+    renewal::begin(connection, description.clone()).await?;
+    Ok(description.secret)
+}
+
+/// What the collection says of its indexes' configuration, if it is there and says so; without
+/// making anything.
+pub(super) async fn indexed_with(
+    connection: &Connection,
+) -> Result<Option<IndexIdentity>, OpenError> {
+    if !exists(connection).await? {
+        return Ok(None);
+    }
+    let found = description::read(connection).await?;
+    let description = found.and_then(Result::ok);
+    Ok(description.map(|description| description.indexes.searched.index))
+}
+
+pub(super) fn dims(index: &IndexIdentity) -> Option<u64> {
+    let embedder = index.embedder.as_ref();
+    embedder.map(|embedder| embedder.dims as u64)
+}
+
+pub(super) fn max_sim() -> MultiVectorConfig {
+    MultiVectorConfig {
+        comparator: MultiVectorComparator::MaxSim.into(),
+    }
 }
 
 async fn exists(connection: &Connection) -> Result<bool, StoreError> {
@@ -102,9 +128,7 @@ async fn create(
         let params = VectorParams {
             size,
             distance: Distance::Cosine.into(),
-            multivector_config: Some(MultiVectorConfig {
-                comparator: MultiVectorComparator::MaxSim.into(),
-            }),
+            multivector_config: Some(max_sim()),
             ..VectorParams::default()
         };
         (MEANINGS.to_owned(), params)
@@ -137,7 +161,7 @@ async fn create(
     }
 }
 
-async fn info(connection: &Connection) -> Result<CollectionInfo, StoreError> {
+pub(super) async fn info(connection: &Connection) -> Result<CollectionInfo, StoreError> {
     let request = GetCollectionInfoRequest {
         collection_name: connection.collection.clone(),
     };
@@ -146,14 +170,17 @@ async fn info(connection: &Connection) -> Result<CollectionInfo, StoreError> {
     info.ok_or_else(|| StoreError::Internal("Qdrant describes no collection".into()))
 }
 
+/// Whether the words of the index that is searched, whichever that is, weigh by how rare they are.
 fn has_words(info: &CollectionInfo) -> bool {
     let params = info
         .config
         .as_ref()
         .and_then(|config| config.params.as_ref());
     let sparse = params.and_then(|params| params.sparse_vectors_config.as_ref());
-    let words = sparse.and_then(|sparse| sparse.map.get(WORDS));
-    words.is_some_and(|words| words.modifier == Some(Modifier::Idf.into()))
+    let mut words = sparse.into_iter().flat_map(|sparse| &sparse.map);
+    words.any(|(name, words)| {
+        name.starts_with(WORDS) && words.modifier == Some(Modifier::Idf.into())
+    })
 }
 
 fn dims_of(info: &CollectionInfo) -> Option<u64> {
@@ -194,6 +221,7 @@ async fn create_indexes(connection: &Connection, info: &CollectionInfo) -> Resul
         (REGISTRY, keyword(false)),
         (ETAG, (FieldType::Uuid, None)),
         (TERMS, integer(true, false)),
+        (INDEXED, integer(true, false)),
         (UPDATE_TIME, integer(false, true)),
         (EXPIRE_TIME, integer(false, true)),
         (ORDER[0], integer(true, true)),

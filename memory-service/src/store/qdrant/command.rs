@@ -6,12 +6,17 @@ use tokio::sync::oneshot;
 use super::swap::Lost;
 use crate::{
     domain::{Etag, ItemId, Precondition, Time, Version},
-    store::{Put, StoreError, WriteError, plan::Plan, point::point_id},
+    store::{
+        Put, StoreError, WriteError,
+        index::{Index, Stage},
+        plan::Plan,
+        point::point_id,
+    },
 };
 
 /// A write of one caller.
 pub(super) enum Command {
-    Put(Asked<Put, Version, WriteError>),
+    Put(Box<Asked<Put, Version, WriteError>>),
     Delete(Asked<Delete, (), WriteError>),
     Refresh(Asked<Refresh, Vec<Option<Version>>, StoreError>),
 }
@@ -81,8 +86,11 @@ impl Command {
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Put(put) => {
-                let meanings = put.request.meanings.iter().map(Vec::len).sum::<usize>();
-                put.request.value.text().len() + meanings * size_of::<f32>()
+                let vectors = &put.request.vectors;
+                let vectors = [&vectors.present, &vectors.former].into_iter().flatten();
+                let meanings = vectors.flat_map(|vectors| &vectors.meanings);
+                let numbers = meanings.map(Vec::len).sum::<usize>();
+                put.request.value.text().len() + numbers * size_of::<f32>()
             }
             Self::Delete(_) | Self::Refresh(_) => 0,
         }
@@ -129,6 +137,24 @@ impl Command {
             Self::Put(put) => put.request.now,
             Self::Delete(delete) => delete.request.now,
             Self::Refresh(refresh) => refresh.request.now,
+        }
+    }
+
+    /// Whether it lacks the vectors of an index that it must be in.
+    pub(super) fn is_outdated(&self, stage: Stage) -> bool {
+        let Self::Put(put) = self else {
+            return false;
+        };
+        let lacks = |index| stage.needs(index) && put.request.vectors.get(index).is_none();
+        Index::ALL.into_iter().any(lacks)
+    }
+
+    /// Tells the caller of a put that it lacks vectors.
+    pub(super) fn refuse_outdated(self) {
+        if let Self::Put(put) = self {
+            // Nobody to tell: the caller has gone.
+            let Asked { reply, .. } = *put;
+            drop(reply.send(Err(WriteError::Outdated)));
         }
     }
 

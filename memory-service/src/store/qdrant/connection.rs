@@ -18,7 +18,7 @@ use tonic::{
     transport::Channel,
 };
 
-use super::settings::QdrantSettings;
+use super::{indexes::Indexing, settings::QdrantSettings};
 use crate::store::StoreError;
 
 /// Largest answer: some hundred items of 1 MiB each, as many as a search loads at once.
@@ -32,6 +32,8 @@ pub(super) struct Connection {
     url: String,
     channel: Authorized,
     pub(super) collection: String,
+    /// What is known of the collection's indexes.
+    pub(super) indexing: Indexing,
     timeout: Duration,
     read_consistency: Option<ReadConsistency>,
 }
@@ -62,7 +64,7 @@ pub enum ConnectError {
 
 impl Connection {
     /// Connects when it is first used, and again when the connection was lost.
-    pub(super) fn new(settings: &QdrantSettings) -> Result<Self, ConnectError> {
+    pub(super) fn new(settings: &QdrantSettings, indexing: Indexing) -> Result<Self, ConnectError> {
         let channel = connect_lazy_trusting(
             &settings.url,
             settings.roots.as_deref(),
@@ -84,6 +86,7 @@ impl Connection {
             url: settings.url.clone(),
             channel: InterceptedService::new(channel, ApiKey(key)),
             collection: settings.collection.clone(),
+            indexing,
             timeout: settings.timeout,
             read_consistency: settings.read_consistency.map(|asked| asked.on_the_wire()),
         })

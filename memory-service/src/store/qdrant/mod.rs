@@ -10,6 +10,9 @@
 //! - `open`: why a collection cannot be used
 //! - `collection`: the collection and its indexes
 //! - `description`: what the collection says of itself
+//! - `indexes`: which indexes it has, and what they are to this process
+//! - `renewal`: everything indexed anew
+//! - `vectors`: the vectors of further indexes
 //! - `point`: items as points
 //! - `filter`: selections as filters
 //! - `query`: reads
@@ -25,13 +28,16 @@ mod command;
 mod connection;
 mod description;
 mod filter;
+mod indexes;
 mod open;
 mod point;
 mod purge;
 mod query;
 mod registry;
+mod renewal;
 mod settings;
 mod swap;
+mod vectors;
 mod walk;
 mod writer;
 
@@ -50,6 +56,7 @@ use tokio::{
 use self::{
     command::{Asked, Command, Delete, Refresh},
     connection::Connection,
+    indexes::Indexing,
     registry::Announced,
 };
 pub use self::{
@@ -59,13 +66,14 @@ pub use self::{
 };
 use super::{
     Answer, PointId, Put, RankQuery, Ranked, Store, StoreError, Vectors, WalkQuery, WriteError,
+    index::Index,
     point::point_id,
     queue::{Commands, closed},
     selection::Selection,
 };
 use crate::domain::{
-    EmbedderIdentity, Etag, Item, ItemId, NamespaceCount, NamespacePrefix, NamespaceQuery,
-    Precondition, Time, Version,
+    EmbedderIdentity, Etag, IndexIdentity, Item, ItemId, NamespaceCount, NamespacePrefix,
+    NamespaceQuery, Precondition, Time, Version,
 };
 
 /// Items in a collection of a Qdrant server.
@@ -89,9 +97,27 @@ impl QdrantStore {
         settings: &QdrantSettings,
         embedder: Option<&EmbedderIdentity>,
     ) -> Result<Self, OpenError> {
-        let connection = Arc::new(Connection::new(settings)?);
+        let index = IndexIdentity {
+            embedder: embedder.cloned(),
+            paths: None,
+        };
+        Self::open_for(settings, index, None).await
+    }
+
+    /// As [`open`](Self::open), for this index; with `former` also a collection that is still
+    /// searched by that.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_for(
+        settings: &QdrantSettings,
+        index: IndexIdentity,
+        former: Option<IndexIdentity>,
+    ) -> Result<Self, OpenError> {
+        let indexing = Indexing::new(index, former);
+        let connection = Arc::new(Connection::new(settings, indexing)?);
         collection::check_version(&connection, &settings.url).await?;
-        let secret = collection::prepare(&connection, settings, embedder).boxed();
+        let secret = collection::prepare(&connection, settings).boxed();
         let secret = secret.await?;
         let announced = Arc::<Announced>::default();
         let (commands, queue) = mpsc::channel(writer::QUEUE);
@@ -105,6 +131,22 @@ impl QdrantStore {
             commands: Commands::new(commands),
             writer: Mutex::new(writer),
         })
+    }
+
+    /// What the collection is searched by; `None` if there is none yet.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the server is away or too old.
+    pub async fn indexed_with(
+        settings: &QdrantSettings,
+    ) -> Result<Option<IndexIdentity>, OpenError> {
+        let nothing = IndexIdentity {
+            embedder: None,
+            paths: None,
+        };
+        let connection = Connection::new(settings, Indexing::new(nothing, None))?;
+        collection::check_version(&connection, &settings.url).await?;
+        collection::indexed_with(&connection).await
     }
 
     /// The connection, unless the store is closed.
@@ -133,7 +175,7 @@ impl Store for QdrantStore {
     fn put<'a>(&'a self, tenant: &'a Tenant, put: Put) -> Answer<'a, Version, WriteError> {
         let tenant = tenant.clone();
         self.commands
-            .ask(move |reply| Command::Put(Asked::new(tenant, put, reply)))
+            .ask(move |reply| Command::Put(Box::new(Asked::new(tenant, put, reply))))
             .boxed()
     }
 
@@ -182,9 +224,14 @@ impl Store for QdrantStore {
         async move { query::items(self.open_connection()?, tenant, &points, now).await }.boxed()
     }
 
-    fn vectors<'a>(&'a self, tenant: &'a Tenant, ids: Vec<ItemId>) -> Answer<'a, Vec<Vectors>> {
+    fn vectors<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        ids: Vec<ItemId>,
+        index: Index,
+    ) -> Answer<'a, Vec<Vectors>> {
         let points: Vec<_> = ids.iter().map(|id| point_id(tenant, id)).collect();
-        async move { query::vectors(self.open_connection()?, &points).await }.boxed()
+        async move { query::vectors(self.open_connection()?, &points, index).await }.boxed()
     }
 
     fn walk<'a>(&'a self, tenant: &'a Tenant, query: WalkQuery) -> Answer<'a, Vec<Item>> {
@@ -238,9 +285,9 @@ impl Store for QdrantStore {
 
     fn probe(&self) -> Answer<'_, ()> {
         async move {
-            let found = description::read(self.open_connection()?).await?;
-            let gone = || StoreError::Unavailable("the collection was emptied".into());
-            found.map(drop).ok_or_else(gone)
+            let connection = self.open_connection()?;
+            description::look(connection).await?;
+            connection.indexing.roles().map(drop)
         }
         .boxed()
     }

@@ -37,7 +37,7 @@ pub enum OpenError {
     },
     /// Its vectors are of another embedder.
     #[error(
-        "the Qdrant collection `{collection}` has vectors of {found}, but the embedder is {configured}; configure the former, or give another `qdrant_collection`"
+        "the Qdrant collection `{collection}` has vectors of {found}, but the embedder is {configured}; configure the former, or give it as `--former-embedder` beside the latter to have everything indexed anew while it is served, or give another `qdrant_collection`"
     )]
     Embedder {
         /// The collection.

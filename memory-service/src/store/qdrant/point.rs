@@ -11,14 +11,16 @@ use serde_json::{Map, Value};
 use service_runtime::Tenant;
 use uuid::Uuid;
 
+use super::indexes::{Roles, names};
 use crate::{
     domain::{Etag, ItemId, Key, Time, Version},
     lexical::WordVector,
     store::{
         PointId, StoreError, Vectors,
+        index::Index,
         point::{
-            Body, CREATE_TIME, ETAG, EXPIRE_TIME, Head, KEY, MEANINGS, NAMESPACE, SCOPES, TENANT,
-            TTL, UPDATE_TIME, WORDS, payload, point_id, scopes,
+            Body, CREATE_TIME, ETAG, EXPIRE_TIME, Head, KEY, NAMESPACE, SCOPES, TENANT, TTL,
+            UPDATE_TIME, payload, point_id, scopes,
         },
     },
 };
@@ -29,6 +31,9 @@ pub(super) const RECENT: &str = "recent";
 pub(super) const REMOVED: &str = "removed";
 /// The first bytes of the key as numbers in the same order: the server keeps no order of texts.
 pub(super) const ORDER: [&str; 3] = ["order_0", "order_1", "order_2"];
+
+/// The number of the index that a point was put into while there was another one.
+pub(super) const INDEXED: &str = "indexed";
 
 /// Bytes in one number: it stays below 2^53, up to where the server compares numbers exactly.
 const ORDER_BYTES: usize = 6;
@@ -93,6 +98,7 @@ pub(super) fn encode(
     version: &Version,
     body: &Body,
     before: Option<&Stored>,
+    roles: &Roles,
 ) -> PointStruct {
     let mut payload = payload(tenant, id, version, body);
     if let Some(before) = before {
@@ -102,18 +108,36 @@ pub(super) fn encode(
         payload.insert(name.to_owned(), order(&id.key, level).into());
     }
     let mut vectors = HashMap::new();
-    if let Some(WordVector { words, weights }) = &body.words {
+    for index in Index::ALL {
+        let number = roles.number(index).ok();
+        let made = body.vectors.get(index);
+        if let (Some(number), Some(made)) = (number, made.filter(|_| roles.stage.needs(index))) {
+            vectors.extend(encode_vectors(made, number));
+        }
+    }
+    let is_present = roles.stage.needs(Index::Present) && body.vectors.present.is_some();
+    if let Some(mark) = roles.mark().filter(|_| is_present) {
+        payload.insert(INDEXED.to_owned(), mark.into());
+    }
+    point(point_id(tenant, id), payload, vectors)
+}
+
+/// Makes the vectors of an item in one index.
+pub(super) fn encode_vectors(made: &Vectors, number: u32) -> HashMap<String, Vector> {
+    let [words_name, meanings_name] = names(number);
+    let mut vectors = HashMap::new();
+    if let Some(WordVector { words, weights }) = &made.words {
         let words = SparseVector {
             indices: words.clone(),
             values: weights.clone(),
         };
-        vectors.insert(WORDS.to_owned(), named(vector::Vector::Sparse(words)));
+        vectors.insert(words_name, named(vector::Vector::Sparse(words)));
     }
-    if !body.meanings.is_empty() {
-        let meanings = named(vector::Vector::MultiDense(multi_dense(&body.meanings)));
-        vectors.insert(MEANINGS.to_owned(), meanings);
+    if !made.meanings.is_empty() {
+        let meanings = named(vector::Vector::MultiDense(multi_dense(&made.meanings)));
+        vectors.insert(meanings_name, meanings);
     }
-    point(point_id(tenant, id), payload, vectors)
+    vectors
 }
 
 /// Makes what is left of an item that is removed at `now` by the write that makes `etag`.
@@ -150,9 +174,14 @@ pub(super) fn point(
     PointStruct {
         id: Some(wire_id(id)),
         payload: payload.map(|(name, value)| (name, value.into())).collect(),
-        vectors: Some(WireVectors {
-            vectors_options: Some(VectorsOptions::Vectors(NamedVectors { vectors })),
-        }),
+        vectors: Some(wire_vectors(vectors)),
+    }
+}
+
+/// Named vectors as the server takes them.
+pub(super) fn wire_vectors(vectors: HashMap<String, Vector>) -> WireVectors {
+    WireVectors {
+        vectors_options: Some(VectorsOptions::Vectors(NamedVectors { vectors })),
     }
 }
 
@@ -205,14 +234,16 @@ pub(super) fn own_id(id: Option<WireId>) -> Result<PointId, StoreError> {
     uuid.map(PointId).ok_or_else(foreign)
 }
 
-/// Reads the vectors of a point back.
-pub(super) fn decode_vectors(vectors: Option<VectorsOutput>) -> Vectors {
+/// Reads the vectors of a point in one index back.
+pub(super) fn decode_vectors(vectors: Option<VectorsOutput>, number: u32) -> Vectors {
     let mut decoded = Vectors::default();
     let options = vectors.and_then(|vectors| vectors.vectors_options);
     let Some(vectors_output::VectorsOptions::Vectors(named)) = options else {
         return decoded;
     };
-    for vector in named.vectors.into_values() {
+    let names = names(number);
+    let vectors = named.vectors.into_iter();
+    for (_, vector) in vectors.filter(|(name, _)| names.contains(name)) {
         match vector.vector {
             Some(vector_output::Vector::Sparse(SparseVector { indices, values })) => {
                 decoded.words = Some(WordVector {

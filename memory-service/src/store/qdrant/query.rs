@@ -13,7 +13,9 @@ use service_runtime::Tenant;
 
 use super::{
     connection::Connection,
+    description::{self, DESCRIPTION, emptied},
     filter::filter,
+    indexes::names,
     point::{RECENT, REMOVED, Stored, decode_vectors, fields, multi_dense, own_id, wire_id},
     swap::Known,
 };
@@ -21,7 +23,8 @@ use crate::{
     domain::{Item, Time},
     store::{
         PointId, RankOrder, RankQuery, Ranked, StoreError, Vectors,
-        point::{Head, LARGE, MEANINGS, UPDATE_TIME, WORDS, update_time},
+        index::Index,
+        point::{Head, LARGE, UPDATE_TIME, update_time},
         selection::Selection,
     },
 };
@@ -41,9 +44,17 @@ pub(super) async fn count(
     connection: &Connection,
     selection: &Selection,
 ) -> Result<u64, StoreError> {
+    count_passing(connection, filter(selection)).await
+}
+
+/// How many points pass a filter, exactly.
+pub(super) async fn count_passing(
+    connection: &Connection,
+    filter: Filter,
+) -> Result<u64, StoreError> {
     let request = CountPoints {
         collection_name: connection.collection.clone(),
-        filter: Some(filter(selection)),
+        filter: Some(filter),
         exact: Some(true),
         read_consistency: connection.read_consistency(),
         ..CountPoints::default()
@@ -81,6 +92,7 @@ pub(super) async fn rank(
     tenant: &Tenant,
     query: &RankQuery,
 ) -> Result<Vec<Ranked>, StoreError> {
+    let number = || connection.indexing.roles()?.number(query.index);
     let scope = Selection::live_under(tenant, &query.prefix, query.now);
     let mut selection = scope.clone().narrow(&query.narrowing);
     if let Some(points) = &query.among {
@@ -104,13 +116,15 @@ pub(super) async fn rank(
                 }),
                 ..SearchParams::default()
             };
-            let request = nearest(words, WORDS, params);
+            let [name, _] = names(number()?);
+            let request = nearest(words, name, params);
             scored(connection, request, &selection, limit, query.times).await
         }
         RankOrder::Meaning(vector) => {
             let meaning =
                 vector_input::Variant::MultiDense(multi_dense(std::slice::from_ref(vector)));
-            let request = nearest(meaning, MEANINGS, SearchParams::default());
+            let [_, name] = names(number()?);
+            let request = nearest(meaning, name, SearchParams::default());
             scored(connection, request, &selection, limit, query.times).await
         }
     }?;
@@ -167,11 +181,7 @@ async fn newest(
     answer.result.into_iter().map(candidate).collect()
 }
 
-fn nearest(
-    vector: vector_input::Variant,
-    using: &'static str,
-    params: SearchParams,
-) -> QueryPoints {
+fn nearest(vector: vector_input::Variant, using: String, params: SearchParams) -> QueryPoints {
     let input = VectorInput {
         variant: Some(vector),
     };
@@ -179,7 +189,7 @@ fn nearest(
         query: Some(Query {
             variant: Some(query::Variant::Nearest(input)),
         }),
-        using: Some(using.to_owned()),
+        using: Some(using),
         params: Some(params),
         ..QueryPoints::default()
     }
@@ -247,23 +257,39 @@ pub(super) async fn items(
 pub(super) async fn vectors(
     connection: &Connection,
     points: &[PointId],
+    index: Index,
 ) -> Result<Vec<Vectors>, StoreError> {
+    let number = connection.indexing.roles()?.number(index)?;
     let mut found = HashMap::new();
     for point in get(connection, points, false.into(), true).await? {
-        found.insert(own_id(point.id)?, decode_vectors(point.vectors));
+        found.insert(own_id(point.id)?, decode_vectors(point.vectors, number));
     }
     let mut of_point = |point: &PointId| found.remove(point).unwrap_or_default();
     Ok(points.iter().map(&mut of_point).collect())
 }
 
-/// What writes need to know of these points; those that are not there are left out.
+/// What writes need to know of these points; those that are not there are left out. What the
+/// collection says of itself at that moment is learned.
 pub(super) async fn stored(
     connection: &Connection,
     points: &[PointId],
 ) -> Result<Known, StoreError> {
-    let found = get(connection, points, without_value(), false).await?;
-    let stored = |point: RetrievedPoint| Ok((own_id(point.id)?, Stored::decode(point.payload)));
-    found.into_iter().map(stored).collect()
+    let mut all = points.to_vec();
+    all.push(DESCRIPTION);
+    let (mut known, mut described) = (Known::new(), false);
+    for point in get(connection, &all, without_value(), false).await? {
+        let id = own_id(point.id)?;
+        if id == DESCRIPTION {
+            let learned = description::learn(connection, &fields(point.payload));
+            described = learned.is_ok();
+        } else {
+            known.insert(id, Stored::decode(point.payload));
+        }
+    }
+    if !described {
+        return Err(emptied());
+    }
+    Ok(known)
 }
 
 async fn get(

@@ -125,7 +125,7 @@ pub(super) fn expire_at(expiry: Time, only: Filter) -> PointsUpdateOperation {
 }
 
 /// Lets the server do operations one after the other, and waits until all are done.
-async fn update(
+pub(super) async fn update(
     connection: &Connection,
     operations: Vec<PointsUpdateOperation>,
 ) -> Result<(), StoreError> {

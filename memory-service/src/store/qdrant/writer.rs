@@ -16,6 +16,7 @@ use super::{
     command::Command,
     connection::Connection,
     filter::still,
+    indexes::Roles,
     point::{encode, remains},
     query::stored,
     registry::{Announced, announcement},
@@ -107,9 +108,13 @@ async fn attempt(
     }
     let points: Vec<_> = points.into_iter().collect();
     let known = stored(connection, &points).await?;
+    let roles = open_to_writes(connection)?;
     if !lost.is_empty() {
         still_lost(&mut lost, &known)?;
         answer(commands, &lost);
+    }
+    for outdated in commands.extract_if(.., |command| command.is_outdated(roles.stage)) {
+        outdated.refuse_outdated();
     }
     let mut plan = Plan::default();
     for command in &*commands {
@@ -129,7 +134,28 @@ async fn attempt(
         }
         now = now.max(command.now());
     }
-    apply(connection, announced, &plan, &known, &removals, now).await
+    let decided = Decided {
+        plan: &plan,
+        known: &known,
+        roles: &roles,
+        removals: &removals,
+        now,
+    };
+    let lost = apply(connection, announced, decided).await?;
+    // Who moved on meanwhile may not see what was written just now.
+    open_to_writes(connection)?;
+    Ok(lost)
+}
+
+/// What the indexes are to this replica, if it may write.
+fn open_to_writes(connection: &Connection) -> Result<Roles, StoreError> {
+    let roles = connection.indexing.roles()?;
+    match &roles.foreign {
+        None => Ok(roles),
+        Some(foreign) => Err(StoreError::Unavailable(format!(
+            "the collection is being indexed anew with {foreign}; restart this service with that"
+        ))),
+    }
 }
 
 /// What a plan starts from: the item that is there, and not what is left of one that was removed.
@@ -141,14 +167,27 @@ fn head(known: &Known, point: PointId) -> Option<Result<Head, StoreError>> {
     }
 }
 
+/// A plan, and what it was made of.
+struct Decided<'a> {
+    plan: &'a Plan,
+    known: &'a Known,
+    roles: &'a Roles,
+    removals: &'a HashMap<PointId, (Etag, Time)>,
+    now: Time,
+}
+
 async fn apply(
     connection: &Connection,
     announced: &Announced,
-    plan: &Plan,
-    known: &Known,
-    removals: &HashMap<PointId, (Etag, Time)>,
-    now: Time,
+    decided: Decided<'_>,
 ) -> Result<Lost, StoreError> {
+    let Decided {
+        plan,
+        known,
+        roles,
+        removals,
+        now,
+    } = decided;
     let mut namespaces = HashSet::new();
     let mut swaps = Vec::new();
     let mut refreshes: BTreeMap<Time, (Vec<PointId>, Vec<Etag>)> = BTreeMap::new();
@@ -168,7 +207,7 @@ async fn apply(
                 swaps.push(Swap {
                     point,
                     before: before.cloned(),
-                    after: encode(tenant, id, version, body, before),
+                    after: encode(tenant, id, version, body, before, roles),
                     etag: version.etag,
                 });
             }
