@@ -10,11 +10,20 @@ use tokio::{
     task::JoinSet,
 };
 
+/// What arrives at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Carries {
+    Everything,
+    /// Only what the near end says.
+    Requests,
+    Nothing,
+}
+
 /// A TCP proxy. Lives until it is dropped.
 #[derive(Debug)]
 pub struct Cable {
     url: String,
-    is_cut: Arc<watch::Sender<bool>>,
+    carries: Arc<watch::Sender<Carries>>,
     severed: Arc<watch::Sender<u64>>,
     _carrying: JoinSet<()>,
 }
@@ -27,9 +36,10 @@ impl Cable {
     pub async fn to(address: &str) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let url = format!("http://{}", listener.local_addr()?);
-        let is_cut = Arc::new(watch::Sender::new(false));
+        let carries = Arc::new(watch::Sender::new(Carries::Everything));
         let severed = Arc::new(watch::Sender::new(0));
-        let (address, cut, severs) = (address.to_owned(), is_cut.subscribe(), severed.subscribe());
+        let (address, carried, severs) =
+            (address.to_owned(), carries.subscribe(), severed.subscribe());
         let mut carrying = JoinSet::new();
         carrying.spawn(async move {
             let mut ends = JoinSet::new();
@@ -39,12 +49,18 @@ impl Cable {
                 };
                 let ((from_near, to_near), (from_far, to_far)) =
                     (near.into_split(), far.into_split());
-                for (from, to) in [(from_near, to_far), (from_far, to_near)] {
-                    let (cut, mut severed) = (cut.clone(), severs.clone());
+                let (to_service, to_client) = ((from_near, to_far), (from_far, to_near));
+                for ((from, to), is_request) in [(to_service, true), (to_client, false)] {
+                    let (carried, mut severed) = (carried.clone(), severs.clone());
                     severed.mark_unchanged();
+                    let passes = move |carries: &Carries| match carries {
+                        Carries::Everything => true,
+                        Carries::Requests => is_request,
+                        Carries::Nothing => false,
+                    };
                     ends.spawn(async move {
                         tokio::select! {
-                            () = carry(from, to, cut) => {}
+                            () = carry(from, to, carried, passes) => {}
                             _ = severed.changed() => {}
                         }
                     });
@@ -53,7 +69,7 @@ impl Cable {
         });
         Ok(Self {
             url,
-            is_cut,
+            carries,
             severed,
             _carrying: carrying,
         })
@@ -67,7 +83,12 @@ impl Cable {
 
     /// From now on nothing arrives at the other end; both ends stay open.
     pub fn cut(&self) {
-        self.is_cut.send_replace(true);
+        self.carries.send_replace(Carries::Nothing);
+    }
+
+    /// From now on nothing arrives at the near end; what it says still arrives at the service.
+    pub fn withhold_answers(&self) {
+        self.carries.send_replace(Carries::Requests);
     }
 
     /// Closes all connections there are. New ones can be made.
@@ -77,19 +98,19 @@ impl Cable {
 
     /// From now on everything arrives again, also what was sent meanwhile.
     pub fn mend(&self) {
-        self.is_cut.send_replace(false);
+        self.carries.send_replace(Carries::Everything);
     }
 }
 
 async fn carry(
     mut from: tcp::OwnedReadHalf,
     mut to: tcp::OwnedWriteHalf,
-    mut cut: watch::Receiver<bool>,
+    mut carried: watch::Receiver<Carries>,
+    passes: impl Fn(&Carries) -> bool,
 ) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(bytes @ 1..) = from.read(&mut buffer).await {
-        if cut.wait_for(|is_cut| !is_cut).await.is_err()
-            || to.write_all(&buffer[..bytes]).await.is_err()
+        if carried.wait_for(&passes).await.is_err() || to.write_all(&buffer[..bytes]).await.is_err()
         {
             return;
         }

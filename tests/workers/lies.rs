@@ -2,42 +2,17 @@
 
 use anyhow::Result;
 use e2e::{
-    Cluster, payload,
+    payload,
     raw_worker::{RawWorker, about, hello, record, returned},
-    runs,
-    worker::hosts,
 };
 use serde_json::json;
 use tonic::Code;
 use weft_proto::workflow::v1::{
-    Call, ConnectRequest, Hello, Outcome, Question, Record, Run, Suspend, call::Kind,
+    Call, ConnectRequest, Hello, Question, Record, Suspend, call::Kind,
     connect_request::Message as Say, connect_response::Message as Heard, outcome, run::State,
 };
 
-use crate::stage::{output, service, start, steps, worker};
-
-/// A service with a raw worker that was handed a run of `odd`.
-async fn with_a_run() -> Result<(Cluster, RawWorker, i64, Run)> {
-    let cluster = service().await?;
-    let mut odd = RawWorker::connect(cluster.workflow()?.channel()?, hello("odd")).await?;
-    let run = start(&cluster, "odd", "", json!(1)).await?;
-    let (execution, _) = odd.started().await?;
-    Ok((cluster, odd, execution, run))
-}
-
-async fn rested(cluster: &Cluster, run: &Run) -> Result<Run> {
-    runs::rested(&mut cluster.workflow_client()?, &run.id).await
-}
-
-/// The service still works, for an honest worker.
-async fn still_works(cluster: Cluster) -> Result<()> {
-    let honest = worker(&cluster, &[])?;
-    hosts(&mut cluster.workflow_client()?, "steps", 1).await?;
-    let run = steps(&cluster, &["first"]).await?;
-    assert_eq!(output(&cluster, &run).await?, json!([honest.id()?]));
-    honest.terminate().await?;
-    cluster.finish().await
-}
+use crate::stage::{output, rested, service, start, still_works, with_a_run};
 
 #[tokio::test]
 async fn a_message_about_a_run_that_makes_no_sense_pauses_it_and_says_why() -> Result<()> {
@@ -179,30 +154,6 @@ async fn a_message_of_100_mebibytes_sends_its_worker_away_and_the_run_goes_on_el
     let (execution, start) = next.started().await?;
     assert_eq!((start.run_id.as_str(), start.attempt), (run.id.as_str(), 2));
     next.say(execution, Say::Finish(returned("1", 0))).await?;
-    output(&cluster, &run).await?;
-    still_works(cluster).await
-}
-
-#[tokio::test]
-async fn a_value_that_is_too_large_is_a_failure_of_its_task() -> Result<()> {
-    let (cluster, mut odd, execution, run) = with_a_run().await?;
-    let large = format!("\"{}\"", "x".repeat(9 * 1024 * 1024));
-    odd.say(execution, Say::Record(record("0", &large))).await?;
-    let (_, answer) = odd.next_answering(&[execution]).await?;
-    let Heard::Ack(ack) = answer else {
-        panic!("not recorded: {answer:?}")
-    };
-    let Some(Outcome {
-        result: Some(outcome::Result::Failure(failure)),
-    }) = ack.outcome
-    else {
-        panic!("it is no failure")
-    };
-    assert_eq!(
-        (failure.reason.as_str(), failure.call_id.as_str()),
-        ("PAYLOAD_TOO_LARGE", "0")
-    );
-    odd.say(execution, Say::Finish(returned("1", 0))).await?;
     output(&cluster, &run).await?;
     still_works(cluster).await
 }

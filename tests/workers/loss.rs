@@ -1,100 +1,25 @@
-//! Workers that are killed, stand still, lose their connection or their service.
+//! Workers that stand still, lose their connection or their service.
 
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
 };
 
 use anyhow::Result;
 use e2e::{
     WorkerProcess,
     cable::Cable,
-    payload,
     process::Signal,
-    runs::{self, succeeded},
+    runs::succeeded,
     worker::{begins, hosts, ledger, let_go},
 };
 use futures::future::try_join_all;
 use serde_json::json;
 use tokio::{sync::Semaphore, task::JoinSet};
-use weft_proto::workflow::v1::{
-    GetRunRequest, ResumeRunRequest, Run, resume_run_request::Resume, run::State,
-};
+use weft_proto::workflow::v1::Run;
 use weft_worker::{Context, Entrypoint, Task, TaskContext, Worker};
 
 use crate::stage::{output, recorded, service, start, steps, two_workers_and_a_run, worker};
-
-/// How soon a run of a worker that was killed goes on elsewhere.
-const TAKEOVER: Duration = Duration::from_secs(3);
-
-#[tokio::test]
-async fn a_run_whose_worker_is_killed_goes_on_elsewhere_within_three_seconds_and_repeats_nothing()
--> Result<()> {
-    let cluster = service().await?;
-    let (holder, other, run) = two_workers_and_a_run(&cluster).await?;
-    let killed = holder.id()?;
-    holder.kill().await?;
-    let since = Instant::now();
-    let again = begins(cluster.folder(), "hold", 2).await?;
-    let took = since.elapsed();
-    assert!(took < TAKEOVER, "it took {took:?}");
-    assert_eq!(again.process, other.id()?);
-    let_go(cluster.folder(), "hold")?;
-    let processes = output(&cluster, &run).await?;
-    // What the killed one recorded is kept.
-    assert_eq!(processes, json!([killed, other.id()?, other.id()?]));
-    let firsts = ledger(cluster.folder())?;
-    let firsts = firsts.iter().filter(|began| began.name == "first").count();
-    assert_eq!(firsts, 1);
-    other.terminate().await?;
-    cluster.finish().await
-}
-
-#[tokio::test]
-async fn a_worker_can_be_killed_while_its_run_waits_for_an_answer() -> Result<()> {
-    let cluster = service().await?;
-    let first = worker(&cluster, &[])?;
-    let mut client = cluster.workflow_client()?;
-    hosts(&mut client, "ask", 1).await?;
-    let run = start(&cluster, "ask", "", json!("well?")).await?;
-    let run = runs::rested(&mut client, &run.id).await?;
-    assert_eq!(run.state(), State::Interrupted);
-    first.kill().await?;
-    hosts(&mut client, "ask", 0).await?;
-    let answer = ResumeRunRequest {
-        run_id: run.id.clone(),
-        resume: Some(Resume::Answer(payload::json(&json!("yes")))),
-    };
-    let resumed = client
-        .resume_run(answer)
-        .await?
-        .into_inner()
-        .run
-        .unwrap_or_default();
-    let waiting = client
-        .get_run(GetRunRequest {
-            run_id: resumed.id.clone(),
-            ..Default::default()
-        })
-        .await?;
-    let waiting = waiting.into_inner().run.unwrap_or_default();
-    assert_eq!(waiting.state(), State::Queued, "{waiting:?}");
-    assert!(
-        waiting.state_reason.starts_with("no worker hosts ask@1"),
-        "{waiting:?}"
-    );
-
-    let second = worker(&cluster, &[])?;
-    assert_eq!(output(&cluster, &run).await?, json!("yes"));
-    let names: Vec<_> = ledger(cluster.folder())?
-        .into_iter()
-        .map(|began| began.name)
-        .collect();
-    assert_eq!(names, ["before", "after"]);
-    second.terminate().await?;
-    cluster.finish().await
-}
 
 #[tokio::test]
 async fn a_worker_that_stood_still_for_too_long_is_not_heard_and_can_work_again() -> Result<()> {
@@ -171,44 +96,6 @@ async fn a_worker_that_comes_back_soon_goes_on_with_its_runs() -> Result<()> {
     let run = succeeded(&mut cluster.workflow_client()?, &run.id).await?;
     assert_eq!(run.attempt, 1, "it is the same execution");
     only.terminate().await?;
-    cluster.finish().await
-}
-
-#[tokio::test]
-async fn a_worker_that_is_asked_to_end_finishes_its_runs_and_takes_no_more() -> Result<()> {
-    let cluster = service().await?;
-    let only = worker(&cluster, &[])?;
-    let mut client = cluster.workflow_client()?;
-    hosts(&mut client, "steps", 1).await?;
-    let run = steps(&cluster, &["hold", "last"]).await?;
-    begins(cluster.folder(), "hold", 1).await?;
-    only.signal(Signal::Terminate).await?;
-    // It is refused more from when the service hears of it on.
-    let busy = async {
-        loop {
-            let queued = steps(&cluster, &["late"]).await?;
-            let run = GetRunRequest {
-                run_id: queued.id,
-                ..Default::default()
-            };
-            let run = client
-                .get_run(run)
-                .await?
-                .into_inner()
-                .run
-                .unwrap_or_default();
-            if run.state_reason.contains("are busy") {
-                return anyhow::Ok(run);
-            }
-        }
-    };
-    let late = e2e::within("the worker to take no more", busy).await??;
-    let_go(cluster.folder(), "hold")?;
-    output(&cluster, &run).await?;
-    let next = worker(&cluster, &[])?;
-    output(&cluster, &late).await?;
-    only.terminate().await.ok();
-    next.terminate().await?;
     cluster.finish().await
 }
 

@@ -5,13 +5,23 @@
 //! # Layout
 //! - [`loss`]: workers that are killed, stand still, lose their connection or their service
 //! - [`versions`]: several workers, and several versions of one entrypoint
+//! - [`states`]: workers that are killed whatever they do
+//! - [`takeover`]: how soon the runs of a worker that is lost go on elsewhere
+//! - [`leaving`]: workers that end in good order
 //! - [`lies`]: workers that make no sense
+//! - [`values`]: values that cannot be kept
+//! - [`schemas`]: inputs that do not fit
 //! - [`conformance`]: the driver that checks any worker, and the one in Rust
 //! - [`typescript`]: the example of a worker without a library
 
 mod conformance;
+mod leaving;
 mod lies;
 mod loss;
+mod schemas;
 mod stage;
+mod states;
+mod takeover;
 mod typescript;
+mod values;
 mod versions;

@@ -4,7 +4,9 @@ use anyhow::Result;
 use e2e::{
     Cluster, WorkerProcess,
     cluster::WORKFLOW,
-    payload, runs,
+    payload,
+    raw_worker::{RawWorker, hello},
+    runs,
     worker::{begins, hosts},
 };
 use serde_json::{Value, json};
@@ -82,4 +84,28 @@ pub(crate) async fn recorded(cluster: &Cluster, run: &Run) -> Result<Vec<String>
         _ => None,
     });
     Ok(ids.collect())
+}
+
+/// A service with a raw worker that was handed a run of `odd`.
+pub(crate) async fn with_a_run() -> Result<(Cluster, RawWorker, i64, Run)> {
+    let cluster = service().await?;
+    let mut odd = RawWorker::connect(cluster.workflow()?.channel()?, hello("odd")).await?;
+    let run = start(&cluster, "odd", "", json!(1)).await?;
+    let (execution, _) = odd.started().await?;
+    Ok((cluster, odd, execution, run))
+}
+
+/// A run at rest, whatever its end.
+pub(crate) async fn rested(cluster: &Cluster, run: &Run) -> Result<Run> {
+    runs::rested(&mut cluster.workflow_client()?, &run.id).await
+}
+
+/// The service still works, for an honest worker.
+pub(crate) async fn still_works(cluster: Cluster) -> Result<()> {
+    let honest = worker(&cluster, &[])?;
+    hosts(&mut cluster.workflow_client()?, "steps", 1).await?;
+    let run = steps(&cluster, &["first"]).await?;
+    assert_eq!(output(&cluster, &run).await?, json!([honest.id()?]));
+    honest.terminate().await?;
+    cluster.finish().await
 }

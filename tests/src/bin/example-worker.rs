@@ -4,10 +4,13 @@
 //! hosts two entrypoints of that version:
 //! - `steps` takes a list of names and executes a task for each, one after the other; it returns
 //!   the ids of the processes that executed them. A task whose name begins with `hold` waits until
-//!   there is a file of that name in the folder.
+//!   there is a file of that name in the folder. One whose name ends with `flaky` fails, and is tried
+//!   again after an hour, unless there is a file of its name and `.well`. For the name `pause` no task
+//!   is executed: the code itself waits for the file.
 //! - `ask` executes a task, asks a question, and executes another task; it returns the answer.
 //!
-//! Each task first adds a line `run/call name process` to the file `ledger` in the folder.
+//! Each task, and each pause, first adds a line `run/call name process` to the file `ledger` in the
+//! folder.
 
 use std::{
     env,
@@ -20,10 +23,12 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use tokio::signal::unix::{SignalKind, signal};
-use weft_worker::{Context, Entrypoint, Failure, Task, TaskContext, Worker};
+use weft_worker::{Context, Entrypoint, Failure, RetryPolicy, Task, TaskContext, Worker};
 
 /// How often a task that is held looks whether it may go on.
 const LOOK: Duration = Duration::from_millis(5);
+/// Longer than anything here lasts.
+const AN_HOUR: Duration = Duration::from_secs(60 * 60);
 
 struct Options {
     url: String,
@@ -62,40 +67,54 @@ impl Options {
     }
 }
 
-async fn note(folder: &Path, task: &TaskContext, name: &str) -> Result<(), Failure> {
+fn note(folder: &Path, key: &str, name: &str) -> Result<(), Failure> {
     let io = |error: std::io::Error| Failure::new("NO_LEDGER", error.to_string());
     let mut ledger = File::options()
         .create(true)
         .append(true)
         .open(folder.join("ledger"))
         .map_err(io)?;
-    let line = format!("{} {name} {}\n", task.idempotency_key(), process::id());
-    ledger.write_all(line.as_bytes()).map_err(io)?;
-    while name.starts_with("hold") && !folder.join(name).exists() {
+    let line = format!("{key} {name} {}\n", process::id());
+    ledger.write_all(line.as_bytes()).map_err(io)
+}
+
+async fn wait_for(file: PathBuf) {
+    while !file.exists() {
         tokio::time::sleep(LOOK).await;
     }
-    Ok(())
 }
 
 fn step(folder: &Path) -> Task<String, u32> {
     let folder = folder.to_owned();
-    Task::new("step", move |task: TaskContext, name: String| {
+    let step = Task::new("step", move |task: TaskContext, name: String| {
         let folder = folder.clone();
         async move {
-            note(&folder, &task, &name).await?;
+            note(&folder, &task.idempotency_key(), &name)?;
+            if name.starts_with("hold") {
+                wait_for(folder.join(&name)).await;
+            }
+            if name.ends_with("flaky") && !folder.join(format!("{name}.well")).exists() {
+                return Err(Failure::transient("FLAKY", "it does not work yet"));
+            }
             Ok(process::id())
         }
-    })
+    });
+    step.retry(RetryPolicy::exponential(2, AN_HOUR, AN_HOUR))
 }
 
 async fn steps(
     context: Context,
-    step: Task<String, u32>,
+    (step, folder): (Task<String, u32>, PathBuf),
     names: Vec<String>,
 ) -> Result<Vec<u32>, Failure> {
     let mut processes = Vec::new();
     for name in names {
-        processes.push(context.call(&step, name).await?);
+        if name == "pause" {
+            note(&folder, &format!("{}/-", context.run_id()), &name)?;
+            wait_for(folder.join(&name)).await;
+        } else {
+            processes.push(context.call(&step, name).await?);
+        }
     }
     Ok(processes)
 }
@@ -116,6 +135,7 @@ async fn main() -> Result<()> {
     let options = Options::parse(env::args().skip(1))?;
     let accepts: Vec<&str> = options.accepts.iter().map(String::as_str).collect();
     let (of_steps, of_ask) = (step(&options.folder), step(&options.folder));
+    let of_steps = (of_steps, options.folder);
     let mut terminated = signal(SignalKind::terminate())?;
     Worker::new()
         .entrypoint(
