@@ -24,7 +24,6 @@
 //! - [`maintenance`]: export, import, check and reindex
 //! - [`batch`]: many operations in one call
 //! - [`sweeper`]: removes what has expired
-//! - [`watch`]: readiness follows the store
 //! - [`grpc`]: requests in, responses and statuses out
 //! - [`MemoryService`]: all of it bound to sockets and a folder, then served
 
@@ -49,7 +48,6 @@ pub mod request;
 pub mod search;
 pub mod store;
 pub mod sweeper;
-pub mod watch;
 mod write;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -198,7 +196,8 @@ impl Service for MemoryService {
         let mut tasks = JoinSet::new();
         tasks.spawn(sweeper::sweep_regularly(memory.clone()));
         tasks.spawn(reindex::reindex_until_settled(memory.clone(), longest));
-        tasks.spawn(watch::watch_store(memory.clone(), server.readiness()));
+        let (readiness, watched) = (server.readiness(), memory.clone());
+        tasks.spawn(async move { readiness.follow_store(|| watched.probe()).await });
         let served = server.serve(shutdown).await;
         tasks.shutdown().await;
         let closed = memory.close().await;

@@ -9,6 +9,7 @@
 //! - [`config`]: flags over environment over file over defaults
 //! - [`telemetry`]: logs on stderr
 //! - [`metrics`]: the Prometheus recorder
+//! - [`listing`]: page tokens
 //! - [`listener`]: the gRPC and the admin socket, bound first
 //! - [`server`]: serving, and draining
 //! - `layer`: what every call goes through
@@ -31,6 +32,7 @@ pub mod context;
 mod health;
 mod layer;
 pub mod listener;
+pub mod listing;
 mod methods;
 pub mod metrics;
 pub mod payload;
@@ -46,6 +48,7 @@ pub use client::{ChannelError, ChannelSettings};
 pub use config::{ConfigError, Environment, Secret};
 pub use context::{Deadline, InvalidTenant, Principal, RequestContext, Tenant};
 pub use listener::{BindError, Listeners};
+pub use listing::{ForeignToken, Listing};
 pub use payload::{PayloadError, PayloadLimits};
 pub use readiness::Readiness;
 pub use run::{BoxError, Job, Service, run};

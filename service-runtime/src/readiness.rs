@@ -1,8 +1,14 @@
 //! Whether a service wants calls.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, fmt::Display, sync::Arc, time::Duration};
 
-use tokio::sync::watch;
+use tokio::{
+    sync::watch,
+    time::{MissedTickBehavior, interval},
+};
+
+/// Between two looks at a store. Load balancers look about as often.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Whether a service can do its work; health v1 and `/readyz` follow it.
 ///
@@ -43,6 +49,37 @@ impl Readiness {
     /// From now on calls should go elsewhere; those that come are served as well as can be.
     pub fn set_not_ready(&self, reason: impl Into<Cow<'static, str>>) {
         self.set(State::NotReady(reason.into()));
+    }
+
+    /// Looks at a store again and again, until this future is dropped. The service is ready after
+    /// the first look that finds the store at work, and not ready while one does not.
+    pub async fn follow_store<E, F>(self, look: impl Fn() -> F)
+    where
+        E: Display,
+        F: Future<Output = Result<(), E>>,
+    {
+        let mut ticks = interval(LOOK_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut is_away = false;
+        loop {
+            ticks.tick().await;
+            match look().await {
+                Ok(()) => {
+                    if is_away {
+                        tracing::info!("the store is back");
+                    }
+                    is_away = false;
+                    self.set_ready();
+                }
+                Err(error) => {
+                    if !is_away {
+                        tracing::warn!(%error, "the store is away");
+                    }
+                    is_away = true;
+                    self.set_not_ready("the store is away");
+                }
+            }
+        }
     }
 
     pub(crate) fn set_draining(&self) {

@@ -10,10 +10,12 @@ use e2e::{
     Cluster, Process, Refusal, chat,
     conversation::{INTRODUCTION, QUESTION, answer},
     gate::{Gate, Hold},
+    health, http,
     runs::{invoke, rested, start, succeeded},
     within,
 };
 use tonic::Code;
+use tonic_health::pb::health_check_response::ServingStatus;
 use weft_proto::workflow::v1::{GetRunRequest, GetThreadRequest};
 
 #[tokio::test]
@@ -67,12 +69,16 @@ async fn a_full_disk_refuses_runs_by_name_and_those_under_way_go_on_once_there_i
     let refused = start(&mut client, chat("refused", "1", "hello")).await;
     let status = refused.unwrap_err().downcast::<tonic::Status>()?;
     Refusal::from_status(status)?.is(Code::Unavailable, "STORE_DISK_REFUSES")?;
+    health::becomes(cluster.workflow()?.channel()?, ServingStatus::NotServing).await?;
+    let ready = http::get(cluster.workflow()?.admin(), "/readyz").await?;
+    assert_eq!(ready.status, 503, "{ready:?}");
     // What was kept is still there.
     let kept = rested(&mut client, &before.id).await?;
     assert!(answer(Some(&kept))?.contains("Bob"), "{kept:?}");
 
     gate.open();
     cluster.workflow()?.limit_files(None).await?;
+    health::ready(cluster.workflow()?.channel()?).await?;
     let run = succeeded(&mut client, &under_way.id).await?;
     assert!(answer(Some(&run))?.contains("Bob"), "{run:?}");
     let run = start(&mut client, chat("refused", "1", "hello")).await?;

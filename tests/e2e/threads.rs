@@ -12,8 +12,8 @@ use serde_json::json;
 use tonic::Code;
 use weft_proto::workflow::v1::{
     DeleteThreadRequest, ForkThreadRequest, GetRunRequest, GetThreadRequest,
-    ListCheckpointsRequest, ListThreadsRequest, PruneThreadRequest, Thread, UpdateThreadRequest,
-    thread::State,
+    ListCheckpointsRequest, ListRunsRequest, ListThreadsRequest, PruneThreadRequest, Thread,
+    UpdateThreadRequest, thread::State,
 };
 
 const QUESTION: &str = "what is my name?";
@@ -48,6 +48,42 @@ async fn what_is_written_by_hand_is_what_the_next_run_is_given() -> Result<()> {
     assert!(!written.parent_id.is_empty());
     let reply = ask(&mut client, "t", QUESTION).await?;
     assert!(reply.contains("Alice"), "{reply}");
+    cluster.finish().await
+}
+
+#[tokio::test]
+async fn a_page_token_outlives_a_restart_and_cannot_be_made_up() -> Result<()> {
+    let mut cluster = Cluster::start().await?;
+    let mut client = cluster.workflow_client()?;
+    for thread in ["a", "b", "c"] {
+        ask(&mut client, thread, "hello").await?;
+    }
+    let mut request = ListRunsRequest {
+        page_size: 2,
+        ..ListRunsRequest::default()
+    };
+    let page = client.list_runs(request.clone()).await?.into_inner();
+    cluster.take_workflow()?.terminate().await?;
+    cluster.start_workflow().await?;
+    let mut client = cluster.workflow_client()?;
+    request.page_token = page.next_page_token.clone();
+    let next = client.list_runs(request.clone()).await?.into_inner();
+    let threads: Vec<_> = next.runs.iter().map(|run| run.thread_id.as_str()).collect();
+    assert_eq!(threads, ["a"]);
+
+    for place in 0..page.next_page_token.len() {
+        let mut token: Vec<char> = page.next_page_token.chars().collect();
+        token[place] = if token[place] == 'A' { 'B' } else { 'A' };
+        request.page_token = token.into_iter().collect();
+        let refused = client.list_runs(request.clone()).await.unwrap_err();
+        Refusal::from_status(refused)?.is(Code::InvalidArgument, "PAGE_TOKEN_INVALID")?;
+    }
+    // Nor does another store's lead anywhere.
+    let other = Cluster::start().await?;
+    request.page_token = page.next_page_token;
+    let refused = other.workflow_client()?.list_runs(request).await;
+    Refusal::from_status(refused.unwrap_err())?.is(Code::InvalidArgument, "PAGE_TOKEN_INVALID")?;
+    other.finish().await?;
     cluster.finish().await
 }
 

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use service_runtime::{BoxError, CommonArgs, Listeners, Server, Service};
+use tokio::task::JoinSet;
 use weft_proto::workflow::v1::{
     thread_service_server::ThreadServiceServer, worker_service_server::WorkerServiceServer,
     workflow_service_server::WorkflowServiceServer,
@@ -164,8 +165,11 @@ impl Service for WorkflowService {
                     .max_decoding_message_size(wire::MAX_REQUEST_BYTES),
             );
         engine.start();
-        server.readiness().set_ready();
+        let (readiness, store) = (server.readiness(), Arc::clone(engine.store()));
+        let mut watching = JoinSet::new();
+        watching.spawn(async move { readiness.follow_store(|| store.check_writes()).await });
         let served = server.serve(shutdown).await;
+        watching.shutdown().await;
         connections.closed().await;
         engine.stop().await;
         Ok(served?)

@@ -4,7 +4,7 @@ use prost_types::Timestamp;
 use service_runtime::payload;
 use weft_proto::{common::v1::PayloadForm, memory::v1 as pb};
 
-use super::page_token::Listing;
+use super::page_token::ItemListing;
 use crate::{
     batch::Outcome,
     domain::{Item, ItemId, NamespaceCount, Time, Version},
@@ -55,7 +55,7 @@ pub(super) fn hits(hits: Vec<Hit>, scored: bool, form: PayloadForm) -> pb::Searc
 /// One page of items, and the token of the next.
 pub(super) fn listed(
     listed: Listed,
-    listing: &Listing,
+    listing: &ItemListing,
     form: PayloadForm,
 ) -> pb::ListItemsResponse {
     let Listed { items, more } = listed;

@@ -9,7 +9,7 @@ use weft_proto::{
 
 use super::{
     answer::Form,
-    page_token::Listing,
+    page_token::ItemListing,
     reader::{Limit, Reader, duration},
     status::CallError,
 };
@@ -276,7 +276,7 @@ pub(super) fn search(
 /// A `ListItemsRequest` as domain values.
 pub(super) struct List {
     pub(super) request: ListRequest,
-    pub(super) listing: Listing,
+    pub(super) listing: ItemListing,
     pub(super) form: PayloadForm,
 }
 
@@ -303,7 +303,7 @@ pub(super) fn list(
     let form = reader.payload_form(payload_form);
     let prefix = reader.finish(prefix)?;
     // Only a request that is right otherwise can tell whether a token is its own.
-    let listing = Listing::new(secret, tenant, &prefix, json.as_ref());
+    let listing = ItemListing::new(secret, tenant, &prefix, json.as_ref());
     let after = listing
         .position(&page_token)
         .map_err(CallError::PageToken)?;

@@ -1,6 +1,6 @@
 //! ThreadService.
 
-use service_runtime::RequestContext;
+use service_runtime::{Listing, RequestContext};
 use tonic::{Request, Response, Status};
 use weft_proto::{
     common::v1::PayloadForm,
@@ -13,15 +13,13 @@ use weft_proto::{
 };
 
 use super::{
-    page::{ForeignToken, Listing},
-    request,
+    page, request,
     response::{self, Payloads},
     status,
 };
 use crate::{
-    domain::{CheckpointId, Thread, ThreadId, Timestamp},
+    domain::{CheckpointId, Timestamp},
     engine::Engine,
-    store::ThreadPosition,
 };
 
 /// Checkpoints of a page, unless the caller asks for fewer or more.
@@ -88,12 +86,12 @@ impl ThreadService for Threads {
         let form = request::payload_form(request.payload_form);
         let ((id, size), form) =
             request::both(request::both(id, size), form).map_err(status::invalid)?;
-        let listing = Listing::of(["checkpoints", context.tenant().as_str(), id.as_str()]);
-        let before = listing
-            .uuid(&request.page_token)
+        let store = self.engine.store();
+        let parts = ["checkpoints", context.tenant().as_str(), id.as_str()];
+        let listing = Listing::new(store.secret(), parts);
+        let before = page::uuid(&listing, &request.page_token)
             .map_err(status::foreign_page_token)?
             .map(CheckpointId);
-        let store = self.engine.store();
         let thread = store
             .thread(context.tenant(), &id)
             .await
@@ -128,15 +126,12 @@ impl ThreadService for Threads {
         let states = request::thread_states(&request.states);
         let size = request::page_size(request.page_size, DEFAULT_THREADS, MAX_THREADS);
         let (states, size) = request::both(states, size).map_err(status::invalid)?;
-        let described = format!("{states:?}");
-        let listing = Listing::of(["threads", context.tenant().as_str(), &described]);
-        let before = listing.position(&request.page_token).and_then(|position| {
-            position
-                .map(|position| thread_position(&position))
-                .transpose()
-        });
-        let before = before.map_err(status::foreign_page_token)?;
         let store = self.engine.store();
+        let described = format!("{states:?}");
+        let parts = ["threads", context.tenant().as_str(), &described];
+        let listing = Listing::new(store.secret(), parts);
+        let before =
+            page::thread(&listing, &request.page_token).map_err(status::foreign_page_token)?;
         let threads = store
             .list_threads(context.tenant(), states, before, size + 1)
             .await;
@@ -144,7 +139,7 @@ impl ThreadService for Threads {
         let is_more = threads.len() > size as usize;
         threads.truncate(size as usize);
         let last = threads.last().filter(|_| is_more);
-        let next_page_token = last.map(|last| listing.token(&thread_bytes(last)));
+        let next_page_token = last.map(|last| page::token_of_thread(&listing, last));
         let threads = threads
             .iter()
             .map(|thread| response::thread(thread, Payloads::Omitted));
@@ -234,22 +229,4 @@ impl ThreadService for Threads {
         deleted.map_err(status::store)?;
         Ok(Response::new(DeleteThreadResponse {}))
     }
-}
-
-/// Place of a thread in a listing, as a page token carries it.
-fn thread_bytes(thread: &Thread) -> Vec<u8> {
-    let mut bytes = thread.update_time.micros().to_le_bytes().to_vec();
-    bytes.extend(thread.id.as_str().as_bytes());
-    bytes
-}
-
-fn thread_position(bytes: &[u8]) -> Result<ThreadPosition, ForeignToken> {
-    let (micros, id) = bytes.split_first_chunk().ok_or(ForeignToken)?;
-    let id = std::str::from_utf8(id)
-        .ok()
-        .and_then(|id| ThreadId::parse(id).ok());
-    Ok(ThreadPosition {
-        update_time: Timestamp::from_micros(i64::from_le_bytes(*micros)),
-        id: id.ok_or(ForeignToken)?,
-    })
 }

@@ -3,7 +3,7 @@
 use std::{pin::Pin, time::Duration};
 
 use futures::{Stream, stream};
-use service_runtime::{Deadline, RequestContext};
+use service_runtime::{Deadline, Listing, RequestContext};
 use tokio::select;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
@@ -19,7 +19,7 @@ use weft_proto::{
 };
 
 use super::{
-    page::Listing,
+    page,
     request::{self, Target},
     response::{self, Payloads},
     status,
@@ -216,10 +216,10 @@ impl WorkflowService for Workflows {
         let size = request::page_size(request.page_size, DEFAULT_PAGE, MAX_PAGE);
         let (filter, size) = request::both(filter, size).map_err(status::invalid)?;
         let described = format!("{filter:?}");
-        let listing = Listing::of(["runs", context.tenant().as_str(), &described]);
-        let before = listing
-            .uuid(&request.page_token)
-            .map_err(status::foreign_page_token)?;
+        let parts = ["runs", context.tenant().as_str(), &described];
+        let listing = Listing::new(self.engine.store().secret(), parts);
+        let before =
+            page::uuid(&listing, &request.page_token).map_err(status::foreign_page_token)?;
         let runs = self
             .engine
             .runs(context.tenant(), filter, before.map(RunId), size + 1)

@@ -266,6 +266,16 @@ pub trait CheckpointStore: Send + Sync + 'static {
     /// [`StoreError::Unavailable`].
     async fn sweep(&self, expired: Expired, limit: u32) -> Result<Swept, StoreError>;
 
+    /// What page tokens are sealed with, 32 bytes that are nobody else's. The same for as long as
+    /// what is kept lives.
+    fn secret(&self) -> &[u8];
+
+    /// Whether writes are taken, as far as is known: after one that was refused it is tried.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`], [`StoreError::DiskRefuses`].
+    async fn check_writes(&self) -> Result<(), StoreError>;
+
     /// Waits until all writes are done, and takes no more.
     async fn close(&self);
 }

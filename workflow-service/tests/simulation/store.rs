@@ -412,6 +412,15 @@ impl CheckpointStore for SimulatedStore {
         at_once(self.inner.sweep(expired, limit))
     }
 
+    fn secret(&self) -> &[u8] {
+        self.inner.secret()
+    }
+
+    async fn check_writes(&self) -> Result<(), StoreError> {
+        self.unless_crashed().await;
+        at_once(self.inner.check_writes())
+    }
+
     async fn close(&self) {
         self.inner.close().await;
     }

@@ -54,6 +54,8 @@ pub use open::OpenError;
 pub struct SqliteStore {
     writer: Writer,
     readers: Readers,
+    /// What page tokens are sealed with.
+    secret: Vec<u8>,
     /// Held for as long as the store lives.
     _lock: std::fs::File,
 }
@@ -302,6 +304,14 @@ impl CheckpointStore for SqliteStore {
         self.writer
             .write(move |db| retention::sweep(db, &expired, limit))
             .await
+    }
+
+    fn secret(&self) -> &[u8] {
+        &self.secret
+    }
+
+    async fn check_writes(&self) -> Result<(), StoreError> {
+        self.writer.check().await
     }
 
     async fn close(&self) {

@@ -101,11 +101,15 @@ impl SqliteStore {
             file: file.clone(),
             cause,
         })?;
+        let secret = connection
+            .query_row("SELECT secret FROM secrets", [], |row| row.get(0))
+            .map_err(database)?;
         let readers = Readers::open(&file).map_err(database)?;
         let writer = Writer::start(connection).map_err(unusable)?;
         Ok(Self {
             writer,
             readers,
+            secret,
             _lock: lock,
         })
     }

@@ -1,7 +1,7 @@
 //! The tables, and how an older file becomes a current one.
 
 /// Version of the schema, kept in the file's `user_version`.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 
 /// Marks the file as ours: "Weft" in ASCII.
 pub(super) const APPLICATION_ID: i32 = 0x5765_6674;
@@ -19,6 +19,8 @@ pub(super) const APPLICATION_ID: i32 = 0x5765_6674;
 ///   of the journal.
 /// - `interrupts`: the open questions of INTERRUPTED runs.
 /// - `cache`: results of tasks, and of entrypoints, whose `task` is empty then. `key` is a hash.
+/// - `secrets`: one row, what page tokens are sealed with.
+/// - `probe`: one row, which is written to see whether the disk takes writes.
 /// - `runs_queued_of_thread`: the order in which a thread's queued runs go on. Those that had begun
 ///   come first: they build on what the thread was then.
 /// - `thread_in_use`: at most one run of a thread is under way, whatever else goes wrong. Its condition
@@ -180,4 +182,14 @@ END;
 ", "
 DROP INDEX thread_in_use;
 CREATE UNIQUE INDEX thread_in_use ON runs (tenant, thread_id) WHERE state BETWEEN 2 AND 5;
+", "
+CREATE TABLE secrets (
+    secret         BLOB    NOT NULL
+) STRICT;
+INSERT INTO secrets (secret) VALUES (randomblob(32));
+
+CREATE TABLE probe (
+    bytes          BLOB    NOT NULL
+) STRICT;
+INSERT INTO probe (bytes) VALUES (x'');
 "];

@@ -1,7 +1,10 @@
 //! Group commit: one thread, one connection, one transaction for all that is queued.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -16,6 +19,8 @@ const QUEUE_CAPACITY: usize = 4096;
 /// Most writes in one transaction. It bounds what one failed commit can undo, and how long the
 /// first of them waits for the last; at 1,000 rows the fsync is a small part of the whole.
 const MAX_BATCH: usize = 1000;
+/// Bytes that a disk must take to be of use again: the rows and indexes of a run with some calls.
+const PROBE_BYTES: i64 = 256 * 1024;
 
 /// How long the writer looks for the next write before it sleeps. To be woken takes about half as
 /// long; whatever else wants to run goes first meanwhile.
@@ -47,6 +52,8 @@ enum Undo {
 pub(super) struct Writer {
     queue: Mutex<Option<mpsc::Sender<Job>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// The disk has refused a write, and has taken none since that was meant to try it.
+    is_refused: AtomicBool,
 }
 
 impl Writer {
@@ -59,6 +66,7 @@ impl Writer {
         Ok(Self {
             queue: Mutex::new(Some(queue)),
             thread: Mutex::new(Some(thread)),
+            is_refused: AtomicBool::new(false),
         })
     }
 
@@ -100,7 +108,27 @@ impl Writer {
             .clone();
         let queue = queue.ok_or_else(closed)?;
         queue.send(job).await.map_err(|_| closed())?;
-        answer.await.map_err(|_| closed())?
+        let answer = answer.await.map_err(|_| closed())?;
+        if matches!(answer, Err(StoreError::DiskRefuses(_))) {
+            self.is_refused.store(true, Ordering::Relaxed);
+        }
+        answer
+    }
+
+    /// Writes about as much as a run does and takes it back, if the disk has refused a write: whether
+    /// it takes them again.
+    pub(super) async fn check(&self) -> Result<(), StoreError> {
+        if self.is_refused.load(Ordering::Relaxed) {
+            for length in [PROBE_BYTES, 0] {
+                self.write(move |db| {
+                    let mut write = db.prepare_cached("UPDATE probe SET bytes = zeroblob(?1)")?;
+                    Ok(write.execute([length])?)
+                })
+                .await?;
+            }
+            self.is_refused.store(false, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// Waits until all writes are done, and takes no more.
