@@ -23,7 +23,10 @@ use serde::{
     Deserialize, Serialize,
     de::{IntoDeserializer as _, value::Error as ValueError},
 };
-use service_runtime::{Secret, ServerSettings, config::human};
+use service_runtime::{
+    Secret, ServerSettings,
+    config::{BadUrl, human},
+};
 
 pub use self::{args::Args, qdrant::UnusableQdrant};
 use crate::{
@@ -194,6 +197,9 @@ pub enum Unusable {
     /// What was configured before makes no sense.
     #[error("of the former embedder: {0}")]
     Former(Box<Unusable>),
+    /// The embedder's URL is none, or may hold a secret.
+    #[error("the URL of `--embedder http:` {0}")]
+    EmbedderUrl(BadUrl),
     /// The embedder has many models.
     #[error("`--embedding-model` must name a model of `--embedder {0}`")]
     EmbeddingModel(String),

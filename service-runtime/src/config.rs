@@ -8,6 +8,7 @@
 //! - [`Environment`]: the variables that are meant for this process
 //! - [`Secret`]: a text that is never shown
 //! - [`human`]: durations as people write them
+//! - [`check_url`]: URLs that may be shown
 //! - `layer`: what one source says
 //! - `keys`: what there is to say
 
@@ -16,13 +17,18 @@ pub mod human;
 mod keys;
 mod layer;
 mod secret;
+mod url;
 
 use std::{io, path::Path};
 
 use figment::{Figment, error::Kind};
 use serde::{Serialize, de::DeserializeOwned};
 
-pub use self::{environment::Environment, secret::Secret};
+pub use self::{
+    environment::Environment,
+    secret::Secret,
+    url::{BadUrl, check_url},
+};
 use self::{keys::Keys, layer::Layer};
 
 /// Reads the configuration `C`: `flags` over `environment` over `file` over `C::default()`.

@@ -131,6 +131,42 @@ async fn check_config_refuses_what_a_start_refuses() -> Result<()> {
 }
 
 #[tokio::test]
+async fn no_secret_is_dumped_nor_said_of_a_url_that_holds_one() -> Result<()> {
+    let folder = TempDir::with_prefix("weft-")?;
+    let base_url = "WEFT_PROVIDERS__P__BASE_URL";
+    for (binary, name, url) in [
+        (WORKFLOW, base_url, "https://host/v1?key=s3cret"),
+        (WORKFLOW, base_url, "https://me:s3cret@host/v1"),
+        (WORKFLOW, "WEFT_MEMORY_URL", "http://host?key=s3cret"),
+        (MEMORY, "WEFT_QDRANT_URL", "http://host:6334?key=s3cret"),
+        (MEMORY, "WEFT_EMBEDDER", "http:https://host/v1#s3cret"),
+    ] {
+        let dump = launch(binary, folder.path()).variable(name, url);
+        let output = dump.argument("--dump-config").output().await?;
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(64), "{name}={url}: {said}");
+        assert!(
+            said.contains("no user name, no password, no query"),
+            "{said}"
+        );
+        let shown = format!("{}{said}", String::from_utf8_lossy(&output.stdout));
+        assert!(!shown.contains("s3cret"), "{name}={url}: {shown}");
+    }
+    let dump = launch(WORKFLOW, folder.path())
+        .variable(base_url, "https://host/v1")
+        .variable("WEFT_PROVIDERS__P__API_KEY", "s3cret")
+        .variable("WEFT_PROVIDERS__P__HEADERS__X_KEY", "t0psecret");
+    let output = dump.argument("--dump-config").output().await?;
+    let dumped = String::from_utf8(output.stdout)?;
+    assert!(dumped.contains("https://host/v1"), "{dumped}");
+    assert!(
+        !dumped.contains("s3cret") && !dumped.contains("t0psecret"),
+        "{dumped}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
 async fn both_services_can_share_one_environment() -> Result<()> {
     let folder = TempDir::with_prefix("weft-")?;
     let dumps = [MEMORY, WORKFLOW].map(|binary| {

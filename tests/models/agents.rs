@@ -252,7 +252,11 @@ async fn an_agent_that_does_not_come_to_an_end_is_ended() -> Result<()> {
     let config = json!({ "user_id": "1", "max_steps": 2 });
     let run = invoke(&mut client, agent("hello", &config)).await?;
     assert_eq!(run.state(), State::Failed, "{run:?}");
-    assert_eq!(run.error.unwrap_or_default().reason, "STEP_LIMIT");
+    let error = run.error.unwrap_or_default();
+    assert_eq!(error.reason, "STEP_LIMIT");
+    // A run's config stays what it is: only another run can have more.
+    let advice = "a new run may be given more with `config.max_steps`";
+    assert!(error.message.contains(advice), "{error:?}");
     assert_eq!(provider.asked().len(), 2);
     cluster.finish().await
 }

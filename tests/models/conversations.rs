@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use e2e::{
-    Cluster, chat, payload,
+    Cluster, Refusal, chat, payload,
     provider::{Provider, Reply},
     runs::invoke,
 };
@@ -100,6 +100,74 @@ async fn a_model_is_given_the_newest_part_and_the_thread_keeps_all() -> Result<(
     assert_eq!(texts, ["two", "ok", "three"]);
     assert_eq!(provider.asked()[2].body["system"][0]["text"], "Be brief.");
     assert_eq!(kept(&cluster).await?.len(), 6);
+    cluster.finish().await
+}
+
+#[tokio::test]
+async fn a_model_that_pauses_in_its_turn_is_given_what_it_said_and_goes_on() -> Result<()> {
+    let provider = Provider::start([
+        Reply::stream(spoken(&["First half,"]).replace("end_turn", "pause_turn")),
+        Reply::stream(spoken(&["second half."])),
+    ])
+    .await?;
+    let cluster = cluster(provider.url()).await?;
+    let done = invoke(
+        &mut cluster.workflow_client()?,
+        run(&json!("hello"), &json!({})),
+    )
+    .await?;
+    assert_eq!(done.state(), State::Succeeded, "{done:?}");
+    let last = provider.asked()[1].body["messages"].as_array().cloned();
+    assert_eq!(
+        last.unwrap_or_default().last(),
+        Some(&json!({"role": "assistant", "content": [{"type": "text", "text": "First half,"}]}))
+    );
+    let texts: Vec<_> = kept(&cluster)
+        .await?
+        .into_iter()
+        .map(|(_, text)| text)
+        .collect();
+    assert_eq!(texts, ["hello", "First half,", "second half."]);
+    cluster.finish().await
+}
+
+#[tokio::test]
+async fn all_that_is_wrong_with_a_config_is_told_at_once() -> Result<()> {
+    let cluster = Cluster::start().await?;
+    let wrong = json!({
+        "user_id": 5,
+        "system": ["be kind"],
+        "options": { "temperature": "hot", "warmth": 1 },
+        "history": { "max_messages": 0, "summarise": true },
+        "memory": { "mode": "sometimes", "limit": 0 },
+    });
+    for entrypoint in ["chat", "agent"] {
+        let run = StartRunRequest {
+            entrypoint: entrypoint.to_owned(),
+            config: Some(payload::json(&wrong)),
+            input: Some(payload::json(&json!([]))),
+            ..chat("t", "1", "")
+        };
+        let refused = invoke(&mut cluster.workflow_client()?, run).await;
+        let refusal = Refusal::from_status(refused.unwrap_err())?;
+        let mut fields = refusal.fields();
+        fields.sort_unstable();
+        assert_eq!(
+            fields,
+            [
+                "start.config.history.max_messages",
+                "start.config.history.summarise",
+                "start.config.memory.limit",
+                "start.config.memory.mode",
+                "start.config.options.temperature",
+                "start.config.options.warmth",
+                "start.config.system",
+                "start.config.user_id",
+                "start.input",
+            ],
+            "{entrypoint}"
+        );
+    }
     cluster.finish().await
 }
 

@@ -12,6 +12,8 @@
 //! - [`memory_modes`]: what is remembered, and who decides it
 //! - [`agents`]: models that call tools
 //! - [`conversations`]: long ones, edited ones
+//! - [`pieces`]: what is shown of an answer while it is written
+//! - [`waiting`]: runs that wait for a provider, and say so
 //! - [`usage`]: what answers took
 //! - [`targets`]: calls of `llm/chat` and `memory/*`
 
@@ -20,6 +22,7 @@ mod answers;
 mod conversations;
 mod kills;
 mod memory_modes;
+mod pieces;
 mod reference;
 mod requests;
 mod streams;
@@ -27,3 +30,4 @@ mod support;
 mod targets;
 mod trouble;
 mod usage;
+mod waiting;

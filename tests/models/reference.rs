@@ -82,9 +82,12 @@ async fn the_reference_conversation_passes_with_claude_and_openai_s_embeddings()
     let asked = aimock.asked("/v1/messages").await?;
     assert_eq!(asked.len(), 3);
     assert_eq!(asked[1]["model"], "claude");
-    // Of 1536 dimensions: memory-service does not start with an embedder that makes others.
+    // Memory-service does not start with an embedder whose vectors are not of 1536 numbers.
     let embedded = aimock.asked("/v1/embeddings").await?;
-    assert!(!embedded.is_empty());
+    for text in [INTRODUCTION.text, QUESTION.text] {
+        let is_embedded = embedded.iter().any(|body| body["embeddingInput"] == text);
+        assert!(is_embedded, "{text}: {embedded:?}");
+    }
     assert!(
         embedded
             .iter()

@@ -169,6 +169,20 @@ async fn what_a_version_of_the_api_refuses_is_refused_before_it_is_sent() -> Res
         ("MODEL_REFUSED", false)
     );
     assert!(failure.message.contains("`temperature`"), "{failure}");
+    // Also what the service knows no option for.
+    let extra = json!({"top_k": 40, "model": "another", "service_tier": "auto"});
+    let extra = ChatRequest {
+        options: Options {
+            extra: extra.as_object().unwrap().clone(),
+            ..Options::default()
+        },
+        ..say("hello")
+    };
+    let failure = ask(&strict, extra).await.unwrap_err();
+    for named in ["`extra.top_k`", "`extra.model`"] {
+        assert!(failure.message.contains(named), "{failure}");
+    }
+    assert!(!failure.message.contains("service_tier"), "{failure}");
     assert!(provider.asked().is_empty());
     let before = sent("messages", "", warm).await?;
     assert_eq!(before.body["temperature"], 1.0);

@@ -173,8 +173,25 @@ async fn reasoning_items_of_responses_come_back_unchanged() -> Result<()> {
     let usage = message.usage.unwrap();
     assert_eq!((usage.cache_read_tokens, usage.reasoning_tokens), (4, 6));
 
+    // Of a model that was not asked for its thoughts there is an id, which means nothing later.
+    let bare = stream.replace("\"opaque\"", "null");
+    let unthought = answer_of("responses", &bare).await?;
+
     let provider = Provider::start([]).await?;
     let models = models("responses", provider.url(), "")?;
+    let mut request = say("hello");
+    request.messages.push(unthought);
+    let _ = ask(&models, request).await;
+    let kinds: Vec<_> = provider.asked()[0].body["input"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| item["type"].clone())
+        .collect();
+    assert_eq!(kinds, ["message", "function_call"]);
+
+    let provider = Provider::start([]).await?;
+    let models = crate::support::models("responses", provider.url(), "")?;
     let mut request = say("hello");
     request.messages.push(message);
     let _ = ask(&models, request).await;

@@ -81,7 +81,7 @@ pub(crate) async fn ask(
     while let Some(piece) = pieces.next().await {
         match piece? {
             Piece::Text(text) => texts.push(text),
-            Piece::Thinking(_) => {}
+            Piece::Thinking(_) | Piece::ToolCall { .. } | Piece::Waits(_) | Piece::GoesOn => {}
             Piece::Done(message) => return Ok((texts, *message)),
         }
     }

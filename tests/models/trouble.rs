@@ -4,14 +4,20 @@ use std::time::Duration;
 
 use anyhow::Result;
 use e2e::{
+    Cluster,
     aimock::Aimock,
+    chat,
+    cluster::WORKFLOW,
+    payload,
     provider::{Provider, Reply},
+    runs::invoke,
 };
-use futures::future::{join_all, try_join_all};
+use futures::future::join_all;
 use serde_json::{Value, json};
+use weft_proto::workflow::v1::{StartRunRequest, run::State};
 use workflow_service::llm::ChatRequest;
 
-use crate::support::{APIS, ask, models, say, spoken};
+use crate::support::{APIS, ask, configure, models, say, spoken};
 
 #[tokio::test]
 async fn every_chaos_of_a_double_is_told_as_what_it_is() -> Result<()> {
@@ -136,6 +142,67 @@ async fn a_key_is_in_no_error() -> Result<()> {
 }
 
 #[tokio::test]
+async fn no_secret_that_a_provider_repeats_is_in_an_error() -> Result<()> {
+    let said = "you sent s3cret, t0psecret and dXNlcjpwdw==";
+    let error = |text: &str| json!({"error": {"message": text, "type": "x"}});
+    // The cut of a long text must not leave half a secret either.
+    let long = format!("{}s3cret", "x".repeat(497));
+    let provider = Provider::start([
+        Reply::json(400, &error(said)),
+        Reply::json(500, &error(&long)),
+        Reply::stream(format!("data: {}\n\n", error(said))),
+        Reply::stream(format!("data: {{\"choices\": \"{said}\"}}\n\n")),
+    ])
+    .await?;
+    let headers =
+        "[p.headers]\nx-org = \"t0psecret\"\nproxy-authorization = \"Basic dXNlcjpwdw==\"";
+    let models = models("chat", provider.url(), headers)?;
+    for _ in 0..4 {
+        let failure = ask(&models, say("hello")).await.unwrap_err();
+        let shown = format!("{failure:?}");
+        for secret in ["s3c", "t0p", "dXNl"] {
+            assert!(!shown.contains(secret), "{secret}: {shown}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn whatever_is_logged_no_secret_is() -> Result<()> {
+    let error = json!({"error": {"message": "you sent s3cret and t0psecret", "type": "x"}});
+    let provider =
+        Provider::start([Reply::stream(spoken(&["hi"])), Reply::json(400, &error)]).await?;
+    let mut cluster = Cluster::new()?;
+    configure(&mut cluster, provider.url());
+    for (name, value) in [
+        ("WEFT_PROVIDERS__ANTHROPIC__HEADERS__X_ORG", "t0psecret"),
+        ("WEFT_LOG", "trace"),
+    ] {
+        cluster.set(WORKFLOW, name, value);
+    }
+    cluster.start_workflow().await?;
+    let off = json!({ "user_id": "1", "memory": { "mode": "off" } });
+    for state in [State::Succeeded, State::Failed] {
+        let run = StartRunRequest {
+            config: Some(payload::json(&off)),
+            ..chat("t", "1", "hello")
+        };
+        let run = invoke(&mut cluster.workflow_client()?, run).await?;
+        assert_eq!(run.state(), state, "{run:?}");
+        assert!(!format!("{run:?}").contains("secret"), "{run:?}");
+    }
+    assert_eq!(provider.asked()[0].headers["x_org"], "t0psecret");
+    cluster.take_workflow()?.terminate().await?;
+    let log = std::fs::read_to_string(cluster.folder().join("workflow-service.log"))?;
+    assert!(log.contains(r#""level":"TRACE""#), "nothing was logged");
+    for secret in ["s3cret", "t0psecret"] {
+        let told = log.lines().find(|line| line.contains(secret));
+        assert_eq!(told, None);
+    }
+    cluster.finish().await
+}
+
+#[tokio::test]
 async fn a_provider_that_falls_silent_is_not_waited_for() -> Result<()> {
     let beginning = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{}}\n\n";
     let provider = Provider::start([
@@ -183,22 +250,5 @@ async fn no_more_requests_are_under_way_than_configured() -> Result<()> {
     released?;
     answers.into_iter().collect::<Result<Vec<_>, _>>()?;
     assert_eq!((provider.asked().len(), provider.most_under_way()), (6, 2));
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_slow_provider_does_not_hold_up_another_one() -> Result<()> {
-    let slow = Provider::start([Reply::stream("").held()]).await?;
-    let quick = Provider::start((0..4).map(|_| Reply::stream(spoken(&["hi"])))).await?;
-    let (slow_models, quick_models) = (
-        models("messages", slow.url(), "max_concurrent = 1")?,
-        models("messages", quick.url(), "max_concurrent = 1")?,
-    );
-    let waiting = ask(&slow_models, say("hello"));
-    let answered = try_join_all((0..4).map(|_| ask(&quick_models, say("hello"))));
-    tokio::select! {
-        answer = waiting => panic!("answered: {answer:?}"),
-        answered = answered => drop(answered?),
-    }
     Ok(())
 }

@@ -131,7 +131,7 @@ impl Events {
 pub fn is_durable(event: &Event) -> bool {
     match &event.kind {
         Some(Kind::Task(task)) => !matches!(task.step(), Step::Started | Step::Retrying),
-        Some(Kind::Message(_) | Kind::Custom(_) | Kind::Gap(_)) | None => false,
+        Some(Kind::Message(_) | Kind::Custom(_) | Kind::Warning(_) | Kind::Gap(_)) | None => false,
         Some(_) => true,
     }
 }

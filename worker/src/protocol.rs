@@ -245,15 +245,44 @@ pub struct Warning {
     pub message: String,
 }
 
+impl Warning {
+    /// Reason of a warning that says what its call waits for. A run shows it as its reason until
+    /// the call says something else.
+    pub const WAITS: &str = "WAITS";
+    /// Reason of a warning that says that a call which waited goes on.
+    pub const GOES_ON: &str = "GOES_ON";
+}
+
 /// MessagePiece is a piece of a message that a model writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessagePiece {
     /// Message it belongs to.
     pub message_id: Arc<str>,
-    /// Text to append.
+    /// What of the message goes on.
+    pub part: MessagePart,
+    /// Text to append to it.
     pub text: String,
     /// Model that writes, as `provider:model`.
     pub model: Arc<str>,
+}
+
+/// MessagePart is what a piece of a message goes on with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum MessagePart {
+    /// What the message says.
+    #[default]
+    Text,
+    /// What the model thinks.
+    Thinking,
+    /// The arguments of a call of a tool.
+    ToolCall {
+        /// Place of the call among those of its message, from 0.
+        index: u32,
+        /// Id of the call; empty as long as the provider has not told it.
+        id: Arc<str>,
+        /// Name of the tool; empty likewise.
+        name: Arc<str>,
+    },
 }
 
 /// Finish ends an execution.

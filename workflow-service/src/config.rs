@@ -8,8 +8,10 @@ use std::{
 
 use clap::Parser;
 use serde::{Deserialize, Deserializer, Serialize, de};
-use service_runtime::{CommonArgs, ServerSettings, config::human};
-use tonic::transport::Uri;
+use service_runtime::{
+    CommonArgs, ServerSettings,
+    config::{BadUrl, check_url, human},
+};
 
 use crate::{
     engine::Retention,
@@ -126,19 +128,10 @@ impl Config {
 
 fn url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let url = String::deserialize(deserializer)?;
-    let parsed: Option<Uri> = url.parse().ok();
-    let has_password = parsed
-        .as_ref()
-        .and_then(Uri::authority)
-        .is_some_and(|authority| authority.as_str().contains('@'));
-    if has_password {
-        return Err(de::Error::custom(
-            "a URL must hold no user name and no password: it is shown in logs",
-        ));
-    }
-    match parsed.as_ref().and_then(Uri::scheme_str) {
-        Some("http" | "https") => Ok(url),
-        Some(_) | None => Err(de::Error::custom(format!(
+    match check_url(&url) {
+        Ok(()) => Ok(url),
+        Err(BadUrl::MayHoldSecret) => Err(de::Error::custom(BadUrl::MayHoldSecret)),
+        Err(BadUrl::NotOne) => Err(de::Error::custom(format!(
             "`{url}` is no URL; it must be like http://127.0.0.1:50051"
         ))),
     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use service_runtime::Secret;
+use service_runtime::{Secret, config::check_url};
 
 use super::{Config, NO_EMBEDDER, Unusable, secret_in};
 use crate::embed::{
@@ -58,6 +58,7 @@ impl Config {
     }
 
     fn http(&self, base_url: &str) -> Result<HttpSettings, Unusable> {
+        check_url(base_url).map_err(Unusable::EmbedderUrl)?;
         if self.embedding_model.is_empty() {
             return Err(Unusable::EmbeddingModel(self.embedder.clone()));
         }
@@ -107,6 +108,14 @@ mod tests {
                 "`--embedder statics:x` must be `none`",
             ),
             (embedder("wordllama"), "`--embedder wordllama` must be"),
+            (
+                embedder("http:localhost:1"),
+                "the URL of `--embedder http:` must be a URL, http:// or https://",
+            ),
+            (
+                embedder("http:http://127.0.0.1:1?key=s3cret"),
+                "the URL of `--embedder http:` must hold no user name",
+            ),
             (
                 embedder("static:does/not/exist"),
                 "`--embedder static:does/not/exist` cannot be used: there is no `does/not/exist/model.safetensors`",

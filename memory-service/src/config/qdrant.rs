@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use tonic::transport::Uri;
+use service_runtime::config::{BadUrl, check_url};
 
 use super::{Config, secret_in};
 use crate::store::qdrant::{QdrantSettings, ReadConsistency};
@@ -15,6 +15,9 @@ pub enum UnusableQdrant {
         "`--qdrant-url {0}` must be like `http://host:6334` or `https://host:6334`, where the server serves gRPC"
     )]
     Url(String),
+    /// The URL may hold a secret.
+    #[error("`--qdrant-url` {0}")]
+    SecretUrl(BadUrl),
     /// Collections cannot have that name.
     #[error("`qdrant_collection` must not be empty")]
     Collection,
@@ -47,11 +50,10 @@ impl Config {
         if self.qdrant_url.is_empty() {
             return Ok(None);
         }
-        let uri: Option<Uri> = self.qdrant_url.parse().ok();
-        match uri.as_ref().and_then(Uri::scheme_str) {
-            Some("http" | "https") => {}
-            Some(_) | None => return Err(UnusableQdrant::Url(self.qdrant_url.clone())),
-        }
+        check_url(&self.qdrant_url).map_err(|error| match error {
+            BadUrl::NotOne => UnusableQdrant::Url(self.qdrant_url.clone()),
+            BadUrl::MayHoldSecret => UnusableQdrant::SecretUrl(error),
+        })?;
         if self.qdrant_collection.is_empty() {
             return Err(UnusableQdrant::Collection);
         }
@@ -132,7 +134,11 @@ mod tests {
     #[test]
     fn what_cannot_be_served_is_refused_by_its_name() {
         type Change = fn(&mut Config);
-        let cases: [(Change, &str); 6] = [
+        let cases: [(Change, &str); 7] = [
+            (
+                |config| config.qdrant_url = "http://host:6334?api_key=s3cret".into(),
+                "`--qdrant-url` must hold no user name",
+            ),
             (
                 |config| config.qdrant_url = "localhost:6334".into(),
                 "--qdrant-url localhost:6334",

@@ -178,11 +178,15 @@ impl HttpEmbedder {
         if status.is_success() {
             return wire::vectors(&body, texts.len(), dims).map_err(Fault::passing);
         }
-        let body = String::from_utf8_lossy(&body);
+        let mut body = String::from_utf8_lossy(&body);
+        let passing = passes(status, &body);
+        if let Some(key) = &self.settings.api_key {
+            body = key.redact(body);
+        }
         let start: String = body.chars().take(300).collect();
         Err(Fault {
             cause: format!("it answers {status}: {}", start.trim()),
-            passing: passes(status, &body),
+            passing,
             retry_after,
         })
     }

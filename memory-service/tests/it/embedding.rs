@@ -357,3 +357,25 @@ async fn an_item_lives_from_its_write_on_however_long_embedding_took() {
     let seconds = |time: Option<prost_types::Timestamp>| time.unwrap().seconds;
     assert_eq!(seconds(item.expire_time) - seconds(item.update_time), 10);
 }
+
+#[tokio::test]
+async fn a_key_that_the_embedder_repeats_is_in_no_error() {
+    let embedder = Embedder::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("key");
+    std::fs::write(&key, "s3cret\n").unwrap();
+    let mut running = Running::start_with(|config| {
+        embedder.configure(config);
+        config.embedding_api_key_file = key;
+    })
+    .await;
+    embedder.fail([Fault::Status(401, &[], "the key s3cret is none")]);
+    let car = put("a", "k", &text("car"));
+    let error = running.client.put(car).await.unwrap_err();
+    assert_status(&error, Code::FailedPrecondition, "EMBEDDER_REFUSED");
+    assert!(
+        error.message().contains("the key [redacted] is none"),
+        "{error}"
+    );
+    assert!(!format!("{error:?}").contains("s3cret"), "{error:?}");
+}

@@ -1,4 +1,11 @@
-//! Values as people write them, for `#[serde(with = "…")]`.
+//! Values as people write them: durations, for `#[serde(with = "…")]`, and points in time.
+
+use std::{fmt::Display, time::SystemTime};
+
+/// A point in time, to the second, as RFC 3339 has it: `2026-11-28T10:44:05Z`.
+pub fn moment(time: SystemTime) -> impl Display {
+    humantime::format_rfc3339_seconds(time)
+}
 
 /// A [`Duration`](std::time::Duration) as text such as `30s`, `1h 30m` or `250ms`.
 pub mod duration {

@@ -11,8 +11,8 @@ use weft_proto::workflow::v1::{
 use crate::{
     CallId, Failure,
     protocol::{
-        Event, ExecutionId, Finish, JournalEntry, Outcome, Question, Record, StartRun, Suspend,
-        ToWorker, Warning, WorkerMessage,
+        Event, ExecutionId, Finish, JournalEntry, MessagePart, MessagePiece, Outcome, Question,
+        Record, StartRun, Suspend, ToWorker, Warning, WorkerMessage,
     },
     wire::{MAX_REQUEST_BYTES, MAX_VALUE_BYTES, Malformed, decode, encode},
 };
@@ -123,6 +123,28 @@ pub(super) fn request(execution: ExecutionId, message: WorkerMessage) -> Option<
     Some(of(Said::Finish(failed(too_large(bytes), None))))
 }
 
+fn message_piece(piece: MessagePiece) -> pb::MessagePiece {
+    let written = pb::MessagePiece {
+        message_id: piece.message_id.to_string(),
+        model: piece.model.to_string(),
+        ..pb::MessagePiece::default()
+    };
+    match piece.part {
+        MessagePart::Text => pb::MessagePiece {
+            text: piece.text,
+            ..written
+        },
+        MessagePart::Thinking => pb::MessagePiece {
+            thinking: piece.text,
+            ..written
+        },
+        MessagePart::ToolCall { index, id, name } => pb::MessagePiece {
+            tool_call: Some(encode::tool_call_piece(index, &id, &name, piece.text)),
+            ..written
+        },
+    }
+}
+
 fn emit(event: Event) -> pb::Emit {
     let name = |call: Option<CallId>| call.map(|call| call.to_string()).unwrap_or_default();
     let (call, task, kind) = match event {
@@ -139,11 +161,7 @@ fn emit(event: Event) -> pb::Emit {
             (Some(call), task, Emitted::TaskStarted(started))
         }
         Event::Message { call, task, piece } => {
-            let piece = pb::MessagePiece {
-                message_id: piece.message_id.to_string(),
-                text: piece.text,
-                model: piece.model.to_string(),
-            };
+            let piece = message_piece(piece);
             (Some(call), task, Emitted::MessagePiece(piece))
         }
         Event::Warning {

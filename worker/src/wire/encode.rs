@@ -17,6 +17,16 @@ pub fn payload(json: &RawValue) -> Payload {
     }
 }
 
+/// A piece of a call of a tool, which has this text of its arguments.
+pub fn tool_call_piece(index: u32, id: &str, name: &str, arguments: String) -> pb::ToolCallPiece {
+    pb::ToolCallPiece {
+        index: i32::try_from(index).unwrap_or(i32::MAX),
+        id: id.to_owned(),
+        name: name.to_owned(),
+        arguments,
+    }
+}
+
 /// A call.
 pub fn call(call: &Call) -> pb::Call {
     pb::Call {

@@ -25,6 +25,11 @@ impl Timestamp {
         self.0
     }
 
+    /// The same time as the system has it; the epoch for one before it.
+    pub fn system(self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_micros(u64::try_from(self.0).unwrap_or_default())
+    }
+
     /// How long before this time `earlier` was; zero if it was not.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or_default())

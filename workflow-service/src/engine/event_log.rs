@@ -10,7 +10,10 @@ use std::{
 
 use tokio::sync::watch;
 
-use crate::domain::{Event, Run, RunId};
+use service_runtime::config::human;
+use weft_worker::{CallId, protocol::Warning};
+
+use crate::domain::{Event, EventKind, Run, RunId, TaskStep};
 
 /// Memory that the kept events of one run may hold, in bytes. Older ones are dropped first; durable
 /// ones can be read from the store.
@@ -84,6 +87,8 @@ struct Kept {
     base: i64,
     /// Whether a dispatch writes here.
     begun: bool,
+    /// What calls wait for, those that began to wait first.
+    waits: Vec<(CallId, String)>,
     rested: Option<Arc<Run>>,
 }
 
@@ -124,6 +129,12 @@ impl EventLog {
         kept.events.clear();
         kept.weight = 0;
         kept.floor = kept.floor.max(base);
+        kept.waits.clear();
+    }
+
+    /// What a call of the run waits for, if one says so.
+    pub(super) fn waits(&self) -> Option<String> {
+        self.lock().waits.first().map(|(_, what)| what.clone())
     }
 
     /// Notes that events up to this number are in the store, unless a dispatch writes here.
@@ -139,6 +150,7 @@ impl EventLog {
         let sequence = event.sequence;
         {
             let mut kept = self.lock();
+            kept.note_wait(&event.kind);
             kept.weight += event.kind.weight();
             kept.events.push_back(Arc::new(event));
             while kept.weight > MAX_WEIGHT
@@ -204,10 +216,45 @@ impl EventLog {
     }
 }
 
+impl Kept {
+    /// Notes what a call waits for, or that it waits no longer: whatever else it says.
+    fn note_wait(&mut self, event: &EventKind) {
+        let (call, waits) = match event {
+            EventKind::Task {
+                call,
+                task,
+                step:
+                    TaskStep::Retrying {
+                        failure,
+                        next_attempt_time,
+                    },
+                ..
+            } => {
+                let time = human::moment(next_attempt_time.system());
+                let waits = format!("`{task}` is tried again at {time}: {failure}");
+                (call, Some(waits))
+            }
+            EventKind::Warning {
+                call: Some(call),
+                task,
+                warning,
+            } => {
+                let waits = warning.reason == Warning::WAITS;
+                let waits = waits.then(|| format!("`{task}` {}", warning.message));
+                (call, waits)
+            }
+            EventKind::Task { call, .. } | EventKind::Message { call, .. } => (call, None),
+            _ => return,
+        };
+        self.waits.retain(|(other, _)| other != call);
+        self.waits.extend(waits.map(|waits| (call.clone(), waits)));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{EventKind, Timestamp};
+    use crate::domain::Timestamp;
 
     fn event(sequence: i64, bytes: usize) -> Event {
         let text = format!("\"{}\"", "x".repeat(bytes));

@@ -81,6 +81,10 @@ impl Engine {
                 Some(failure) => format!("is tried again after {}", failure.reason),
                 None => "waits for a timer".to_owned(),
             },
+            RunState::Running => {
+                let log = self.shared.logs.get(run.id);
+                log.and_then(|log| log.waits()).unwrap_or_default()
+            }
             _ => String::new(),
         };
         if !run.state.is_resting()

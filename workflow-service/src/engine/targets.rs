@@ -7,7 +7,7 @@ use service_runtime::Tenant;
 use tokio::sync::mpsc;
 use weft_worker::{
     CallId, Failure, Json, Usage, UsageMeter,
-    protocol::{Event, MessagePiece, Outcome},
+    protocol::{Event, MessagePiece, Outcome, Warning},
 };
 
 use crate::domain::RunId;
@@ -47,6 +47,18 @@ impl TargetContext {
     /// Notes what a language model took. It is recorded with the call, whatever comes of it.
     pub fn add_usage(&self, usage: Usage) {
         self.usage.add(usage);
+    }
+
+    /// Tells those who follow the run's tasks something that does not stop it. Not recorded.
+    pub fn warn(&self, reason: &str, message: impl Into<String>) {
+        let _ = self.events.try_send(Event::Warning {
+            call: Some(self.call.clone()),
+            task: Arc::clone(&self.target),
+            warning: Warning {
+                reason: reason.to_owned(),
+                message: message.into(),
+            },
+        });
     }
 
     /// Streams a piece of a message. Pieces are not recorded and never hold the target up: a reader

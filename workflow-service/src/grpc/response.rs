@@ -7,7 +7,11 @@ use weft_proto::{
     common::v1::{Payload, PayloadForm},
     workflow::v1::{self as pb, event::Kind, task_event::Step},
 };
-use weft_worker::{Failure, wire::encode};
+use weft_worker::{
+    Failure,
+    protocol::{MessagePart, MessagePiece},
+    wire::encode,
+};
 
 use crate::{
     domain::{Checkpoint, Event, EventKind, Interrupt, Run, TaskStep, Thread, Timestamp},
@@ -113,6 +117,26 @@ pub(super) fn checkpoint(checkpoint: &Checkpoint, payloads: Payloads) -> pb::Che
     }
 }
 
+fn message_piece(piece: &MessagePiece) -> pb::MessageEvent {
+    let written = pb::MessageEvent {
+        message_id: piece.message_id.to_string(),
+        model: piece.model.to_string(),
+        ..pb::MessageEvent::default()
+    };
+    let text = piece.text.clone();
+    match &piece.part {
+        MessagePart::Text => pb::MessageEvent { text, ..written },
+        MessagePart::Thinking => pb::MessageEvent {
+            thinking: text,
+            ..written
+        },
+        MessagePart::ToolCall { index, id, name } => pb::MessageEvent {
+            tool_call: Some(encode::tool_call_piece(*index, id, name, text)),
+            ..written
+        },
+    }
+}
+
 pub(super) fn event(event: &Event, form: PayloadForm) -> pb::Event {
     let payloads = Payloads::In(form);
     let kind = match &event.kind {
@@ -154,10 +178,8 @@ pub(super) fn event(event: &Event, form: PayloadForm) -> pb::Event {
         } => Kind::Message(pb::MessageEvent {
             task: task.to_string(),
             task_id: call.to_string(),
-            message_id: piece.message_id.to_string(),
-            text: piece.text.clone(),
             reset: *reset,
-            model: piece.model.to_string(),
+            ..message_piece(piece)
         }),
         EventKind::Task {
             call,

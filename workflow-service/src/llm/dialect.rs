@@ -9,16 +9,22 @@ pub mod chat;
 pub mod messages;
 pub mod responses;
 
-use std::collections::VecDeque;
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use reqwest::header::HeaderMap;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
+use uuid::Uuid;
 
 use super::{
     ChatRequest, Piece,
-    content::Block,
+    content::{Block, Content},
     error::Fault,
     message::{Message, Role},
+    options::{BadOption, Options},
     sse::ServerSentEvent,
 };
 
@@ -30,11 +36,14 @@ pub trait Dialect: Send + Sync {
     /// Headers that every request has.
     fn headers(&self) -> HeaderMap;
 
-    /// The body of a request.
+    /// Options that this format, or this version of it, does not take.
+    fn check(&self, options: &Options) -> Vec<BadOption>;
+
+    /// The body of a request, a JSON object, without its `extra` fields.
     ///
     /// # Errors
-    /// A sentence, if the request makes no sense for this provider.
-    fn body(&self, request: &ChatRequest) -> Result<Vec<u8>, String>;
+    /// If it cannot be said in JSON.
+    fn body(&self, request: &ChatRequest) -> serde_json::Result<Value>;
 
     /// Reads an answer that came in one piece.
     ///
@@ -65,14 +74,116 @@ pub trait Decoder: Send {
     fn end(&mut self) -> Result<Message, Fault>;
 }
 
+/// What a request is sent as.
+///
+/// # Errors
+/// A sentence, if the request makes no sense for this provider.
+pub fn encode(dialect: &dyn Dialect, request: &ChatRequest) -> Result<Vec<u8>, String> {
+    let bad = check(dialect, &request.options);
+    if !bad.is_empty() {
+        let sentences: Vec<_> = bad.iter().map(ToString::to_string).collect();
+        return Err(sentences.join("; "));
+    }
+    let mut body = dialect.body(request).map_err(|error| error.to_string())?;
+    if let Some(fields) = body.as_object_mut() {
+        fields.extend(request.options.extra.clone());
+    }
+    serde_json::to_vec(&body).map_err(|error| error.to_string())
+}
+
+/// All that is wrong with options.
+pub fn check(dialect: &dyn Dialect, options: &Options) -> Vec<BadOption> {
+    let mut bad = dialect.check(options);
+    let taken = RESERVED
+        .iter()
+        .filter(|field| options.extra.contains_key(**field));
+    bad.extend(taken.map(|field| {
+        BadOption::new(
+            format!("extra.{field}"),
+            "is what the service itself says; leave it out",
+        )
+    }));
+    bad
+}
+
+/// Fields of a request, in any of the formats, that are no option: a caller who set them would be
+/// answered something else than what is read here.
+const RESERVED: [&str; 7] = [
+    "model",
+    "messages",
+    "input",
+    "stream",
+    "stream_options",
+    "store",
+    "n",
+];
+
+/// Only Anthropic's format bounds what a model thinks.
+fn no_thinking_tokens(options: &Options) -> Option<BadOption> {
+    let why = "is not taken here; use `effort`";
+    let given = options.thinking_tokens;
+    given.map(|_| BadOption::new("thinking_tokens", why))
+}
+
 /// Reads JSON of an answer.
 fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, Fault> {
     serde_json::from_slice(text).map_err(|error| Fault::Unreadable(error.to_string()))
 }
 
-/// The message that a model wrote.
-fn written(blocks: Vec<Block>) -> Message {
-    Message::new(Role::Assistant, super::content::Content::of(blocks))
+/// The message that a model wrote. Calls of tools that share an id, or have none, are given ids of
+/// their own: a result names its call by it.
+fn written(mut blocks: Vec<Block>) -> Message {
+    let mut ids = CallIds::default();
+    for block in &mut blocks {
+        if let Block::ToolCall(call) = block {
+            let id = match std::mem::take(&mut call.id) {
+                id if id.is_empty() => format!("call_{}", Uuid::now_v7().simple()),
+                id => id,
+            };
+            call.id = ids.unique(&id);
+        }
+    }
+    Message::new(Role::Assistant, Content::of(blocks))
+}
+
+/// A call of a tool that is still written.
+struct Call {
+    /// Place among the calls of its message, from 0.
+    index: u32,
+    id: Arc<str>,
+    name: Arc<str>,
+}
+
+impl Call {
+    fn piece(&self, arguments: String) -> Piece {
+        Piece::ToolCall {
+            index: self.index,
+            id: Arc::clone(&self.id),
+            name: Arc::clone(&self.name),
+            arguments,
+        }
+    }
+}
+
+/// CallIds tells calls of one message apart that a provider gave the same id. It does so in the same
+/// way for the pieces of a message as for the whole.
+#[derive(Default)]
+struct CallIds(BTreeSet<String>);
+
+impl CallIds {
+    /// `id`, or one made of it if it is taken; none for none.
+    fn unique(&mut self, id: &str) -> String {
+        if id.is_empty() {
+            return String::new();
+        }
+        let others = (2..).map(|number| format!("{id}_{number}"));
+        let free = std::iter::once(id.to_owned())
+            .chain(others)
+            .find(|candidate| !self.0.contains(candidate));
+        let free = free.unwrap_or_default();
+        self.0.insert(free.clone());
+        free
+    }
 }
 
 /// What a tool answered, as text for formats without a mark for failures.

@@ -12,6 +12,7 @@ use super::{
     content::{Block, Content, ToolCall},
     error::ModelError,
     message::{Message, Role, StopReason},
+    options::{BadOption, Options},
 };
 
 /// Provider name.
@@ -30,11 +31,13 @@ const SIGNATURE: &str = "(echo, the offline model)";
 pub struct Echo;
 
 impl ChatModel for Echo {
-    fn check(&self, request: &ChatRequest) -> Result<(), String> {
-        match request.options.output {
-            Some(_) => Err("is the offline model, which writes no JSON".to_owned()),
-            None => Ok(()),
-        }
+    fn check(&self, options: &Options) -> Vec<BadOption> {
+        let no_json = "is not taken by the offline model, which writes no JSON";
+        let output = options.output.as_ref();
+        output
+            .map(|_| BadOption::new("output", no_json))
+            .into_iter()
+            .collect()
     }
 
     fn stream(&self, request: ChatRequest) -> BoxStream<'static, Result<Piece, ModelError>> {

@@ -41,11 +41,17 @@ pub enum Fault {
     /// The account has no money left, or may not spend more.
     #[error("the account's limit is reached: {0}")]
     SpendLimit(String),
-    /// It does not take the key.
-    #[error("refuses the key (status {status}); {hint}")]
+    /// It does not take the key. What it says about it may show parts of the key.
+    #[error("refuses the key; {hint}")]
     Unauthenticated {
-        /// Status of HTTP.
-        status: u16,
+        /// Where the key comes from.
+        hint: String,
+    },
+    /// The key may not do that.
+    #[error("answers 403: {message}; if another key may, {hint}")]
+    Forbidden {
+        /// What it says.
+        message: String,
         /// Where the key comes from.
         hint: String,
     },
@@ -79,11 +85,40 @@ impl Fault {
             Self::Silent(_) => "MODEL_TIMEOUT",
             Self::RateLimited(_) => "MODEL_RATE_LIMITED",
             Self::SpendLimit(_) => "MODEL_SPEND_LIMIT",
-            Self::Unauthenticated { .. } => "MODEL_UNAUTHENTICATED",
+            Self::Unauthenticated { .. } | Self::Forbidden { .. } => "MODEL_UNAUTHENTICATED",
             Self::NotFound(_) => "MODEL_NOT_FOUND",
             Self::Refused { .. } | Self::Unsendable(_) => "MODEL_REFUSED",
             Self::Truncated => "MODEL_STREAM_TRUNCATED",
             Self::Unreadable(_) => "MODEL_ANSWER_UNREADABLE",
+        }
+    }
+
+    /// The same with other words for what the provider says.
+    #[must_use]
+    pub fn map_said(self, map: impl Fn(String) -> String) -> Self {
+        match self {
+            Self::Away(said) => Self::Away(map(said)),
+            Self::Trouble { status, message } => Self::Trouble {
+                status,
+                message: map(message),
+            },
+            Self::RateLimited(said) => Self::RateLimited(map(said)),
+            Self::SpendLimit(said) => Self::SpendLimit(map(said)),
+            Self::Forbidden { message, hint } => Self::Forbidden {
+                message: map(message),
+                hint,
+            },
+            Self::NotFound(said) => Self::NotFound(map(said)),
+            Self::Refused { status, message } => Self::Refused {
+                status,
+                message: map(message),
+            },
+            Self::Unreadable(said) => Self::Unreadable(map(said)),
+            // Their words are our own.
+            Self::Silent(_)
+            | Self::Unauthenticated { .. }
+            | Self::Unsendable(_)
+            | Self::Truncated => self,
         }
     }
 
@@ -98,6 +133,7 @@ impl Fault {
             | Self::Unreadable(_) => true,
             Self::SpendLimit(_)
             | Self::Unauthenticated { .. }
+            | Self::Forbidden { .. }
             | Self::NotFound(_)
             | Self::Refused { .. }
             | Self::Unsendable(_) => false,
@@ -112,7 +148,15 @@ pub const LONGEST_PAUSE: Duration = Duration::from_secs(120);
 impl From<ModelError> for Failure {
     fn from(error: ModelError) -> Self {
         let too_long = error.retry_after.is_some_and(|pause| pause > LONGEST_PAUSE);
-        let (reason, text) = (error.fault.reason(), error.to_string());
+        let (reason, mut text) = (error.fault.reason(), error.to_string());
+        if let (true, Some(pause)) = (too_long, error.retry_after) {
+            text.push_str(&format!(
+                "; it wants a pause of {} seconds, and {} are the most that a run waits for: retry it \
+                 after that",
+                pause.as_secs(),
+                LONGEST_PAUSE.as_secs()
+            ));
+        }
         let mut failure = match error.fault.passes() && !too_long {
             true => Self::transient(reason, text).retry_after(error.retry_after),
             false => Self::new(reason, text),
@@ -152,6 +196,7 @@ mod tests {
         let late = error(limited(), Some(Duration::from_secs(3600)));
         assert!(!late.retryable);
         assert_eq!(late.metadata["retry_after_seconds"], "3600");
+        assert!(late.message.contains("3600 seconds"), "{late}");
         assert_eq!(late.metadata["request_id"], "r");
     }
 

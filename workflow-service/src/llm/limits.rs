@@ -36,6 +36,24 @@ pub struct Limits(Arc<Mutex<State>>);
 #[derive(Debug)]
 pub struct Permit(Limits);
 
+/// Turn is a place in the queue; to drop it is to give it up.
+#[derive(Debug)]
+pub struct Turn {
+    limits: Limits,
+    granted: oneshot::Receiver<Permit>,
+}
+
+/// What keeps a request from being made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// The provider asked for a pause until then.
+    Pause(Instant),
+    /// A rate is used up.
+    Rate,
+    /// As many are under way as may be.
+    Concurrency(usize),
+}
+
 #[derive(Debug)]
 struct State {
     max_concurrent: usize,
@@ -102,25 +120,26 @@ impl Limits {
         })))
     }
 
-    /// Waits for the turn of a request that `thread` makes.
+    /// Takes a place in the queue for a request that `thread` makes.
     ///
     /// # Errors
     /// [`TooManyWait`].
-    pub async fn admit(&self, thread: &Arc<str>) -> Result<Permit, TooManyWait> {
-        let mut turn = self.enqueue(thread)?;
-        loop {
-            let wake = self.grant();
-            let until = wake.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
-            tokio::select! {
-                biased;
-                granted = &mut turn => match granted {
-                    Ok(permit) => return Ok(permit),
-                    // The queue outlives its waiters: this does not happen.
-                    Err(_) => return Err(TooManyWait),
-                },
-                () = tokio::time::sleep_until(until) => {}
-            }
+    pub fn enqueue(&self, thread: &Arc<str>) -> Result<Turn, TooManyWait> {
+        let mut state = self.lock();
+        if state.waiting_count >= MAX_WAITING {
+            return Err(TooManyWait);
         }
+        let (sender, granted) = oneshot::channel();
+        let queue = state.waiting.entry(Arc::clone(thread)).or_default();
+        queue.push_back(sender);
+        if queue.len() == 1 {
+            state.turns.push_back(Arc::clone(thread));
+        }
+        state.waiting_count += 1;
+        Ok(Turn {
+            limits: self.clone(),
+            granted,
+        })
     }
 
     /// Lets nobody pass for a while: the provider wants fewer requests.
@@ -147,21 +166,6 @@ impl Limits {
             tokens.refresh(now);
             tokens.left -= count as f64;
         }
-    }
-
-    fn enqueue(&self, thread: &Arc<str>) -> Result<oneshot::Receiver<Permit>, TooManyWait> {
-        let mut state = self.lock();
-        if state.waiting_count >= MAX_WAITING {
-            return Err(TooManyWait);
-        }
-        let (sender, receiver) = oneshot::channel();
-        let queue = state.waiting.entry(Arc::clone(thread)).or_default();
-        queue.push_back(sender);
-        if queue.len() == 1 {
-            state.turns.push_back(Arc::clone(thread));
-        }
-        state.waiting_count += 1;
-        Ok(receiver)
     }
 
     /// Lets pass whoever may; `Some` is when it is worth to look again, if time alone decides.
@@ -199,6 +203,38 @@ impl Limits {
     }
 }
 
+impl Turn {
+    /// Waits for it. One that was waited for in vain can be waited for again.
+    ///
+    /// # Errors
+    /// [`TooManyWait`] if the queue is gone.
+    pub async fn permit(&mut self) -> Result<Permit, TooManyWait> {
+        loop {
+            let wake = self.limits.grant();
+            let until = wake.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
+            tokio::select! {
+                biased;
+                // The queue outlives its waiters: an error does not happen.
+                granted = &mut self.granted => return granted.map_err(|_| TooManyWait),
+                () = tokio::time::sleep_until(until) => {}
+            }
+        }
+    }
+
+    /// What it waits for.
+    pub fn obstacle(&self) -> Obstacle {
+        let state = self.limits.lock();
+        let paused = state.paused_until.filter(|until| *until > Instant::now());
+        match paused {
+            Some(until) => Obstacle::Pause(until),
+            None if state.under_way >= state.max_concurrent => {
+                Obstacle::Concurrency(state.max_concurrent)
+            }
+            None => Obstacle::Rate,
+        }
+    }
+}
+
 impl State {
     fn not_before(&mut self, now: Instant) -> Option<Instant> {
         let paused = self.paused_until.filter(|until| *until > now);
@@ -229,116 +265,4 @@ impl Drop for Permit {
 }
 
 #[cfg(test)]
-mod tests {
-    use futures::FutureExt as _;
-    use tokio::task::JoinSet;
-
-    use super::*;
-
-    fn limits(max_concurrent: usize, requests_per_minute: u32, tokens_per_minute: u32) -> Limits {
-        Limits::new(&ProviderSettings {
-            max_concurrent,
-            requests_per_minute,
-            tokens_per_minute,
-            ..ProviderSettings::default()
-        })
-    }
-
-    /// Lets `requests` (by thread, in this order) pass one at a time: the order they pass in.
-    async fn order(limits: &Limits, requests: &[&str]) -> Vec<String> {
-        let held = limits.admit(&"holder".into()).await.unwrap();
-        let mut waiting = JoinSet::new();
-        for thread in requests {
-            let (limits, thread) = (limits.clone(), Arc::<str>::from(*thread));
-            waiting.spawn(async move {
-                let permit = limits.admit(&thread).await.unwrap();
-                drop(permit);
-                thread.to_string()
-            });
-            // In the order of the list.
-            tokio::task::yield_now().await;
-        }
-        drop(held);
-        let mut passed = Vec::new();
-        while let Some(thread) = waiting.join_next().await {
-            passed.push(thread.unwrap());
-        }
-        passed
-    }
-
-    #[tokio::test]
-    async fn threads_take_turns() {
-        let limits = limits(1, 0, 0);
-        let passed = order(&limits, &["a", "a", "a", "b", "c"]).await;
-        assert_eq!(passed, ["a", "b", "c", "a", "a"]);
-    }
-
-    #[tokio::test]
-    async fn no_more_than_the_limit_are_under_way_and_one_that_ends_lets_the_next_in() {
-        let limits = limits(2, 0, 0);
-        let thread = "t".into();
-        let (one, two) = (limits.admit(&thread).await, limits.admit(&thread).await);
-        assert!(limits.admit(&thread).now_or_never().is_none());
-        drop(one);
-        // The one that gave up above left nothing behind.
-        let third = limits.admit(&thread).await;
-        assert_eq!(limits.lock().under_way, 2);
-        drop((two, third));
-        let state = limits.lock();
-        assert_eq!(
-            (state.under_way, state.waiting_count, state.turns.len()),
-            (0, 0, 0)
-        );
-    }
-
-    #[tokio::test]
-    async fn requests_of_a_minute_are_spread_after_a_burst() {
-        let limits = limits(100, 60, 0);
-        for _ in 0..10 {
-            let passes = limits.admit(&"t".into()).now_or_never();
-            assert!(passes.is_some());
-        }
-        assert!(limits.admit(&"t".into()).now_or_never().is_none());
-        let now = Instant::now();
-        let wait = limits.lock().not_before(now).unwrap() - now;
-        assert!(
-            wait > Duration::ZERO && wait <= Duration::from_secs(1),
-            "{wait:?}"
-        );
-        let later = now + Duration::from_secs(1);
-        assert_eq!(limits.lock().not_before(later), None);
-    }
-
-    #[test]
-    fn tokens_that_were_used_are_earned_back_first() {
-        let limits = limits(100, 0, 600);
-        let now = Instant::now();
-        assert_eq!(limits.lock().not_before(now), None);
-        // The burst is 100.
-        limits.use_tokens(400, now);
-        let wait = limits.lock().not_before(now).unwrap() - now;
-        assert_eq!(wait.as_secs_f64().round(), 30.0);
-    }
-
-    #[tokio::test]
-    async fn a_pause_holds_everybody_back_for_the_longest_that_was_asked_for() {
-        let limits = limits(100, 0, 0);
-        let now = Instant::now();
-        limits.pause(now + Duration::from_secs(7));
-        limits.pause(now + Duration::from_secs(3));
-        assert!(limits.admit(&"t".into()).now_or_never().is_none());
-        let until = |after| limits.lock().not_before(now + Duration::from_secs(after));
-        assert_eq!(until(6), Some(now + Duration::from_secs(7)));
-        assert_eq!(until(7), None);
-    }
-
-    #[test]
-    fn second_tries_of_many_runs_do_not_come_at_once() {
-        let limits = limits(100, 0, 0);
-        let now = Instant::now();
-        let delays: Vec<_> = (0..2_000).map(|_| limits.delay_of_retry(now)).collect();
-        assert_eq!(delays[99], Duration::ZERO);
-        assert_eq!(delays[199].as_secs_f64().round(), 10.0);
-        assert_eq!(delays[1_999], LONGEST_DELAY);
-    }
-}
+mod tests;

@@ -6,13 +6,14 @@
 //! - [`options`]: what can be asked of a model beside an answer
 //! - [`name`], [`models`], [`settings`]: which models there are
 //! - [`dialect`]: wire formats
-//! - [`transport`], [`sse`]: how they travel
+//! - [`transport`], `endpoint`, [`sse`]: how they travel
 //! - [`error`], [`retry`], [`limits`]: what goes wrong, when to try again, and who has to wait
 //! - [`echo`]: the offline model
 
 pub mod content;
 pub mod dialect;
 pub mod echo;
+mod endpoint;
 pub mod error;
 pub mod history;
 pub mod limits;
@@ -33,17 +34,14 @@ use futures::stream::BoxStream;
 use self::{
     error::ModelError,
     message::Message,
-    options::{Options, ToolSpec},
+    options::{BadOption, Options, ToolSpec},
 };
 pub use self::{models::Models, name::ModelName};
 
 /// ChatModel writes the next message of a conversation.
 pub trait ChatModel: Send + Sync {
-    /// Whether a request makes sense, as far as can be told without sending it.
-    ///
-    /// # Errors
-    /// A sentence that says what to change.
-    fn check(&self, request: &ChatRequest) -> Result<(), String>;
+    /// All that is wrong with options, as far as can be told without a request.
+    fn check(&self, options: &Options) -> Vec<BadOption>;
 
     /// Streams the next message, piece by piece. The last piece is the whole message; a stream that
     /// ends without it ends with an error. Nothing is sent before the stream is polled.
@@ -57,6 +55,22 @@ pub enum Piece {
     Text(String),
     /// Thoughts to append.
     Thinking(String),
+    /// Arguments of a call of a tool to append.
+    ToolCall {
+        /// Place of the call among those of its message, from 0.
+        index: u32,
+        /// Its id; empty as long as the provider has not told it.
+        id: Arc<str>,
+        /// Name of the tool; empty likewise.
+        name: Arc<str>,
+        /// Text of the arguments.
+        arguments: String,
+    },
+    /// The request waits for its turn, and for what. Told once it has waited for a second, and again
+    /// if it waits for something else.
+    Waits(String),
+    /// A request that waited is made.
+    GoesOn,
     /// The whole message, at the end.
     Done(Box<Message>),
 }

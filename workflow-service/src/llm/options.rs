@@ -46,6 +46,26 @@ pub struct Options {
     pub extra: Map<String, Value>,
 }
 
+/// What is wrong with one of the options.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{option}` {fault}")]
+pub struct BadOption {
+    /// Path of the option, e.g. `temperature` or `extra.top_k`.
+    pub option: String,
+    /// What is wrong and what to do.
+    pub fault: String,
+}
+
+impl BadOption {
+    /// `option` is not taken: why, and what to do.
+    pub fn new(option: impl Into<String>, fault: impl Into<String>) -> Self {
+        Self {
+            option: option.into(),
+            fault: fault.into(),
+        }
+    }
+}
+
 /// OutputSchema asks for an answer that is JSON of this form.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

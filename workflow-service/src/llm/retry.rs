@@ -27,9 +27,6 @@ const SPEND_LIMITS: [&str; 9] = [
     "insufficient_credits",
 ];
 
-/// Most characters of what a provider says that are passed on.
-const MAX_MESSAGE: usize = 500;
-
 /// What is wrong, as the body of an error says it, in any of the providers' forms.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ErrorBody {
@@ -46,7 +43,7 @@ impl ErrorBody {
         match serde_json::from_slice(body) {
             Ok(value) => Self::of(&value),
             Err(_) => Self {
-                message: shortened(&String::from_utf8_lossy(body)),
+                message: String::from_utf8_lossy(body).into_owned(),
                 codes: Vec::new(),
             },
         }
@@ -71,7 +68,7 @@ impl ErrorBody {
             .or_else(|| text(Some(error)))
             .unwrap_or_else(|| error.to_string());
         Self {
-            message: shortened(&message),
+            message,
             codes: codes.into_iter().filter_map(text).collect(),
         }
     }
@@ -87,10 +84,6 @@ impl ErrorBody {
             .iter()
             .any(|code| parts.iter().any(|part| code.contains(part)))
     }
-}
-
-fn shortened(text: &str) -> String {
-    text.trim().chars().take(MAX_MESSAGE).collect()
 }
 
 /// What an answer with this status is.
@@ -121,8 +114,11 @@ pub fn fault_of(
     }
     match status {
         StatusCode::TOO_MANY_REQUESTS => Fault::RateLimited(message),
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Fault::Unauthenticated {
-            status: code,
+        StatusCode::UNAUTHORIZED => Fault::Unauthenticated {
+            hint: key_hint.to_owned(),
+        },
+        StatusCode::FORBIDDEN => Fault::Forbidden {
+            message,
             hint: key_hint.to_owned(),
         },
         StatusCode::NOT_FOUND => Fault::NotFound(message),
@@ -311,10 +307,6 @@ mod tests {
         assert_eq!(
             ErrorBody::of(&json!({"detail": 1})).message,
             r#"{"detail":1}"#
-        );
-        assert_eq!(
-            ErrorBody::read(&vec![b'x'; 10_000]).message.len(),
-            MAX_MESSAGE
         );
     }
 

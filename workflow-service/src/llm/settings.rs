@@ -6,7 +6,10 @@ use serde::{
     Deserialize, Serialize,
     de::{IntoDeserializer as _, value::Error as ValueError},
 };
-use service_runtime::{Secret, config::human};
+use service_runtime::{
+    Secret,
+    config::{check_url, human},
+};
 
 /// Settings of all providers, by name.
 pub type Providers = BTreeMap<String, ProviderSettings>;
@@ -187,16 +190,7 @@ impl ProviderSettings {
             .or(base_url)
             .ok_or_else(|| bad("base_url", "is required, e.g. `http://localhost:11434/v1`"))?;
         let base_url = base_url.trim_end_matches('/').to_owned();
-        let scheme = base_url.split_once("://").map(|(scheme, _)| scheme);
-        if reqwest::Url::parse(&base_url).is_err() || !matches!(scheme, Some("http" | "https")) {
-            return Err(bad("base_url", "must be a URL, http:// or https://"));
-        }
-        let has_password = reqwest::Url::parse(&base_url)
-            .is_ok_and(|url| !url.username().is_empty() || url.password().is_some());
-        if has_password {
-            let why = "must hold no user name and no password; use `api_key_file` or `headers`";
-            return Err(bad("base_url", why));
-        }
+        check_url(&base_url).map_err(|error| bad("base_url", &error.to_string()))?;
         if self.max_concurrent == 0 {
             return Err(bad("max_concurrent", "must be more than zero"));
         }
@@ -321,6 +315,11 @@ mod tests {
         );
         let odd = read("base_url = \"localhost:1\"").resolve("ollama", nothing);
         assert_eq!(odd.unwrap_err().key, "base_url");
+        let openai = ProviderSettings::default().resolve("openai", nothing);
+        assert_eq!(
+            openai.unwrap().max_tokens_field,
+            MaxTokensField::MaxCompletionTokens
+        );
     }
 
     #[test]

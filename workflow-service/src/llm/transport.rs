@@ -1,49 +1,32 @@
-//! HTTP to one provider: requests, answers in pieces, and what goes wrong on the way.
+//! One answer of a provider over HTTP, from its wait for a turn to its last piece.
 
-use std::{
-    collections::VecDeque,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use futures::{StreamExt as _, stream, stream::BoxStream};
-use reqwest::{
-    Client, Response, Url,
-    header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
-};
+use reqwest::Response;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{
     ChatModel, ChatRequest, Piece,
-    dialect::{Decoder, Dialect},
+    dialect::{self, Decoder, Dialect},
+    endpoint::{Endpoint, read, request_id},
     error::{Fault, LONGEST_PAUSE, ModelError},
-    limits::{Limits, Permit},
+    limits::{Obstacle, Permit, TooManyWait, Turn},
     message::Message,
-    retry::{self, ErrorBody},
-    settings::{Auth, BadProvider, ResolvedProvider},
+    options::{BadOption, Options},
+    settings::{BadProvider, ResolvedProvider},
     sse::SseDecoder,
 };
 
-/// Largest answer in bytes that comes in one piece, and largest text of an error.
+/// Largest answer in bytes that comes in one piece.
 const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
-/// Largest text of an error that is read.
-const MAX_ERROR_BYTES: usize = 64 * 1024;
-/// How long a connection is kept that nobody uses. Shorter than what load balancers do, so that
-/// none is used that they have closed.
-const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a request waits for its turn before that is told.
+const NOTICE_AFTER: Duration = Duration::from_secs(1);
 
 /// HttpModel is a provider behind HTTP.
 pub struct HttpModel {
     endpoint: Arc<Endpoint>,
     dialect: Arc<dyn Dialect>,
-}
-
-struct Endpoint {
-    provider: ResolvedProvider,
-    client: Client,
-    url: Url,
-    headers: HeaderMap,
-    limits: Limits,
 }
 
 impl HttpModel {
@@ -52,76 +35,16 @@ impl HttpModel {
     /// # Errors
     /// [`BadProvider`] if it cannot be reached as it is configured.
     pub fn new(provider: ResolvedProvider, dialect: Arc<dyn Dialect>) -> Result<Self, BadProvider> {
-        // An error says that there is one already; without any, the client would panic.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let bad = |key, fault: String| BadProvider {
-            provider: provider.name.clone(),
-            key,
-            fault,
-        };
-        let url = Url::parse(&format!("{}{}", provider.base_url, dialect.path()))
-            .map_err(|error| bad("base_url", format!("is no URL: {error}")))?;
-        let headers = headers(&provider, dialect.as_ref())?;
-        let client = Client::builder()
-            .connect_timeout(provider.settings.connect_timeout)
-            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-            // A redirect would carry the key to another place.
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| bad("base_url", format!("cannot be used: {error}")))?;
         Ok(Self {
-            endpoint: Arc::new(Endpoint {
-                limits: Limits::new(&provider.settings),
-                provider,
-                client,
-                url,
-                headers,
-            }),
+            endpoint: Arc::new(Endpoint::new(provider, &*dialect)?),
             dialect,
         })
     }
 }
 
-/// The headers of every request; those with secrets are marked as such.
-fn headers(provider: &ResolvedProvider, dialect: &dyn Dialect) -> Result<HeaderMap, BadProvider> {
-    let secret = |key, text: &str| {
-        let mut value = HeaderValue::from_str(text).map_err(|_| BadProvider {
-            provider: provider.name.clone(),
-            key,
-            fault: "must be visible characters of ASCII".to_owned(),
-        })?;
-        value.set_sensitive(true);
-        Ok(value)
-    };
-    let mut headers = dialect.headers();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if let Some(key) = &provider.key {
-        match provider.auth {
-            Auth::Bearer => {
-                let value = secret("api_key", &format!("Bearer {}", key.expose()))?;
-                headers.insert(AUTHORIZATION, value);
-            }
-            Auth::XApiKey => {
-                let value = secret("api_key", key.expose())?;
-                headers.insert(HeaderName::from_static("x-api-key"), value);
-            }
-            Auth::None => {}
-        }
-    }
-    for (name, value) in &provider.settings.headers {
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| BadProvider {
-            provider: provider.name.clone(),
-            key: "headers",
-            fault: format!("has `{name}`, which is no name of a header"),
-        })?;
-        headers.insert(name, secret("headers", value.expose())?);
-    }
-    Ok(headers)
-}
-
 impl ChatModel for HttpModel {
-    fn check(&self, request: &ChatRequest) -> Result<(), String> {
-        self.dialect.body(request).map(drop)
+    fn check(&self, options: &Options) -> Vec<BadOption> {
+        dialect::check(&*self.dialect, options)
     }
 
     fn stream(&self, request: ChatRequest) -> BoxStream<'static, Result<Piece, ModelError>> {
@@ -149,6 +72,12 @@ struct Answering {
 
 enum State {
     Asking,
+    Queued {
+        turn: Turn,
+        /// What it was said to wait for.
+        told: Option<Obstacle>,
+    },
+    Admitted(Permit),
     Reading(Box<Reading>),
     Done,
 }
@@ -168,7 +97,31 @@ impl Answering {
         loop {
             match &mut self.state {
                 State::Done => return Ok(None),
-                State::Asking => match self.ask().await {
+                State::Asking => match self.endpoint.limits.enqueue(&self.request.thread) {
+                    Ok(turn) => self.state = State::Queued { turn, told: None },
+                    Err(full) => return Err(self.full(full)),
+                },
+                State::Queued { turn, told } => {
+                    let permit = match timeout(NOTICE_AFTER, turn.permit()).await {
+                        Ok(Ok(permit)) => permit,
+                        Ok(Err(full)) => return Err(self.full(full)),
+                        Err(_) => {
+                            let obstacle = turn.obstacle();
+                            if *told == Some(obstacle) {
+                                continue;
+                            }
+                            *told = Some(obstacle);
+                            let waits = self.endpoint.waits_for(obstacle);
+                            return Ok(Some(Piece::Waits(waits)));
+                        }
+                    };
+                    let has_waited = told.is_some();
+                    self.state = State::Admitted(permit);
+                    if has_waited {
+                        return Ok(Some(Piece::GoesOn));
+                    }
+                }
+                State::Admitted(_) => match self.ask().await {
                     Ok(None) => {}
                     Ok(Some(message)) => return Ok(Some(self.done(message))),
                     Err(error) => return Err(self.failed(error)),
@@ -190,13 +143,14 @@ impl Answering {
         }
     }
 
-    /// Waits for its turn and sends the request; the answer, if it comes in one piece.
+    /// Sends the request; the answer, if it comes in one piece.
     async fn ask(&mut self) -> Result<Option<Message>, ModelError> {
+        let State::Admitted(permit) = std::mem::replace(&mut self.state, State::Done) else {
+            return Ok(None);
+        };
         let endpoint = &self.endpoint;
-        let body = self.dialect.body(&self.request);
+        let body = dialect::encode(&*self.dialect, &self.request);
         let body = body.map_err(|why| endpoint.error(Fault::Unsendable(why)))?;
-        let permit = endpoint.limits.admit(&self.request.thread).await;
-        let permit = permit.map_err(|full| endpoint.error(Fault::RateLimited(full.to_string())))?;
         let streams = self.request.options.stream.unwrap_or(true);
         let settings = &endpoint.provider.settings;
         let deadline = Instant::now() + settings.timeout;
@@ -237,6 +191,11 @@ impl Answering {
         let provider = &self.endpoint.provider.name;
         message.model = Some(format!("{provider}:{}", self.request.model));
         Piece::Done(Box::new(message))
+    }
+
+    fn full(&mut self, full: TooManyWait) -> ModelError {
+        let error = self.endpoint.error(Fault::RateLimited(full.to_string()));
+        self.failed(error)
     }
 
     fn failed(&mut self, mut error: ModelError) -> ModelError {
@@ -293,75 +252,4 @@ impl Reading {
         }
         Ok(None)
     }
-}
-
-impl Endpoint {
-    async fn send(&self, body: Vec<u8>) -> Result<Response, ModelError> {
-        let request = self
-            .client
-            .post(self.url.clone())
-            .headers(self.headers.clone())
-            .body(body);
-        let response = request.send().await;
-        let response = response.map_err(|error| self.error(away(error)))?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        if status.is_success() {
-            return Ok(response);
-        }
-        let body = read(response, MAX_ERROR_BYTES).await.unwrap_or_default();
-        let body = self.without_key(ErrorBody::read(&body));
-        let hint = &self.provider.key_hint;
-        Err(ModelError {
-            retry_after: retry::retry_after(&headers, SystemTime::now()),
-            request_id: request_id(&headers),
-            ..self.error(retry::fault_of(status, &headers, &body, hint))
-        })
-    }
-
-    /// Some providers repeat the key in what they say.
-    fn without_key(&self, mut body: ErrorBody) -> ErrorBody {
-        if let Some(key) = &self.provider.key
-            && !key.expose().is_empty()
-        {
-            body.message = body.message.replace(key.expose(), "[redacted]");
-        }
-        body
-    }
-
-    fn error(&self, fault: Fault) -> ModelError {
-        ModelError {
-            provider: self.provider.name.clone(),
-            fault,
-            retry_after: None,
-            request_id: None,
-        }
-    }
-}
-
-fn request_id(headers: &HeaderMap) -> Option<String> {
-    let id = headers.get("request-id").or(headers.get("x-request-id"))?;
-    id.to_str().ok().map(str::to_owned)
-}
-
-async fn read(mut response: Response, most: usize) -> Result<Vec<u8>, Fault> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(away)? {
-        if body.len() + chunk.len() > most {
-            return Err(Fault::Unreadable(format!("it has more than {most} bytes")));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
-}
-
-/// A failure below HTTP. Its text leaves out what the URL may hold.
-fn away(error: reqwest::Error) -> Fault {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    Fault::Away(text)
 }

@@ -27,6 +27,7 @@ impl CallTarget for ChatTarget {
             thread: context.run_id.to_string().into(),
             meter: &|usage| context.add_usage(usage),
             write: &|piece| context.write_message_piece(piece),
+            warn: &|reason, message| context.warn(reason, message),
         };
         let message = self.services.ask(asker, question).await?;
         json::encode("the message", &message)

@@ -96,6 +96,7 @@ impl Agent {
             system: system.to_owned(),
             tools: &tools,
             max_steps: agent.max_steps,
+            more_steps: "; a new run may be given more with `config.max_steps`",
         };
         let answer = turn.take(&mut conversation).await?;
         Ok(Final {
@@ -154,22 +155,23 @@ impl Agent {
             invalid.push(error);
         }
         arguments::check_dots(config, &mut invalid);
-        let settings = arguments::read::<Settings>("config", config);
-        let agent = arguments::read::<AgentSettings>("config", config);
-        match (settings, agent) {
-            (Ok(settings), Ok(agent)) => {
-                settings.check(&self.services, &mut invalid);
-                agent.memory.check(&mut invalid);
-                if let Err((field, why)) = self.tools(&settings, &agent) {
-                    invalid.push(InvalidArgument::new(format!("config.{field}"), why));
-                }
-                if agent.max_steps == 0 {
-                    let why = "must be more than zero";
-                    invalid.push(InvalidArgument::new("config.max_steps", why));
-                }
-            }
-            (settings, agent) => invalid.extend(settings.err().or(agent.err())),
+        let settings: Settings = arguments::read_config(config, &mut invalid);
+        let agent: AgentSettings = arguments::read_config(config, &mut invalid);
+        let mut senseless = Vec::new();
+        settings.check(&self.services, &mut senseless);
+        agent.memory.check(&mut senseless);
+        // What is left of tools that cannot be read says nothing about those that can.
+        let are_read = !invalid
+            .iter()
+            .any(|wrong| wrong.field.starts_with("config.caller_tools"));
+        if are_read && let Err((field, why)) = self.tools(&settings, &agent) {
+            senseless.push(InvalidArgument::new(format!("config.{field}"), why));
         }
+        if agent.max_steps == 0 {
+            let why = "must be more than zero";
+            senseless.push(InvalidArgument::new("config.max_steps", why));
+        }
+        arguments::join(&mut invalid, senseless);
         invalid
     }
 }

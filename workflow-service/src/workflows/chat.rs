@@ -81,6 +81,7 @@ impl Chat {
             system: system_prompt(settings.system.as_deref(), &known),
             tools: &self.tools(&memory, &user_id),
             max_steps: MAX_STEPS,
+            more_steps: "",
         };
         let mut answer = turn.take(&mut conversation).await?;
         if memory.mode == MemoryMode::Extract {
@@ -121,27 +122,28 @@ impl Chat {
             invalid.push(error);
         }
         arguments::check_dots(config, &mut invalid);
-        let settings = arguments::read::<Settings>("config", config);
-        let chat = arguments::read::<ChatSettings>("config", config);
-        match (settings, chat) {
-            (Ok(settings), Ok(ChatSettings { memory })) => {
-                settings.check(&self.services, &mut invalid);
-                memory.check(&mut invalid);
-                if settings.user_id.is_none() {
-                    let why = "is required; say whose memories to use";
-                    invalid.push(InvalidArgument::new("config.user_id", why));
-                }
-                if memory.mode == MemoryMode::Extract {
-                    let model = settings.model.as_deref();
-                    let asked = self.services.check_question(model, &extraction::options());
-                    if let Err((_, why)) = asked {
-                        let why = format!("cannot be `extract`: the model {why}");
-                        invalid.push(InvalidArgument::new("config.memory.mode", why));
-                    }
-                }
-            }
-            (settings, chat) => invalid.extend(settings.err().or(chat.err())),
+        let settings: Settings = arguments::read_config(config, &mut invalid);
+        let ChatSettings { memory } = arguments::read_config(config, &mut invalid);
+        let mut senseless = Vec::new();
+        settings.check(&self.services, &mut senseless);
+        memory.check(&mut senseless);
+        if settings.user_id.is_none() {
+            let why = "is required; say whose memories to use";
+            senseless.push(InvalidArgument::new("config.user_id", why));
         }
+        if memory.mode == MemoryMode::Extract {
+            let model = settings.model.as_deref();
+            let asked = self.services.check_question(model, &extraction::options());
+            let whys = asked.into_iter().map(|(field, why)| match field.as_str() {
+                "model" => format!("the model {why}"),
+                field => format!("it asks for `{field}`, which {why}"),
+            });
+            senseless.extend(whys.map(|why| {
+                let why = format!("cannot be `extract`: {why}");
+                InvalidArgument::new("config.memory.mode", why)
+            }));
+        }
+        arguments::join(&mut invalid, senseless);
         invalid
     }
 }

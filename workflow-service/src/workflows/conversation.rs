@@ -86,8 +86,8 @@ impl Settings {
         if let Err(why) = check_user_id(self.user_id.as_deref()) {
             refuse("user_id", why);
         }
-        if let Err((field, why)) = services.check_question(self.model.as_deref(), &self.options) {
-            refuse(field, why);
+        for (field, why) in services.check_question(self.model.as_deref(), &self.options) {
+            refuse(&field, why);
         }
         for (field, most) in [
             ("history.max_messages", self.history.max_messages),

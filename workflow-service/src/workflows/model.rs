@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use futures::StreamExt as _;
 use serde::{Deserialize, Serialize};
-use weft_worker::{Failure, Task, TaskContext, Usage, protocol::MessagePiece};
+use weft_worker::{
+    Failure, Task, TaskContext, Usage,
+    protocol::{MessagePart, MessagePiece, Warning},
+};
 
 use super::{Services, derived_id};
 use crate::llm::{
@@ -44,6 +47,8 @@ pub struct Asker<'a> {
     pub meter: &'a (dyn Fn(Usage) + Send + Sync),
     /// Takes what the model writes, piece by piece.
     pub write: &'a (dyn Fn(MessagePiece) + Send + Sync),
+    /// Takes a reason and a sentence about how it gets on.
+    pub warn: &'a (dyn Fn(&str, String) + Send + Sync),
 }
 
 impl Services {
@@ -74,6 +79,7 @@ impl Services {
             thread: task.thread_id().into(),
             meter: &|usage| task.add_usage(usage),
             write: &|piece| task.write_message_piece(piece),
+            warn: &|reason, message| task.warn(reason, message),
         };
         self.ask(asker, question).await
     }
@@ -96,14 +102,30 @@ impl Services {
             options: question.options,
             thread: asker.thread,
         });
-        loop {
-            match pieces.next().await.transpose()? {
-                Some(Piece::Text(text)) if streams => (asker.write)(MessagePiece {
+        let write = |part, text| {
+            if streams {
+                (asker.write)(MessagePiece {
                     message_id: Arc::clone(&id),
+                    part,
                     text,
                     model: Arc::clone(&writer),
-                }),
-                Some(Piece::Text(_) | Piece::Thinking(_)) => {}
+                });
+            }
+        };
+        loop {
+            match pieces.next().await.transpose()? {
+                Some(Piece::Text(text)) => write(MessagePart::Text, text),
+                Some(Piece::Thinking(text)) => write(MessagePart::Thinking, text),
+                Some(Piece::ToolCall {
+                    index,
+                    id,
+                    name,
+                    arguments,
+                }) => write(MessagePart::ToolCall { index, id, name }, arguments),
+                Some(Piece::Waits(what)) => (asker.warn)(Warning::WAITS, what),
+                Some(Piece::GoesOn) => {
+                    (asker.warn)(Warning::GOES_ON, "asks the model now".to_owned());
+                }
                 Some(Piece::Done(message)) => {
                     (asker.meter)(message.usage.unwrap_or_default().into());
                     return Ok(message.with_id(&*id));
@@ -129,21 +151,14 @@ impl Services {
         Ok((name, model))
     }
 
-    /// What is wrong with a question, as far as can be told without asking it: the field and why.
-    pub fn check_question(
-        &self,
-        name: Option<&str>,
-        options: &Options,
-    ) -> Result<(), (&'static str, String)> {
-        let (name, model) = self.model(name).map_err(|why| ("model", why))?;
-        let request = ChatRequest {
-            model: name.model,
-            system: String::new(),
-            messages: Vec::new(),
-            tools: Vec::new(),
-            options: options.clone(),
-            thread: "".into(),
+    /// What is wrong with a question, as far as can be told without asking it: fields and why.
+    pub fn check_question(&self, name: Option<&str>, options: &Options) -> Vec<(String, String)> {
+        let (_, model) = match self.model(name) {
+            Ok(found) => found,
+            Err(why) => return vec![("model".to_owned(), why)],
         };
-        model.check(&request).map_err(|why| ("options", why))
+        let bad = model.check(options).into_iter();
+        bad.map(|bad| (format!("options.{}", bad.option), bad.fault))
+            .collect()
     }
 }

@@ -55,10 +55,12 @@ pub async fn shortened(
     let written = context
         .call(&services.asking("summarize"), question)
         .await?;
-    let summary = Message::new(
-        Role::System,
-        format!("{BEGINNING} {}", written.content.text()),
-    );
+    let text = written.content.text();
+    // Nothing is no summary: the conversation stays as it is.
+    if text.trim().is_empty() {
+        return Ok(conversation);
+    }
+    let summary = Message::new(Role::System, format!("{BEGINNING} {text}"));
     let summary = summary.with_id(derived_id(&format!("{}/summary", context.run_id())));
     let mut conversation = conversation;
     let recent = conversation.split_off(start);

@@ -22,6 +22,8 @@ pub struct Turn<'a> {
     pub tools: &'a Toolbox,
     /// Most answers of the model, those that call tools included.
     pub max_steps: u32,
+    /// How a caller gets more, as the end of a sentence.
+    pub more_steps: &'static str,
 }
 
 impl Turn<'_> {
@@ -61,9 +63,9 @@ impl Turn<'_> {
             }
         }
         let what = format!(
-            "the model still calls tools after {} steps; raise `max_steps`, or retry the run to see \
-             what it did",
-            self.max_steps
+            "the model still called tools in its answer number {}, the last one it may give in a run; \
+             a stream of `TASKS` shows what it did{}",
+            self.max_steps, self.more_steps
         );
         Err(Failure::new("STEP_LIMIT", what))
     }

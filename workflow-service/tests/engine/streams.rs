@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use weft_worker::{
-    Context, Entrypoint, Failure, RetryPolicy, Task, TaskContext, Worker, protocol::MessagePiece,
+    Context, Entrypoint, Failure, RetryPolicy, Task, TaskContext, Worker,
+    protocol::{MessagePart, MessagePiece},
 };
 use workflow_service::domain::{Event, EventKind, RunState, TaskStep};
 
@@ -137,6 +138,7 @@ fn writer(failures: u32, gate: &Gate) -> Entrypoint {
                     for _ in 0..pieces {
                         task.write_message_piece(MessagePiece {
                             message_id: "m".into(),
+                            part: MessagePart::Text,
                             text: "x".repeat(1024),
                             model: "test:test".into(),
                         });

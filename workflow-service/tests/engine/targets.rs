@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use weft_worker::{
     Context, Entrypoint, Failure, Json, RetryPolicy, Target, Worker, json,
-    protocol::{MessagePiece, Outcome},
+    protocol::{MessagePart, MessagePiece, Outcome},
 };
 use workflow_service::{
     domain::{EventKind, RunState, TaskStep},
@@ -25,6 +25,7 @@ impl CallTarget for Double {
     async fn call(&self, context: TargetContext, input: Json) -> Outcome {
         let piece = |text: &str| MessagePiece {
             message_id: "m".into(),
+            part: MessagePart::Text,
             text: text.to_owned(),
             model: "test:model".into(),
         };

@@ -7,8 +7,8 @@ use weft_proto::workflow::v1::{
 use weft_worker::{
     Call, CallKind, Failure, RetryPolicy, Usage,
     protocol::{
-        CacheEntry, Event, ExecutionId, Finish, JournalEntry, Lookup, MessagePiece, Outcome,
-        Question, Record, StartRun, Suspend, TargetCall, ToWorker, Warning, WorkerMessage,
+        CacheEntry, Event, ExecutionId, Finish, JournalEntry, Lookup, MessagePart, MessagePiece,
+        Outcome, Question, Record, StartRun, Suspend, TargetCall, ToWorker, Warning, WorkerMessage,
     },
     wire::{Malformed, decode, encode},
 };
@@ -122,6 +122,29 @@ fn cache_key(field: &str, key: String) -> Result<String, Malformed> {
     Err(Malformed::new(field, what))
 }
 
+fn message_piece(said: pb::MessagePiece) -> Result<MessagePiece, Malformed> {
+    let (part, text) = match said.tool_call {
+        Some(call) => {
+            let index = u32::try_from(call.index)
+                .map_err(|_| Malformed::new("tool_call.index", "must not be negative"))?;
+            let part = MessagePart::ToolCall {
+                index,
+                id: call.id.into(),
+                name: call.name.into(),
+            };
+            (part, call.arguments)
+        }
+        None if !said.thinking.is_empty() => (MessagePart::Thinking, said.thinking),
+        None => (MessagePart::Text, said.text),
+    };
+    Ok(MessagePiece {
+        message_id: said.message_id.into(),
+        part,
+        text,
+        model: said.model.into(),
+    })
+}
+
 fn emit(said: pb::Emit) -> Result<Event, Malformed> {
     let call = match said.call_id.as_str() {
         "" => None,
@@ -151,11 +174,7 @@ fn emit(said: pb::Emit) -> Result<Event, Malformed> {
         Some(Emitted::MessagePiece(piece)) => Event::Message {
             call: named()?,
             task,
-            piece: MessagePiece {
-                message_id: piece.message_id.into(),
-                text: piece.text,
-                model: piece.model.into(),
-            },
+            piece: message_piece(piece)?,
         },
         Some(Emitted::Custom(custom)) => match made("custom", Some(&custom))? {
             Ok(value) => Event::Custom { call, task, value },

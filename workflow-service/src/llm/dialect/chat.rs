@@ -5,10 +5,15 @@ mod calls;
 mod request;
 
 use reqwest::header::HeaderMap;
+use serde_json::Value;
 
 use self::answer::Chunks;
 use super::{Decoder, Dialect, Fault, Message};
-use crate::llm::{ChatRequest, settings::MaxTokensField};
+use crate::llm::{
+    ChatRequest,
+    options::{BadOption, Options},
+    settings::MaxTokensField,
+};
 
 /// Chat is the wire format of Chat Completions.
 #[derive(Clone, Debug)]
@@ -30,12 +35,12 @@ impl Dialect for Chat {
         HeaderMap::new()
     }
 
-    fn body(&self, request: &ChatRequest) -> Result<Vec<u8>, String> {
-        if request.options.thinking_tokens.is_some() {
-            return Err("`thinking_tokens` is not taken here; use `effort`".to_owned());
-        }
-        let body = request::Body::of(request, self);
-        serde_json::to_vec(&body).map_err(|error| error.to_string())
+    fn check(&self, options: &Options) -> Vec<BadOption> {
+        super::no_thinking_tokens(options).into_iter().collect()
+    }
+
+    fn body(&self, request: &ChatRequest) -> serde_json::Result<Value> {
+        serde_json::to_value(request::Body::of(request, self))
     }
 
     fn message(&self, body: &[u8]) -> Result<Message, Fault> {

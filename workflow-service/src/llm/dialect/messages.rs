@@ -2,15 +2,22 @@
 
 mod answer;
 mod request;
+mod usage;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::Value;
 
 use self::answer::Events;
 use super::{Decoder, Dialect, Fault, Message};
-use crate::llm::ChatRequest;
+use crate::llm::{
+    ChatRequest,
+    options::{BadOption, Options},
+};
 
-/// First version of the API that refuses `temperature` and `top_p`, whatever their values.
+/// First version of the API that refuses [`SAMPLING`], whatever their values.
 const FIRST_WITHOUT_SAMPLING: &str = "2026-10-21";
+/// Fields that say how random an answer is.
+const SAMPLING: [&str; 3] = ["temperature", "top_p", "top_k"];
 
 /// Messages is Anthropic's wire format.
 #[derive(Clone, Debug)]
@@ -34,17 +41,30 @@ impl Dialect for Messages {
         headers
     }
 
-    fn body(&self, request: &ChatRequest) -> Result<Vec<u8>, String> {
-        let options = &request.options;
-        let samples = options.temperature.is_some() || options.top_p.is_some();
-        if samples && self.version.as_str() >= FIRST_WITHOUT_SAMPLING {
-            return Err(format!(
-                "version {} of the API takes neither `temperature` nor `top_p`; leave them out",
-                self.version
-            ));
+    fn check(&self, options: &Options) -> Vec<BadOption> {
+        if self.version.as_str() < FIRST_WITHOUT_SAMPLING {
+            return Vec::new();
         }
-        let body = request::Body::of(request, self.max_tokens);
-        serde_json::to_vec(&body).map_err(|error| error.to_string())
+        let given = [
+            ("temperature", options.temperature.is_some()),
+            ("top_p", options.top_p.is_some()),
+        ];
+        let named = given.into_iter().filter(|(_, is_given)| *is_given);
+        let named = named.map(|(name, _)| name.to_owned());
+        let extra = SAMPLING
+            .iter()
+            .filter(|name| options.extra.contains_key(**name));
+        let extra = extra.map(|name| format!("extra.{name}"));
+        let version = &self.version;
+        let why = format!("is not taken by version {version} of the API; leave it out");
+        named
+            .chain(extra)
+            .map(|option| BadOption::new(option, why.clone()))
+            .collect()
+    }
+
+    fn body(&self, request: &ChatRequest) -> serde_json::Result<Value> {
+        serde_json::to_value(request::Body::of(request, self.max_tokens))
     }
 
     fn message(&self, body: &[u8]) -> Result<Message, Fault> {

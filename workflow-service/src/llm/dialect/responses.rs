@@ -4,10 +4,14 @@ mod answer;
 mod request;
 
 use reqwest::header::HeaderMap;
+use serde_json::Value;
 
 use self::answer::Events;
 use super::{Decoder, Dialect, Fault, Message};
-use crate::llm::ChatRequest;
+use crate::llm::{
+    ChatRequest,
+    options::{BadOption, Options},
+};
 
 /// Responses is the wire format of Responses.
 #[derive(Clone, Debug)]
@@ -25,16 +29,17 @@ impl Dialect for Responses {
         HeaderMap::new()
     }
 
-    fn body(&self, request: &ChatRequest) -> Result<Vec<u8>, String> {
-        let options = &request.options;
-        if options.thinking_tokens.is_some() {
-            return Err("`thinking_tokens` is not taken here; use `effort`".to_owned());
-        }
-        if !options.stop.is_empty() {
-            return Err("`stop` is not taken here; leave it out".to_owned());
-        }
-        let body = request::Body::of(request, self.max_tokens);
-        serde_json::to_vec(&body).map_err(|error| error.to_string())
+    fn check(&self, options: &Options) -> Vec<BadOption> {
+        let stop = BadOption::new("stop", "is not taken here; leave it out");
+        let stop = (!options.stop.is_empty()).then_some(stop);
+        super::no_thinking_tokens(options)
+            .into_iter()
+            .chain(stop)
+            .collect()
+    }
+
+    fn body(&self, request: &ChatRequest) -> serde_json::Result<Value> {
+        serde_json::to_value(request::Body::of(request, self.max_tokens))
     }
 
     fn message(&self, body: &[u8]) -> Result<Message, Fault> {

@@ -23,8 +23,10 @@ from weft.client.events import (
     StreamMode,
     TaskChanged,
     TaskStep,
+    ToolCallPiece,
     Update,
     Value,
+    Warned,
 )
 from weft.client.memory import AsyncMemory, Ranking
 from weft.client.runs import AsyncRuns
@@ -78,6 +80,8 @@ __all__ = [
     "Thread",
     "ThreadState",
     "Threads",
+    "ToolCallPiece",
     "Update",
     "Value",
+    "Warned",
 ]

@@ -110,18 +110,32 @@ def _happening(one: pb.Event) -> events.Happening:
         case "message":
             piece = one.message
             return events.MessagePiece(
-                piece.task, piece.task_id, piece.message_id, piece.text, piece.reset, piece.model
+                task=piece.task,
+                task_id=piece.task_id,
+                message_id=piece.message_id,
+                text=piece.text,
+                reset=piece.reset,
+                model=piece.model,
+                thinking=piece.thinking,
+                tool_call=_tool_call(piece.tool_call) if piece.HasField("tool_call") else None,
             )
         case "custom":
             return events.Custom(one.custom.task, one.custom.task_id, decode(one.custom.value))
         case "task":
             return _task(one.task)
+        case "warning":
+            warned = one.warning
+            return events.Warned(warned.task, warned.task_id, warned.reason, warned.message)
         case "checkpoint":
             return events.CheckpointWritten(checkpoint(one.checkpoint))
         case "run":
             return events.StateChanged(run(one.run))
         case _:
             return events.Gap(one.gap.dropped_count)
+
+
+def _tool_call(one: pb.ToolCallPiece) -> events.ToolCallPiece:
+    return events.ToolCallPiece(one.index, one.id, one.name, one.arguments)
 
 
 def _task(one: pb.TaskEvent) -> events.TaskChanged:

@@ -73,8 +73,22 @@ class Update:
 
 
 @dataclass(frozen=True)
+class ToolCallPiece:
+    """A piece of a call of a tool that a model writes; those with the same index make one call."""
+
+    index: int
+    """Place of the call among those of its message, from 0."""
+    id: str
+    """Id of the call; empty as long as the provider has not told it."""
+    name: str
+    """Name of the tool; empty likewise."""
+    arguments: str
+    """Text to append to the arguments, which are JSON once they are whole."""
+
+
+@dataclass(frozen=True)
 class MessagePiece:
-    """A piece of a message that a model writes."""
+    """A piece of a message that a model writes: of its text, its thoughts, or a call of a tool."""
 
     task: str
     """Task that called the model."""
@@ -88,6 +102,10 @@ class MessagePiece:
     """True when the task is tried again: forget this message's pieces."""
     model: str
     """Model that writes, as ``provider:model``."""
+    thinking: str = ""
+    """Thoughts to append. They are no part of the text."""
+    tool_call: ToolCallPiece | None = None
+    """Call of a tool that goes on, if the piece is one of such a call."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +143,20 @@ class TaskChanged:
 
 
 @dataclass(frozen=True)
+class Warned:
+    """Something that people should know, and that does not stop the run."""
+
+    task: str
+    """Task that it is about; empty for the entrypoint."""
+    task_id: str
+    """Call of the task within the run."""
+    reason: str
+    """Stable reason, for programs, e.g. ``INPUT_CHANGED``."""
+    message: str
+    """Sentence for people."""
+
+
+@dataclass(frozen=True)
 class CheckpointWritten:
     """A checkpoint was written."""
 
@@ -155,6 +187,7 @@ Happening = (
     | MessagePiece
     | Custom
     | TaskChanged
+    | Warned
     | CheckpointWritten
     | StateChanged
     | Gap

@@ -30,6 +30,10 @@ class MessageChunk:
     """Message that the piece belongs to."""
     reset: bool = False
     """True when the task is tried again: forget this message's pieces."""
+    thinking: str = ""
+    """Thoughts to append. They are no part of the content."""
+    tool_call: events.ToolCallPiece | None = None
+    """Call of a tool that goes on, if the piece is one of such a call."""
 
 
 def mode_of(name: str) -> StreamMode:
@@ -73,7 +77,7 @@ def items_of(
                 if mode in wanted:
                     yield mode.value, asked
             return
-        case events.StateChanged() | events.Gap():
+        case events.StateChanged() | events.Gap() | events.Warned():
             return
         case _:
             pass
@@ -92,7 +96,10 @@ def _item(data: events.Happening, entrypoint: str) -> Any:
             return _codec.from_plain(data.value)
         case events.MessagePiece():
             node = {"langgraph_node": data.task or entrypoint, "model": data.model}
-            return MessageChunk(data.text, data.message_id, data.reset), node
+            chunk = MessageChunk(
+                data.text, data.message_id, data.reset, data.thinking, data.tool_call
+            )
+            return chunk, node
         case events.TaskChanged():
             return _task(data)
         case events.CheckpointWritten():

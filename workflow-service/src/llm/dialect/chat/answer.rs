@@ -135,7 +135,7 @@ impl Chunks {
             pieces.push_back(Piece::Text(refusal));
         }
         for call in delta.tool_calls.unwrap_or_default() {
-            self.calls.add(call);
+            pieces.push_back(self.calls.add(call));
         }
         Ok(())
     }

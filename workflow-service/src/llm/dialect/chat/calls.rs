@@ -3,10 +3,11 @@
 //! A piece has an index, an id, a name and some text of the arguments, each of which some server
 //! leaves out or repeats: indexes are missing or always 0, ids come late, or with every piece.
 
-use serde::Deserialize;
-use uuid::Uuid;
+use std::sync::Arc;
 
-use crate::llm::content::ToolCall;
+use serde::Deserialize;
+
+use crate::llm::{Piece, content::ToolCall, dialect::CallIds};
 
 /// A piece of a call, or a whole one.
 #[derive(Deserialize)]
@@ -37,76 +38,85 @@ enum Arguments {
 
 /// Calls puts the pieces together.
 #[derive(Default)]
-pub(super) struct Calls(Vec<Partial>);
+pub(super) struct Calls {
+    calls: Vec<Partial>,
+    ids: CallIds,
+}
 
 #[derive(Default)]
 struct Partial {
     index: Option<u64>,
     id: String,
-    name: String,
+    /// The id as it is told: one of its own.
+    told_id: Arc<str>,
+    name: Arc<str>,
     arguments: String,
 }
 
 impl Calls {
-    pub(super) fn add(&mut self, piece: WireCall) {
+    /// Takes a piece: what there is to tell of it.
+    pub(super) fn add(&mut self, piece: WireCall) -> Piece {
         let id = piece.id.unwrap_or_default();
         let function = piece.function.unwrap_or_default();
         let name = function.name.unwrap_or_default();
-        let place = self.place(piece.index, &id, &name);
-        let partial = match place.and_then(|place| self.0.get_mut(place)) {
+        let next = self.calls.len();
+        let place = self.place(piece.index, &id, &name).unwrap_or(next);
+        let arguments = match function.arguments {
+            Some(Arguments::Text(text)) => text,
+            Some(Arguments::Json(json)) if !json.is_null() => json.to_string(),
+            Some(Arguments::Json(_)) | None => String::new(),
+        };
+        let partial = match self.calls.get_mut(place) {
             Some(partial) => partial,
-            None => self.0.push_mut(Partial::default()),
+            None => self.calls.push_mut(Partial::default()),
         };
         partial.index = partial.index.or(piece.index);
-        if partial.id.is_empty() {
+        if partial.id.is_empty() && !id.is_empty() {
+            partial.told_id = self.ids.unique(&id).into();
             partial.id = id;
         }
         if partial.name.is_empty() {
-            partial.name = name;
+            partial.name = name.into();
         }
-        match function.arguments {
-            Some(Arguments::Text(text)) => partial.arguments.push_str(&text),
-            Some(Arguments::Json(json)) if !json.is_null() => {
-                partial.arguments = json.to_string();
-            }
-            Some(Arguments::Json(_)) | None => {}
+        partial.arguments.push_str(&arguments);
+        Piece::ToolCall {
+            index: u32::try_from(place).unwrap_or(u32::MAX),
+            id: Arc::clone(&partial.told_id),
+            name: Arc::clone(&partial.name),
+            arguments,
         }
     }
 
     /// The call that a piece goes on with; `None` for a new one.
     fn place(&self, index: Option<u64>, id: &str, name: &str) -> Option<usize> {
-        if !id.is_empty()
-            && let Some(known) = self.0.iter().rposition(|call| call.id == id)
-        {
-            return Some(known);
-        }
+        let last = |is_it: &dyn Fn(&Partial) -> bool| self.calls.iter().rposition(is_it);
+        let same_id = |call: &Partial| !id.is_empty() && call.id == id;
         let same = match index {
-            Some(_) => self.0.iter().rposition(|call| call.index == index)?,
-            None => self.0.len().checked_sub(1)?,
+            // Servers that number calls always as 0 tell them apart by their ids.
+            Some(_) => last(&|call| call.index == index && same_id(call))
+                .or_else(|| last(&|call| call.index == index))
+                .or_else(|| last(&|call| call.index.is_none() && same_id(call)))?,
+            None => last(&same_id).or(self.calls.len().checked_sub(1))?,
         };
-        let call = self.0.get(same)?;
+        let call = self.calls.get(same)?;
         // Another id under the same number is another call, and so is a name after a call that is
         // complete.
-        let is_other = !id.is_empty() && !call.id.is_empty();
+        let is_other = !id.is_empty() && !call.id.is_empty() && call.id != id;
         let begins = !name.is_empty() && !call.name.is_empty() && call.is_complete();
         (!is_other && !begins).then_some(same)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.calls.is_empty()
     }
 
     /// The calls, in the order in which they began.
     pub(super) fn take(&mut self) -> Vec<ToolCall> {
-        let calls = std::mem::take(&mut self.0).into_iter();
+        let calls = std::mem::take(&mut self.calls).into_iter();
         calls
             .map(|call| {
-                let id = match call.id.is_empty() {
-                    // Results must name their call, and this server does not.
-                    true => format!("call_{}", Uuid::now_v7().simple()),
-                    false => call.id,
-                };
-                ToolCall::written(id, call.name, &call.arguments)
+                let (id, name) = (call.told_id.to_string(), call.name.to_string());
+                ToolCall::written(id, name, &call.arguments)
             })
             .collect()
     }
@@ -192,7 +202,25 @@ mod tests {
     }
 
     #[test]
-    fn whole_calls_without_ids_are_given_some() {
+    fn calls_that_share_an_id_are_two() {
+        let whole = |index: Value, x: u8| {
+            let arguments = format!("{{\"x\":{x}}}");
+            piece(index, json!("a"), json!("f"), &arguments)
+        };
+        for indexes in [[json!(0), json!(1)], [json!(0), json!(0)], [NO, NO]] {
+            let [first, second] = indexes.clone();
+            let made = calls(json!([whole(first, 1), whole(second, 2)]));
+            let arguments: Vec<_> = made.iter().map(|call| call.2.clone()).collect();
+            assert_eq!(
+                arguments,
+                [json!({ "x": 1 }), json!({ "x": 2 })],
+                "{indexes:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn whole_calls_need_no_ids() {
         let pieces = json!([
             piece(json!(0), NO, json!("f"), "{\"x\":1}"),
             piece(json!(0), json!(""), json!("g"), "{\"y\":2}"),
@@ -202,6 +230,5 @@ mod tests {
         let named: Vec<_> = made.iter().map(|(_, name, _)| name.as_str()).collect();
         assert_eq!(named, ["f", "g", "h"]);
         assert_eq!(made[2].2, json!({ "z": 3 }));
-        assert!(made[0].0.starts_with("call_") && made[0].0 != made[1].0);
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{
     super::{image_url, tool_text},
@@ -47,8 +47,6 @@ pub(super) struct Body<'a> {
     stream: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     stream_options: Option<Value>,
-    #[serde(flatten)]
-    extra: &'a Map<String, Value>,
 }
 
 #[derive(Serialize)]
@@ -170,7 +168,6 @@ impl<'a> Body<'a> {
                 .map(|_| &*request.thread),
             stream,
             stream_options: stream.then(|| json!({ "include_usage": true })),
-            extra: &options.extra,
         }
     }
 }

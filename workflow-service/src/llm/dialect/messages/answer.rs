@@ -5,16 +5,15 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::request::FORMAT;
+use super::{request::FORMAT, usage::WireUsage};
 use crate::llm::{
     Piece,
     content::{Block, ToolCall},
-    dialect::{Decoder, parse, written},
+    dialect::{Call, CallIds, Decoder, parse, written},
     error::Fault,
     message::{Message, StopReason},
     retry,
     sse::ServerSentEvent,
-    usage::Usage,
 };
 
 #[derive(Deserialize)]
@@ -23,47 +22,6 @@ struct Whole {
     stop_reason: Option<String>,
     #[serde(default)]
     usage: Option<WireUsage>,
-}
-
-/// What is counted; later numbers replace earlier ones.
-#[derive(Clone, Copy, Default, Deserialize)]
-#[serde(default)]
-struct WireUsage {
-    input_tokens: Option<u64>,
-    output_tokens: Option<u64>,
-    cache_read_input_tokens: Option<u64>,
-    cache_creation_input_tokens: Option<u64>,
-}
-
-impl WireUsage {
-    fn update(&mut self, newer: Self) {
-        let update = |old: &mut Option<u64>, new: Option<u64>| *old = new.or(*old);
-        update(&mut self.input_tokens, newer.input_tokens);
-        update(&mut self.output_tokens, newer.output_tokens);
-        update(
-            &mut self.cache_read_input_tokens,
-            newer.cache_read_input_tokens,
-        );
-        update(
-            &mut self.cache_creation_input_tokens,
-            newer.cache_creation_input_tokens,
-        );
-    }
-
-    /// The format counts cached tokens beside the others.
-    fn read(self) -> Usage {
-        let (read, write) = (
-            self.cache_read_input_tokens.unwrap_or(0),
-            self.cache_creation_input_tokens.unwrap_or(0),
-        );
-        Usage {
-            input_tokens: self.input_tokens.unwrap_or(0) + read + write,
-            output_tokens: self.output_tokens.unwrap_or(0),
-            cache_read_tokens: read,
-            cache_write_tokens: write,
-            reasoning_tokens: 0,
-        }
-    }
 }
 
 /// Reads an answer that came in one piece.
@@ -171,6 +129,8 @@ enum Delta {
 #[derive(Default)]
 pub(super) struct Events {
     blocks: BTreeMap<u64, Partial>,
+    calls: u32,
+    ids: CallIds,
     usage: Option<WireUsage>,
     stop_reason: Option<String>,
     stopped: bool,
@@ -180,6 +140,8 @@ pub(super) struct Events {
 struct Partial {
     value: Value,
     input: String,
+    /// The call of a tool that it is.
+    call: Option<Call>,
 }
 
 impl Partial {
@@ -228,10 +190,10 @@ impl Decoder for Events {
                 {
                     pieces.push_back(Piece::Text(text.to_owned()));
                 }
-                let partial = Partial {
-                    value: content_block,
-                    input: String::new(),
-                };
+                let partial = self.begun(content_block);
+                if let Some(call) = &partial.call {
+                    pieces.push_back(call.piece(String::new()));
+                }
                 self.blocks.insert(index, partial);
             }
             Event::ContentBlockDelta { index, delta } => {
@@ -249,7 +211,14 @@ impl Decoder for Events {
                         pieces.push_back(Piece::Thinking(thinking));
                     }
                     Delta::Signature { signature } => block.append("signature", &signature),
-                    Delta::Input { partial_json } => block.input.push_str(&partial_json),
+                    Delta::Input { partial_json } => {
+                        block.input.push_str(&partial_json);
+                        if let Some(call) = &block.call
+                            && !partial_json.is_empty()
+                        {
+                            pieces.push_back(call.piece(partial_json));
+                        }
+                    }
                     Delta::Other => {}
                 }
             }
@@ -280,6 +249,26 @@ impl Decoder for Events {
 }
 
 impl Events {
+    fn begun(&mut self, mut value: Value) -> Partial {
+        let text = |key: &str| value.get(key).and_then(Value::as_str);
+        let is_call = text("type") == Some("tool_use");
+        let call = text("id").zip(text("name")).filter(|_| is_call);
+        let call = call.map(|(id, name)| {
+            let index = self.calls;
+            self.calls += 1;
+            let (id, name) = (self.ids.unique(id).into(), name.into());
+            Call { index, id, name }
+        });
+        if let Some(call) = &call {
+            value["id"] = (*call.id).into();
+        }
+        Partial {
+            value,
+            input: String::new(),
+            call,
+        }
+    }
+
     fn update(&mut self, newer: Option<WireUsage>) {
         if let Some(newer) = newer {
             self.usage.get_or_insert_default().update(newer);

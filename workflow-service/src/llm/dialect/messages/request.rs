@@ -36,8 +36,6 @@ pub(super) struct Body<'a> {
     output_config: Option<Value>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stream: bool,
-    #[serde(flatten)]
-    extra: &'a Map<String, Value>,
 }
 
 #[derive(Serialize)]
@@ -147,7 +145,7 @@ impl<'a> Body<'a> {
         if let Some(block) = last.and_then(|content| content.last_mut())
             && !matches!(
                 block.kind,
-                Kind::Thinking { .. } | Kind::RedactedThinking { .. }
+                Kind::Thinking { .. } | Kind::RedactedThinking { .. } | Kind::Own(_)
             )
         {
             block.cache_control = cache;
@@ -175,7 +173,6 @@ impl<'a> Body<'a> {
                 .map(|tokens| json!({ "type": "enabled", "budget_tokens": tokens })),
             output_config: (!output_config.is_empty()).then_some(Value::Object(output_config)),
             stream: options.stream.unwrap_or(true),
-            extra: &options.extra,
         }
     }
 }

@@ -9,7 +9,7 @@ use super::request::FORMAT;
 use crate::llm::{
     Piece,
     content::{Block, ToolCall},
-    dialect::{Decoder, parse, written},
+    dialect::{Call, CallIds, Decoder, parse, written},
     error::Fault,
     message::{Message, StopReason},
     retry,
@@ -40,9 +40,9 @@ struct IncompleteDetails {
 #[derive(Clone, Copy, Deserialize)]
 struct WireUsage {
     #[serde(default)]
-    input_tokens: u64,
+    input_tokens: Option<u64>,
     #[serde(default)]
-    output_tokens: u64,
+    output_tokens: Option<u64>,
     #[serde(default)]
     input_tokens_details: Option<InputDetails>,
     #[serde(default)]
@@ -68,8 +68,8 @@ impl WireUsage {
             self.output_tokens_details.unwrap_or_default(),
         );
         Usage {
-            input_tokens: self.input_tokens,
-            output_tokens: self.output_tokens,
+            input_tokens: self.input_tokens.unwrap_or(0),
+            output_tokens: self.output_tokens.unwrap_or(0),
             cache_read_tokens: input.cached_tokens.unwrap_or(0),
             cache_write_tokens: 0,
             reasoning_tokens: output.reasoning_tokens.unwrap_or(0),
@@ -166,8 +166,23 @@ enum Event {
     Text { delta: String },
     #[serde(rename = "response.refusal.delta")]
     Refusal { delta: String },
-    #[serde(rename = "response.reasoning_summary_text.delta")]
+    #[serde(
+        rename = "response.reasoning_summary_text.delta",
+        alias = "response.reasoning_text.delta"
+    )]
     Thoughts { delta: String },
+    #[serde(rename = "response.output_item.added")]
+    Begun {
+        #[serde(default)]
+        output_index: u64,
+        item: Value,
+    },
+    #[serde(rename = "response.function_call_arguments.delta")]
+    Arguments {
+        #[serde(default)]
+        output_index: u64,
+        delta: String,
+    },
     #[serde(rename = "response.output_item.done")]
     Item {
         #[serde(default)]
@@ -190,6 +205,9 @@ enum Event {
 #[derive(Default)]
 pub(super) struct Events {
     items: BTreeMap<u64, Value>,
+    /// Calls of tools, by the items that they are.
+    calls: BTreeMap<u64, Call>,
+    ids: CallIds,
     ended: Option<Response>,
 }
 
@@ -208,6 +226,26 @@ impl Decoder for Events {
                 pieces.push_back(Piece::Text(delta));
             }
             Event::Thoughts { delta } => pieces.push_back(Piece::Thinking(delta)),
+            Event::Begun { output_index, item } => {
+                let text = |key: &str| item.get(key).and_then(Value::as_str);
+                if text("type") == Some("function_call") {
+                    let call = Call {
+                        index: u32::try_from(self.calls.len()).unwrap_or(u32::MAX),
+                        id: self.ids.unique(text("call_id").unwrap_or_default()).into(),
+                        name: text("name").unwrap_or_default().into(),
+                    };
+                    let arguments = text("arguments").unwrap_or_default();
+                    pieces.push_back(call.piece(arguments.to_owned()));
+                    self.calls.insert(output_index, call);
+                }
+            }
+            Event::Arguments {
+                output_index,
+                delta,
+            } => {
+                let call = self.calls.get(&output_index);
+                pieces.extend(call.map(|call| call.piece(delta)));
+            }
             Event::Item { output_index, item } => {
                 self.items.insert(output_index, item);
             }

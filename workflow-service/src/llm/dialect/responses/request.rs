@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::super::{image_url, tool_text};
 use crate::llm::{
@@ -46,8 +46,6 @@ pub(super) struct Body<'a> {
     prompt_cache_key: Option<&'a str>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stream: bool,
-    #[serde(flatten)]
-    extra: &'a Map<String, Value>,
 }
 
 #[derive(Serialize)]
@@ -134,7 +132,6 @@ impl<'a> Body<'a> {
             parallel_tool_calls: options.parallel_tool_calls.filter(|_| has_tools),
             prompt_cache_key: options.cache.map(|_| &*request.thread),
             stream: options.stream.unwrap_or(true),
-            extra: &options.extra,
         }
     }
 }
@@ -187,7 +184,7 @@ fn items(message: &Message) -> Vec<Item<'_>> {
                 continue;
             }
             Block::Provider { format, value } => {
-                if format == FORMAT {
+                if format == FORMAT && !is_kept_elsewhere(value) {
                     items.push(Item::Own(value));
                 }
                 continue;
@@ -204,4 +201,11 @@ fn items(message: &Message) -> Vec<Item<'_>> {
         }
     }
     items
+}
+
+/// Whether an item is thoughts by their id alone. The provider would look for them where it keeps
+/// things, and nothing is kept there.
+fn is_kept_elsewhere(item: &Value) -> bool {
+    let encrypted = item.get("encrypted_content").and_then(Value::as_str);
+    item.get("type").and_then(Value::as_str) == Some("reasoning") && encrypted.is_none()
 }
