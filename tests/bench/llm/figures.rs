@@ -1,0 +1,92 @@
+//! What many streams make.
+
+use std::{fs, time::Duration};
+
+use anyhow::{Context as _, Result};
+
+use crate::{TOKENS, reading::Heard};
+
+/// Figures of a cell.
+#[derive(Debug, Default)]
+pub(crate) struct Figures {
+    firsts: Vec<Duration>,
+    delays: Vec<Duration>,
+    /// Time in which all of it was read.
+    pub(crate) elapsed: Duration,
+    /// What the service computed meanwhile.
+    pub(crate) cpu: Option<Duration>,
+    /// Bytes that a stream holds of the service's memory.
+    pub(crate) memory: Option<u64>,
+}
+
+impl Figures {
+    pub(crate) const HEAD: &str = "streams  read       first token p50, p99 ms   token p50, p99 ms   \
+                                   tokens/s   lost %   CPU µs/token   KiB/stream";
+
+    pub(crate) fn add(&mut self, heard: Heard) {
+        self.firsts.push(heard.first);
+        self.delays.extend(heard.delays);
+    }
+
+    pub(crate) fn row(&self, streams: u32, how: &str) -> String {
+        let (first, token) = (
+            percentiles(self.firsts.clone()),
+            percentiles(self.delays.clone()),
+        );
+        let cpu = self.cpu.map_or_else(String::new, |cpu| {
+            let each = cpu.as_secs_f64() * 1e6 / self.delays.len() as f64;
+            format!("{each:.1}")
+        });
+        let memory = self
+            .memory
+            .map_or_else(String::new, |bytes| format!("{:.1}", bytes as f64 / 1024.0));
+        let said = self.firsts.len() as f64 * f64::from(TOKENS);
+        format!(
+            "{streams:>7}  {how:<9}  {:>11.3} {:>11.3}   {:>8.3} {:>8.3}   {:>8.0}   {:>6.1}   {cpu:>12}   {memory:>10}",
+            first[0],
+            first[1],
+            token[0],
+            token[1],
+            self.delays.len() as f64 / self.elapsed.as_secs_f64(),
+            100.0 - self.delays.len() as f64 / said * 100.0,
+        )
+    }
+
+    /// What is added to reading directly.
+    pub(crate) fn beside(&self, direct: &Self) -> String {
+        let added = |of: fn(&Self) -> Vec<Duration>| {
+            let (through, direct) = (percentiles(of(self)), percentiles(of(direct)));
+            (through[0] - direct[0], through[1] - direct[1])
+        };
+        let (first, token) = (
+            added(|figures| figures.firsts.clone()),
+            added(|figures| figures.delays.clone()),
+        );
+        format!(
+            "         added      {:>11.3} {:>11.3}   {:>8.3} {:>8.3}",
+            first.0, first.1, token.0, token.1
+        )
+    }
+}
+
+/// The median and the 99th of a hundred, in milliseconds.
+fn percentiles(mut durations: Vec<Duration>) -> [f64; 2] {
+    durations.sort_unstable();
+    [50, 99].map(|share| {
+        let index = (durations.len() * share / 100).min(durations.len().saturating_sub(1));
+        let duration = durations.get(index).copied().unwrap_or_default();
+        duration.as_secs_f64() * 1e3
+    })
+}
+
+/// Time that a process has computed.
+pub(crate) fn cpu_time(id: u32) -> Result<Duration> {
+    /// Ticks in a second, as the kernel tells them to programs on every machine there is.
+    const TICKS: u32 = 100;
+    let stat = fs::read_to_string(format!("/proc/{id}/stat"))?;
+    // The name before may have spaces.
+    let (_, fields) = stat.rsplit_once(") ").context("no fields")?;
+    let mut fields = fields.split(' ').skip(11);
+    let mut ticks = || -> Result<u32> { Ok(fields.next().context("no time")?.parse()?) };
+    Ok(Duration::from_secs(1) * (ticks()? + ticks()?) / TICKS)
+}
