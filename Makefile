@@ -14,7 +14,7 @@ AIMOCK := aimock npm:@copilotkit/aimock@1.43.0
 use_toolchain = RUSTUP_TOOLCHAIN=$$(scripts/toolchain) && export RUSTUP_TOOLCHAIN
 build = cargo build --locked --workspace --bins
 
-.PHONY: help run demo demo-python test test-qdrant test-python check check-python lint-proto figures worker-conformance simulate bench-workflow bench-memory bench-peers bench-llm
+.PHONY: help run demo demo-python test test-qdrant test-python check check-python lint-proto figures worker-conformance simulate bench-workflow bench-memory bench-peers bench-llm bench-optimise
 
 help:
 	@echo 'make run         start both services on 127.0.0.1:50051 and 50052, data in ./data'
@@ -29,8 +29,9 @@ help:
 	@echo 'make figures     what calls cost on this machine (release build)'
 	@echo 'make bench-workflow  runs a second beside the limit of the disk (release build)'
 	@echo 'make bench-memory  calls a second through gRPC beside those of the engine itself (release build)'
-	@echo 'make bench-llm   tokens through StreamRun beside reading their provider directly (release build)'
+	@echo 'make bench-optimise  what it costs that removed items give their room back (release build)'
 	@echo 'make bench-peers  runs a second beside those of Restate and LangGraph, which it installs (release build)'
+	@echo 'make bench-llm   tokens through StreamRun beside reading their provider directly (release build)'
 	@echo 'make check       formatting and lints'
 	@echo 'make lint-proto  formatting and lints of the .proto files'
 
@@ -114,3 +115,6 @@ bench-peers:
 bench-llm:
 	@$(use_toolchain) && cargo build --locked --workspace --release --bin workflow-service --bin bench-llm && \
 	cargo run --locked --workspace --release --quiet --bin bench-llm
+
+bench-optimise:
+	@$(use_toolchain) && cargo bench --locked --workspace --bench optimise

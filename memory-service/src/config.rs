@@ -124,6 +124,8 @@ pub struct Config {
     pub sync_interval: Duration,
     /// Bytes of the disk that puts leave free.
     pub min_free_disk: u64,
+    /// Items, removed ones included, from which on removed ones give their room back; 0 for never.
+    pub optimise_from: u64,
     /// Where the texts of documents are. An element may be several paths with commas between.
     pub index_paths: Vec<String>,
     /// How long items live whose put does not say; zero for ever.
@@ -175,6 +177,7 @@ impl Default for Config {
             sync: SyncWhen::Interval,
             sync_interval: SYNC_INTERVAL,
             min_free_disk: edge.least_free,
+            optimise_from: edge.optimise_from,
             index_paths: vec!["$".into()],
             default_ttl: Duration::ZERO,
             refresh_ttl_on_read: false,

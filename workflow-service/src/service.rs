@@ -68,6 +68,7 @@ impl Service for WorkflowService {
         "sync",
         "sync_interval",
         "min_free_disk",
+        "optimise_from",
         "index_paths",
         "default_ttl",
         "refresh_ttl_on_read",

@@ -118,6 +118,11 @@ pub struct Args {
     #[arg(long, value_name = "BYTES")]
     pub min_free_disk: Option<u64>,
 
+    /// Let removed items give their room back in the background once there are this many items,
+    /// removed ones included; 0 is never
+    #[arg(long, value_name = "ITEMS")]
+    pub optimise_from: Option<u64>,
+
     /// Index the texts at these paths, e.g. `text,notes[*].body`; `$` is the whole document
     #[arg(long, value_name = "PATHS")]
     pub index_paths: Vec<String>,

@@ -43,6 +43,7 @@ impl Config {
             },
             least_free: self.min_free_disk,
             begun: Begun::Abandon,
+            optimise_from: self.optimise_from,
         }
     }
 }

@@ -85,6 +85,7 @@ async fn open(config: &Config) -> Result<(EdgeStore, Option<EmbedderIdentity>), 
     let identity = EdgeStore::identity(&folder)?;
     let settings = Settings {
         begun: Begun::Keep,
+        optimise_from: 0,
         ..config.edge(identity.clone())
     };
     Ok((EdgeStore::open(&folder, settings).await?, identity))

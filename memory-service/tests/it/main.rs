@@ -28,6 +28,7 @@ mod local_models;
 mod maintenance;
 mod model;
 mod model_folders;
+mod optimising;
 mod partners;
 mod process;
 mod qdrant_away;

@@ -16,7 +16,12 @@ use memory_service::{
 };
 use service_runtime::Service as _;
 use tempfile::TempDir;
-use tokio::{sync::oneshot, task::JoinSet};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    sync::oneshot,
+    task::JoinSet,
+};
 use tonic::{Code, Status, transport::Channel};
 use tonic_types::StatusExt as _;
 use weft_proto::{
@@ -154,6 +159,29 @@ impl Running {
             stop,
             served,
             folder,
+        }
+    }
+
+    /// What `/metrics` says of `name`, all labels taken together; 0 for nothing.
+    pub(crate) async fn metric(&self, name: &str) -> f64 {
+        let mut connection = TcpStream::connect(self.admin).await.unwrap();
+        let asked = connection.write_all(b"GET /metrics HTTP/1.0\r\n\r\n");
+        asked.await.unwrap();
+        let mut text = String::new();
+        connection.read_to_string(&mut text).await.unwrap();
+        let values = text.lines().filter_map(|line| {
+            let rest = line.strip_prefix(name)?;
+            let is_named = rest.starts_with([' ', '{']);
+            is_named.then(|| rest.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
+        });
+        values.sum()
+    }
+
+    /// Waits until no data is written anew; while it is, what was changed since it began counts
+    /// twice in the statistics of words.
+    pub(crate) async fn settled(&self) {
+        while self.metric("memory_optimising").await > 0.0 {
+            tokio::task::yield_now().await;
         }
     }
 

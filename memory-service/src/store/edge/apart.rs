@@ -93,6 +93,7 @@ fn purge(shared: &Shared, selection: &Selection, now: Time) -> Result<Purged, St
         registry.change(&head.tenant, &head.id, Some(&head.version), None);
     }
     drop(registry);
+    shared.litter.add(found.len() as u64);
     shared.acknowledge()?;
     Ok(purged)
 }

@@ -11,6 +11,7 @@
 //! - `walk`: reads in order of names
 //! - `operations`: plans as few operations
 //! - `writer`: the one thread that writes
+//! - `optimiser`: what was removed gives its room back
 //! - `registry`: namespaces and their counts
 //! - `apart`: what it does between batches
 //! - `archive`: all of it, read and written as it is
@@ -23,6 +24,7 @@ mod filter;
 mod folder;
 mod format;
 mod operations;
+mod optimiser;
 mod point;
 mod query;
 mod registry;
@@ -48,6 +50,7 @@ use tokio::{
 use self::{
     apart::Apart,
     folder::Folder,
+    optimiser::Optimiser,
     shared::Shared,
     writer::{Command, Delete, Writer},
 };
@@ -84,6 +87,8 @@ pub struct EdgeStore {
 /// What is under way while the store is open.
 struct Running {
     writer: Writer,
+    /// `None` if nothing is to be optimised.
+    optimiser: Option<Optimiser>,
     flusher: JoinSet<()>,
     /// Dropped to let the flusher end after the flush it is in.
     flushing: oneshot::Sender<()>,
@@ -128,10 +133,12 @@ impl EdgeStore {
             folder: folder.display().to_string(),
             cause: StoreError::Internal(error.to_string()),
         })??);
-        let writer = Writer::start(shared.clone()).map_err(|error| OpenError::Engine {
+        let no_thread = |error: std::io::Error| OpenError::Engine {
             folder: folder.display().to_string(),
-            cause: StoreError::Unavailable(format!("no thread for writes: {error}")),
-        })?;
+            cause: StoreError::Unavailable(format!("no thread is to be had: {error}")),
+        };
+        let writer = Writer::start(shared.clone()).map_err(no_thread)?;
+        let optimiser = Optimiser::start(&shared).map_err(no_thread)?;
         let commands = Commands::new(writer.commands());
         let mut flusher = JoinSet::new();
         let (flushing, stopped) = oneshot::channel();
@@ -146,6 +153,7 @@ impl EdgeStore {
             most_reads,
             running: Mutex::new(Some(Running {
                 writer,
+                optimiser,
                 flusher,
                 flushing,
             })),
@@ -370,6 +378,7 @@ impl Store for EdgeStore {
         async {
             let Some(Running {
                 writer,
+                optimiser,
                 mut flusher,
                 flushing,
             }) = self.running.lock().await.take()
@@ -379,6 +388,9 @@ impl Store for EdgeStore {
             self.commands.close();
             drop(flushing);
             while flusher.join_next().await.is_some() {}
+            if let Some(optimiser) = optimiser {
+                optimiser.finish().await;
+            }
             // With all permits no read is under way, so that nothing holds on to the folder.
             let reads = self.reads.acquire_many(self.most_reads).await;
             self.reads.close();

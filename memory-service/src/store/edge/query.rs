@@ -86,6 +86,23 @@ pub(super) fn rank(
 }
 
 fn newest(shard: &EdgeShard, filter: Filter, limit: usize) -> Result<Vec<Ranked>, StoreError> {
+    // While data is written anew, an item that is changed between two looks is seen twice.
+    let mut twice = 0;
+    loop {
+        let asked = limit.saturating_add(twice);
+        let mut candidates = by_time(shard, filter.clone(), asked)?;
+        let found = candidates.len();
+        let mut seen = HashSet::with_capacity(found);
+        candidates.retain(|candidate| seen.insert(candidate.point));
+        if found < asked || candidates.len() >= limit {
+            candidates.truncate(limit);
+            return Ok(candidates);
+        }
+        twice += found - candidates.len();
+    }
+}
+
+fn by_time(shard: &EdgeShard, filter: Filter, limit: usize) -> Result<Vec<Ranked>, StoreError> {
     let order = OrderBy {
         key: field(UPDATE_TIME),
         direction: Some(Direction::Desc),

@@ -1,10 +1,10 @@
 //! How items are laid out in the engine: indexes and vectors.
 
 use qdrant_edge::{
-    CreateIndex, Distance, EdgeConfig, EdgeShard, EdgeSparseVectorParams, EdgeVectorParams,
-    FieldIndexOperations, IntegerIndexParamsBuilder, JsonPath, KeywordIndexParamsBuilder, Modifier,
-    MultiVectorComparator, MultiVectorConfig, PayloadFieldSchema, PayloadSchemaParams,
-    UpdateOperation,
+    CreateIndex, Distance, EdgeConfig, EdgeOptimizersConfig, EdgeShard, EdgeSparseVectorParams,
+    EdgeVectorParams, FieldIndexOperations, IntegerIndexParamsBuilder, JsonPath,
+    KeywordIndexParamsBuilder, Modifier, MultiVectorComparator, MultiVectorConfig,
+    PayloadFieldSchema, PayloadSchemaParams, UpdateOperation,
 };
 
 use super::shared::engine_error;
@@ -13,8 +13,8 @@ use crate::store::{
     point::{EXPIRE_TIME, MEANINGS, SCOPES, TENANT, TERMS, UPDATE_TIME, WORDS},
 };
 
-/// The engine's settings, for vectors of so many dimensions.
-pub(super) fn config(dims: Option<usize>) -> EdgeConfig {
+/// The engine's settings, for vectors of so many dimensions, and when it is to optimise what.
+pub(super) fn config(dims: Option<usize>, optimisers: EdgeOptimizersConfig) -> EdgeConfig {
     let words = EdgeSparseVectorParams::builder()
         .modifier(Modifier::Idf)
         .build();
@@ -29,6 +29,7 @@ pub(super) fn config(dims: Option<usize>) -> EdgeConfig {
     }
     config
         .sparse_vector(WORDS, words)
+        .optimizers(optimisers)
         // Calls run beside each other; splitting a single one up would only add switches.
         .max_search_threads(1)
         .build()

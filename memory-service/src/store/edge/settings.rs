@@ -12,6 +12,9 @@ pub const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 /// documents and for vectors each; a process that touches them on a full disk is killed.
 const LEAST_FREE: u64 = 256 << 20;
 
+/// Items from which on removed ones give their room back, unless it is configured.
+const OPTIMISE_FROM: u64 = 10_000;
+
 /// What the embedded engine is opened with.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -30,6 +33,9 @@ pub struct Settings {
     pub least_free: u64,
     /// What becomes of an engine that was begun to come after this one.
     pub begun: Begun,
+    /// Items, removed ones included, from which on removed ones give their room back in the
+    /// background; 0 for never.
+    pub optimise_from: u64,
 }
 
 impl Default for Settings {
@@ -41,6 +47,7 @@ impl Default for Settings {
             flush: Flush::Every(SYNC_INTERVAL),
             least_free: LEAST_FREE,
             begun: Begun::Abandon,
+            optimise_from: OPTIMISE_FROM,
         }
     }
 }

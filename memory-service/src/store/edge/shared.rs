@@ -13,6 +13,7 @@ use qdrant_edge::{EdgeShard, OperationError, UpdateOperation};
 
 use super::{
     folder::{Folder, FolderError},
+    optimiser::{self, Litter},
     query,
     registry::Registry,
     renewal, schema,
@@ -90,6 +91,8 @@ pub(super) struct Shared {
     /// Items that are not, or not as they are, in the present index while it is filled.
     missing: Mutex<BTreeSet<PointId>>,
     registry: RwLock<Registry>,
+    /// What was removed and still takes up room.
+    pub(super) litter: Litter,
     /// Whether something was written since the last flush.
     dirty: AtomicBool,
     flush: Flush,
@@ -118,7 +121,7 @@ impl Shared {
             }
         };
         let engines = || -> Result<_, StoreError> {
-            let first = Arc::new(start(&folder)?);
+            let first = Arc::new(start(&folder, settings)?);
             let registry = scan(&first)?;
             let Some(next) = &next else {
                 let engines = Engines {
@@ -128,7 +131,7 @@ impl Shared {
                 };
                 return Ok((engines, registry, BTreeSet::new()));
             };
-            let other = Arc::new(start(next)?);
+            let other = Arc::new(start(next, settings)?);
             let missing = renewal::differences(&first, &other)?;
             let engines = Engines {
                 first,
@@ -145,6 +148,7 @@ impl Shared {
             engines: RwLock::new(engines),
             missing: Mutex::new(missing),
             registry: RwLock::new(registry),
+            litter: Litter::new(settings.optimise_from),
             dirty: AtomicBool::new(true),
             flush: settings.flush,
             least_free: settings.least_free,
@@ -245,14 +249,21 @@ impl Shared {
         }
         Ok(())
     }
+
+    /// Flushes also if nothing was written, for what the engine did by itself.
+    pub(super) fn flush_all(&self) -> Result<(), StoreError> {
+        self.dirty.store(true, Ordering::Release);
+        self.flush()
+    }
 }
 
 /// Starts the engine in a folder.
-fn start(folder: &Folder) -> Result<EdgeShard, StoreError> {
+fn start(folder: &Folder, settings: &Settings) -> Result<EdgeShard, StoreError> {
     let IndexIdentity { embedder, paths: _ } = folder.index();
     let dims = embedder.as_ref().map(|embedder| embedder.dims);
-    let shard = EdgeShard::load(&folder.engine(), Some(schema::config(dims)));
-    let shard = shard.map_err(engine_error)?;
+    let config = schema::config(dims, optimiser::config(settings.optimise_from));
+    optimiser::remove_unfinished(&folder.engine())?;
+    let shard = EdgeShard::load(&folder.engine(), Some(config)).map_err(engine_error)?;
     schema::create_indexes(&shard)?;
     Ok(shard)
 }

@@ -144,9 +144,13 @@ fn write(shared: &Shared, commands: Vec<Command>) {
     match &outcome {
         Ok(()) => {
             let mut registry = shared.registry_mut();
+            let mut removed = 0;
             for change in plan.changes() {
                 registry.change(change.tenant, change.id, change.before, change.after);
+                removed += u64::from(change.after.is_none());
             }
+            drop(registry);
+            shared.litter.add(removed);
         }
         Err(error) => {
             tracing::error!(%error, "a write failed");

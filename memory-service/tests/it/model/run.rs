@@ -31,8 +31,13 @@ struct Pair {
 /// Does all of these operations.
 pub(super) async fn run(operations: Vec<Operation>) -> Checked {
     let embedder = Embedder::start().await;
+    // Every other run has its data written anew time and again.
+    let anew = operations.len() % 2 == 0;
     let running = Running::start_with(|config| {
         embedder.configure(config);
+        if anew {
+            config.optimise_from = 1;
+        }
         config.index_paths = texts::CONFIGURED
             .iter()
             .map(|path| texts::path(*path))
@@ -73,7 +78,10 @@ impl Pair {
             Operation::Put(put, only_if) => self.put(&put, only_if).await,
             Operation::Get(name, refresh) => self.get(&name, refresh).await,
             Operation::Delete(name, only_if) => self.delete(&name, only_if).await,
-            Operation::Search(search) => self.search(&search).await,
+            Operation::Search(search) => {
+                self.running.settled().await;
+                self.search(&search).await
+            }
             Operation::List {
                 prefix,
                 filter,
@@ -86,7 +94,10 @@ impl Pair {
                 self.check_namespaces(&query, answer)
             }
             Operation::DeleteNamespace(prefix) => self.delete_namespace(prefix).await,
-            Operation::Batch(operations) => self.batch(&operations).await,
+            Operation::Batch(operations) => {
+                self.running.settled().await;
+                self.batch(&operations).await
+            }
             Operation::Pass(millis) => {
                 self.running.clock.advance(Duration::from_millis(millis));
                 self.model.now += millis as i64 * 1_000;
