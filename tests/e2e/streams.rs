@@ -210,6 +210,7 @@ async fn a_stream_from_beyond_the_end_of_a_run_is_empty() -> Result<()> {
     cluster.finish().await
 }
 
+/// LangGraph streams no tokens of models that are called within tasks (#6373).
 #[tokio::test]
 async fn pieces_of_a_message_make_up_the_answer() -> Result<()> {
     let cluster = Cluster::start().await?;

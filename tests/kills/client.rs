@@ -14,6 +14,7 @@ use rand::RngExt as _;
 use random_programs::{BROKEN, FAIL, Output, answer};
 use tokio::time::Instant;
 use tonic::{Code, Response, Status, transport::Endpoint};
+use tonic_types::StatusExt as _;
 use weft_proto::{
     common::v1::PayloadForm,
     workflow::v1::{
@@ -35,7 +36,8 @@ pub(crate) struct Ended {
     pub(crate) plan: Plan,
     /// Id of the run, unless it was refused.
     pub(crate) run_id: Option<String>,
-    pub(crate) retries: u32,
+    /// Whether it was retried as a branch.
+    pub(crate) is_branch: bool,
     pub(crate) end: End,
 }
 
@@ -50,6 +52,8 @@ pub(crate) enum End {
     Cancelled,
     /// A run that took its place deleted it.
     Deleted,
+    /// It was not retried, because its thread went on meanwhile.
+    LeftBehind,
 }
 
 pub(crate) struct Client {
@@ -59,6 +63,7 @@ pub(crate) struct Client {
     answered: BTreeSet<String>,
     cancel: Option<Instant>,
     retries: u32,
+    is_branch: bool,
     begin: Instant,
 }
 
@@ -74,6 +79,7 @@ impl Client {
             answered: BTreeSet::new(),
             cancel: None,
             retries: 0,
+            is_branch: false,
             begin: Instant::now(),
         })
     }
@@ -85,7 +91,7 @@ impl Client {
             run_id: ended.0,
             end: ended.1,
             plan: self.plan,
-            retries: self.retries,
+            is_branch: self.is_branch,
         })
     }
 
@@ -113,12 +119,14 @@ impl Client {
                 Heard::Answer(started) => {
                     return Ok(Some(started.run.context("a response without a run")?.id));
                 }
-                Heard::Refusal(Code::Aborted) if self.plan.concurrency == Concurrency::Reject => {
+                Heard::Refusal(Code::Aborted, _)
+                    if self.plan.concurrency == Concurrency::Reject =>
+                {
                     return Ok(None);
                 }
                 // Too many others replace each other; or no worker has come back yet.
-                Heard::Refusal(Code::Aborted | Code::NotFound) | Heard::Nothing => {}
-                Heard::Refusal(code) => bail!("the run is refused: {code:?}"),
+                Heard::Refusal(Code::Aborted | Code::NotFound, _) | Heard::Nothing => {}
+                Heard::Refusal(code, _) => bail!("the run is refused: {code:?}"),
             }
             ensure!(self.begin.elapsed() < LIMIT, "it cannot be started");
             tokio::time::sleep(PAUSE).await;
@@ -142,8 +150,8 @@ impl Client {
                 self.see(waited.run.context("a response without a run")?)
                     .await
             }
-            Heard::Refusal(Code::NotFound) => Ok(Some(End::Deleted)),
-            Heard::Refusal(code) => bail!("the run cannot be read: {code:?}"),
+            Heard::Refusal(Code::NotFound, _) => Ok(Some(End::Deleted)),
+            Heard::Refusal(code, _) => bail!("the run cannot be read: {code:?}"),
             Heard::Nothing => {
                 tokio::time::sleep(PAUSE).await;
                 Ok(None)
@@ -157,9 +165,9 @@ impl Client {
             reason: "not wanted any longer".to_owned(),
         };
         match heard(self.workflows.cancel_run(request)).await? {
-            Heard::Answer(_) | Heard::Refusal(Code::FailedPrecondition) => self.cancel = None,
-            Heard::Refusal(Code::NotFound) => return Ok(Some(End::Deleted)),
-            Heard::Refusal(code) => bail!("the run cannot be cancelled: {code:?}"),
+            Heard::Answer(_) | Heard::Refusal(Code::FailedPrecondition, _) => self.cancel = None,
+            Heard::Refusal(Code::NotFound, _) => return Ok(Some(End::Deleted)),
+            Heard::Refusal(code, _) => bail!("the run cannot be cancelled: {code:?}"),
             Heard::Nothing => tokio::time::sleep(PAUSE).await,
         }
         Ok(None)
@@ -213,8 +221,8 @@ impl Client {
         match heard(self.workflows.resume_run(request)).await? {
             Heard::Answer(_) => self.answered.extend(ids),
             // It was heard before, or a timer or a cancel came first: to be seen.
-            Heard::Refusal(Code::FailedPrecondition | Code::NotFound) => {}
-            Heard::Refusal(code) => bail!("the answers {ids:?} are refused: {code:?}"),
+            Heard::Refusal(Code::FailedPrecondition | Code::NotFound, _) => {}
+            Heard::Refusal(code, _) => bail!("the answers {ids:?} are refused: {code:?}"),
             Heard::Nothing => tokio::time::sleep(PAUSE).await,
         }
         Ok(None)
@@ -222,17 +230,28 @@ impl Client {
 
     async fn retry(&mut self, run_id: String) -> Result<Option<End>> {
         self.retries += 1;
-        let request = RetryRunRequest {
+        let mut request = RetryRunRequest {
             run_id,
             ..RetryRunRequest::default()
         };
         loop {
             match heard(self.workflows.retry_run(request.clone())).await? {
-                Heard::Answer(_) | Heard::Refusal(Code::FailedPrecondition) => return Ok(None),
-                Heard::Refusal(Code::NotFound) => return Ok(Some(End::Deleted)),
-                Heard::Refusal(code) => bail!("the run cannot be retried: {code:?}"),
+                Heard::Answer(_) => return Ok(None),
+                Heard::Refusal(Code::FailedPrecondition, reason) => match reason.as_str() {
+                    "THREAD_MOVED_ON" if self.plan.branches => {
+                        request.branch = true;
+                        self.is_branch = true;
+                    }
+                    "THREAD_MOVED_ON" => return Ok(Some(End::LeftBehind)),
+                    "THREAD_IN_USE" => tokio::time::sleep(PAUSE).await,
+                    // It was heard before.
+                    _ => return Ok(None),
+                },
+                Heard::Refusal(Code::NotFound, _) => return Ok(Some(End::Deleted)),
+                Heard::Refusal(code, _) => bail!("the run cannot be retried: {code:?}"),
                 Heard::Nothing => tokio::time::sleep(PAUSE).await,
             }
+            ensure!(self.begin.elapsed() < LIMIT, "it cannot be retried");
         }
     }
 }
@@ -240,8 +259,8 @@ impl Client {
 /// What came back of a call.
 enum Heard<T> {
     Answer(T),
-    /// The service does not do it.
-    Refusal(Code),
+    /// The service does not do it, for this reason.
+    Refusal(Code, String),
     /// The service was not there, or is gone: it may or may not have done it.
     Nothing,
 }
@@ -254,7 +273,11 @@ async fn heard<T>(call: impl Future<Output = Result<Response<T>, Status>>) -> Re
                 Ok(Heard::Nothing)
             }
             Code::Internal | Code::DataLoss | Code::Unimplemented => bail!("{status:?}"),
-            code => Ok(Heard::Refusal(code)),
+            code => {
+                let details = status.get_error_details();
+                let reason = details.error_info().map(|info| info.reason.clone());
+                Ok(Heard::Refusal(code, reason.unwrap_or_default()))
+            }
         },
     }
 }

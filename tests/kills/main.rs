@@ -1,6 +1,8 @@
 //! The real binary under `kill -9`, and its workers too, at random moments: random programs, through
 //! gRPC, come to what they come to without that, and no task runs again after its result was
-//! acknowledged. What tasks do is written to a file of its own, which no kill undoes.
+//! acknowledged. What tasks do is written to a file of its own, which no kill undoes: what a process
+//! has written is the kernel's, and is there when the process is not. It is not flushed to the disk,
+//! as nothing here loses power; what that would take is told by the tests in `power`.
 //!
 //! `WEFT_TEST_KILLS=n` kills that often; otherwise it is 100 times in CI, and fewer elsewhere.
 //! `WEFT_TEST_SEED=n` tries other programs. The moments of the kills are not the same in every try.

@@ -53,7 +53,7 @@ pub(crate) async fn check(
                 ensure!(run.plan.program.expected() == Err(*number), "{run:?}");
             }
             End::Cancelled => judged.cancelled += 1,
-            End::Refused | End::Deleted => {}
+            End::Refused | End::Deleted | End::LeftBehind => {}
         }
         if let (End::Succeeded(_) | End::Failed(_), Some(id)) = (&run.end, &run.run_id) {
             events(workflows, id).await.context(format!("{run:?}"))?;
@@ -97,14 +97,14 @@ async fn events(workflows: &mut Workflows, id: &str) -> Result<()> {
     Ok(())
 }
 
-/// Each run found what those before it had left. Runs that were retried build on what they found
-/// first, so that they may make branches.
+/// Each run found what those before it had left, unless one of them was made a branch.
 fn memory(runs: &[&Ended]) -> Result<()> {
-    if runs.iter().any(|run| run.retries > 0) {
+    if runs.iter().any(|run| run.is_branch) {
         return Ok(());
     }
     let mut outputs: Vec<_> = runs
         .iter()
+        .filter(|run| !run.plan.is_cached)
         .filter_map(|run| match &run.end {
             End::Succeeded(output) => Some((run.plan.number, &output.before)),
             _ => None,

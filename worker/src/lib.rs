@@ -155,6 +155,11 @@
 //! - [`wire`]: the protocol as it travels between processes
 //! - [`json`]: values as exact text
 
+/// The README's examples, so that they compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
 mod call;
 mod clock;
 mod context;

@@ -99,6 +99,11 @@ impl Replay {
         Made::Recorded(self.wait_for(&call.id))
     }
 
+    /// Whether a call that the code has not made yet is recorded.
+    pub(crate) fn is_recorded(&self, call: &CallId) -> bool {
+        self.unmade.contains_key(call)
+    }
+
     /// Whether `call` is recorded with another argument.
     pub(crate) fn has_other_input(&self, call: &Call) -> bool {
         self.unmade

@@ -6,13 +6,17 @@ use futures::{
     FutureExt as _,
     future::{BoxFuture, Either, join_all, select, select_all},
 };
-use weft_worker::{Context, Failure, RetryPolicy, Task, TaskContext};
+use serde_json::{Value, json};
+use weft_worker::{Context, Failure, RetryPolicy, Target, Task, TaskContext};
 
-use crate::{BROKEN, Effect, FAIL, Outside, Program};
+use crate::{BROKEN, Effect, FAIL, MODEL_TARGET, Outside, Program, program::of_class};
 
 /// More attempts than programs let fail, so that none of them is the last.
 const RETRY: RetryPolicy =
     RetryPolicy::exponential(8, Duration::from_millis(1), Duration::from_millis(5));
+
+/// Signs of life of an attempt that takes longer than its idle timeout, four to each of those.
+const SIGNS_OF_LIFE: u32 = 6;
 
 /// What a program comes to if a replay did not go as the execution before.
 const DIFFERENT: u64 = u64::MAX / 1024;
@@ -49,6 +53,44 @@ impl Program {
                         Ok(number)
                     });
                     call(context, outside, &task.timeout(limit), number).await
+                }
+                Self::Silent { number, idle } => {
+                    let (number, idle) = (*number, *idle);
+                    let task = step("silent", outside, move |task: TaskContext| async move {
+                        for _ in 0..SIGNS_OF_LIFE {
+                            match task.attempt() {
+                                1 => tokio::time::sleep(idle * 10).await,
+                                _ => tokio::time::sleep(idle / 4).await,
+                            }
+                            task.heartbeat();
+                        }
+                        Ok(number)
+                    });
+                    call(context, outside, &task.idle_timeout(idle), number).await
+                }
+                Self::Cached { class, ttl, takes } => {
+                    let (number, takes) = (of_class(*class), *takes);
+                    let task = step("cached", outside, move |_| async move {
+                        tokio::time::sleep(takes).await;
+                        Ok(number)
+                    });
+                    call(context, outside, &task.cache(*ttl), *class).await
+                }
+                Self::Target { number, timeout } => {
+                    let target = Target::<Value, Value>::new(MODEL_TARGET);
+                    let target = target.retry(RETRY).timeout(*timeout);
+                    let said = json!({ "role": "user", "content": format!("say {number}") });
+                    let question = json!({ "messages": [said] });
+                    let answer = context.call_target(&target, &question).await?;
+                    // A double says under which key it was asked.
+                    if let Some(key) = answer["key"].as_str() {
+                        outside.note(Effect::Seen(key));
+                    }
+                    let text = answer["content"].as_str().unwrap_or_default();
+                    Ok(match text.contains(&number.to_string()) {
+                        true => *number,
+                        false => DIFFERENT,
+                    })
                 }
                 Self::Caught { number } => {
                     let task = step("caught", outside, |_| async { fails("NO", "no") });

@@ -17,8 +17,8 @@ mod outside;
 mod pace;
 mod program;
 
-pub use entrypoint::{Argument, ENTRYPOINT, Output, entrypoint};
+pub use entrypoint::{Argument, CACHED_ENTRYPOINT, ENTRYPOINT, Output, entrypoints};
 pub use memory::Memory;
 pub use outside::{Effect, Outside, run_again};
 pub use pace::Pace;
-pub use program::{BROKEN, FAIL, Program, answer};
+pub use program::{BROKEN, FAIL, MODEL_TARGET, Program, answer};

@@ -11,6 +11,8 @@ pub struct Pace {
     pub step: Duration,
     /// Time after which an attempt that hangs is given up.
     pub timeout: Duration,
+    /// How long results are cached.
+    pub cache: Duration,
     /// Longest time of most sleeps.
     pub sleep: Duration,
     /// Longest time of few sleeps.
@@ -22,6 +24,7 @@ impl Pace {
     pub const SIMULATED: Self = Self {
         step: Duration::from_secs(2),
         timeout: Duration::from_secs(20),
+        cache: Duration::from_secs(40),
         sleep: Duration::from_secs(8),
         long_sleep: Duration::from_secs(3600),
     };
@@ -31,6 +34,7 @@ impl Pace {
     pub const REAL: Self = Self {
         step: Duration::from_millis(3),
         timeout: Duration::from_millis(400),
+        cache: Duration::from_millis(500),
         sleep: Duration::from_millis(20),
         long_sleep: Duration::from_secs(6),
     };

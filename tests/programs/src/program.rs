@@ -12,6 +12,11 @@ pub const BROKEN: &str = "BROKEN";
 /// Reason of a run that fails for good.
 pub const FAIL: &str = "FAIL";
 
+/// What calls of targets ask.
+pub const MODEL_TARGET: &str = "llm/chat";
+
+/// Classes of cached calls: few, so that results are found.
+const CLASSES: u64 = 3;
 /// Largest number in a program: sums stay far from overflow.
 const NUMBERS: u64 = 1_000_000;
 /// Parts of a sequence or of a parallel block.
@@ -34,6 +39,31 @@ pub enum Program {
         /// What it returns.
         number: u64,
         /// Its timeout.
+        timeout: Duration,
+    },
+    /// A task whose first attempt gives no sign of life until its idle timeout, and whose later ones
+    /// take longer than that and give some.
+    Silent {
+        /// What it returns.
+        number: u64,
+        /// Its idle timeout.
+        idle: Duration,
+    },
+    /// A task whose results are cached: for all calls of one class, on all threads.
+    Cached {
+        /// Its argument. What it returns follows from it.
+        class: u64,
+        /// How long a result is kept.
+        ttl: Duration,
+        /// Time that an attempt takes.
+        takes: Duration,
+    },
+    /// A call of something that the service does itself: it asks [`MODEL_TARGET`] to repeat the
+    /// number.
+    Target {
+        /// The number.
+        number: u64,
+        /// Time after which an attempt is given up.
         timeout: Duration,
     },
     /// A task that fails for good, caught by its caller.
@@ -110,10 +140,23 @@ impl Program {
             };
         }
         match random.random_range(0..100) {
-            0..35 => Self::Task {
+            0..25 => Self::Task {
                 number,
                 failures: [0, 0, 0, 1, 2][random.random_range(0..5)],
                 takes: pace.step(random),
+            },
+            25..29 => Self::Cached {
+                class: number % CLASSES,
+                ttl: pace.cache,
+                takes: pace.step(random),
+            },
+            29..33 => Self::Target {
+                number,
+                timeout: pace.timeout,
+            },
+            33..35 => Self::Silent {
+                number,
+                idle: pace.timeout * 2,
             },
             35..39 => Self::Hangs {
                 number,
@@ -149,9 +192,12 @@ impl Program {
         match self {
             Self::Task { number, .. }
             | Self::Hangs { number, .. }
+            | Self::Silent { number, .. }
+            | Self::Target { number, .. }
             | Self::Caught { number }
             | Self::Broken { number }
             | Self::Flaky { number, .. } => Ok(*number),
+            Self::Cached { class, .. } => Ok(of_class(*class)),
             Self::Fail { number } => Err(*number),
             Self::Nested(inner) => inner.expected().map(|number| number + 1),
             // Parallel parts all end before the first failure, in their order, counts.
@@ -164,6 +210,11 @@ impl Program {
             Self::Sleep(_) | Self::Values => Ok(0),
         }
     }
+}
+
+/// What a cached task returns for its argument.
+pub(crate) fn of_class(class: u64) -> u64 {
+    class * 1000 + 17
 }
 
 /// The answer to a question of a program.

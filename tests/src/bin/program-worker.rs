@@ -5,7 +5,7 @@ use std::{env, path::Path, sync::Arc};
 
 use anyhow::{Context as _, Result};
 use e2e::effects::Effects;
-use random_programs::entrypoint;
+use random_programs::{Pace, entrypoints};
 use tokio::signal::unix::{SignalKind, signal};
 use weft_worker::Worker;
 
@@ -16,8 +16,10 @@ async fn main() -> Result<()> {
     let folder = arguments.next().context("the folder is missing")?;
     let effects = Effects::open(Path::new(&folder))?;
     let mut terminated = signal(SignalKind::terminate())?;
+    let [remembered, cached] = entrypoints(Arc::new(effects), Pace::REAL.cache);
     Worker::new()
-        .entrypoint(entrypoint(Arc::new(effects)))
+        .entrypoint(remembered)
+        .entrypoint(cached)
         .connect(url)
         .serve(async move {
             terminated.recv().await;

@@ -161,6 +161,8 @@ async fn results_recorded_in_any_order_are_released_in_that_order() {
     assert_eq!(value(&finish), r#"["b","a"]"#);
 }
 
+/// LangGraph records no failure that code catches: on resume the task runs again, and the code may go
+/// another way.
 #[tokio::test]
 async fn a_failure_that_code_catches_replays_as_the_same_failure() {
     fn catching(fails: bool) -> Entrypoint {

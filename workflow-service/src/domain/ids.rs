@@ -47,6 +47,14 @@ uuid_id! {
     CheckpointId
 }
 
+impl CheckpointId {
+    /// The id after this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(Uuid::from_u128(self.0.as_u128().saturating_add(1)))
+    }
+}
+
 /// ThreadId is a caller's id of a thread, or a UUIDv7: 1 to 256 bytes without control characters.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ThreadId(Arc<str>);

@@ -9,7 +9,7 @@ use weft_worker::Failure;
 use super::{Engine, StartError};
 use crate::{
     domain::{Concurrency, Run, RunId, RunState, ThreadId, history},
-    store::{Answers, RunFilter, StoreError},
+    store::{Answers, Retry, RunFilter, StoreError},
 };
 
 /// How often a cancel looks for the run anew when it changes hands at that moment.
@@ -53,9 +53,9 @@ impl Engine {
         &self,
         tenant: &Tenant,
         id: RunId,
-        version: Option<Arc<str>>,
+        retry: Retry,
     ) -> Result<Run, StartError> {
-        if let Some(version) = &version
+        if let Some(version) = &retry.version
             && let Some(run) = self.shared.store.run(tenant, id).await?
             && **version != *run.version
             && self
@@ -70,11 +70,11 @@ impl Engine {
         let (engine, tenant) = (self.clone(), tenant.clone());
         self.to_its_end(async move {
             let slot = engine
-                .slot_to_go_on(&tenant, id, version.as_deref())
+                .slot_to_go_on(&tenant, id, retry.version.as_deref())
                 .await?;
             let (store, is_room) = (&engine.shared.store, slot.is_some());
             let started = store
-                .retry_run(&tenant, id, version, is_room, engine.shared.now())
+                .retry_run(&tenant, id, retry, is_room, engine.shared.now())
                 .await?;
             Ok(engine.started(started, slot))
         })

@@ -70,6 +70,7 @@ pub(super) async fn drive(
             dispatch.run.id,
             shared.targets.clone(),
         ),
+        begin: Instant::now(),
         overdue: dispatch
             .remaining
             .map(|remaining| Instant::now() + remaining),
@@ -108,6 +109,7 @@ struct Driver<'a> {
     errands: Errands,
     cancels: mpsc::Receiver<String>,
     is_cancelling: bool,
+    begin: Instant,
     /// When the run, or its worker's grace after a cancel, has taken too long.
     overdue: Option<Instant>,
     /// Records that wait for the append before them.
@@ -345,7 +347,19 @@ impl Driver<'_> {
             match effect {
                 Effect::Publish(event) => self.log.push(event),
                 Effect::Append(call) => self.uncommitted.push_back(call),
-                Effect::Rest(rest) => self.rest = Some(rest),
+                Effect::Rest {
+                    end,
+                    last_sequence,
+                    now,
+                } => {
+                    self.rest = Some(Rest {
+                        end,
+                        last_sequence,
+                        // Not from the times of day: the clock may have been set meanwhile.
+                        executed: self.begin.elapsed(),
+                        now,
+                    });
+                }
                 Effect::Attempt(call, attempt) => self.errands.attempt(call, attempt),
                 Effect::AttemptLater(call, attempt, after) => {
                     self.errands.attempt_later(call, attempt, after);

@@ -28,11 +28,14 @@ use crate::{
         checkpoint::CheckpointValues,
         history::{self, RecordedCall},
     },
-    store::{Dispatch, Rest, RestedRun, RunEnd},
+    store::{Dispatch, RestedRun, RunEnd},
 };
 
 /// Largest result, output or saved value, in bytes of JSON: that of an input.
 const MAX_VALUE_BYTES: usize = 8 * 1024 * 1024;
+/// Shortest and longest pause before a run is given to a worker again that waited for a time that had passed.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// What the machine wants done, in this order.
 #[derive(Debug)]
@@ -54,7 +57,14 @@ pub(super) enum Effect {
     /// Tell the worker that the run is to stop.
     Cancel(String),
     /// End the dispatch, after all appends; then call [`RunMachine::rested`].
-    Rest(Rest),
+    Rest {
+        /// How it ends.
+        end: RunEnd,
+        /// Number of the run's last event.
+        last_sequence: i64,
+        /// When.
+        now: Timestamp,
+    },
 }
 
 /// RunMachine is the state of one dispatch.
@@ -63,6 +73,8 @@ pub(super) struct RunMachine {
     run: Run,
     next_sequence: i64,
     next_commit: u32,
+    /// Place of the first record of this dispatch.
+    first_commit: u32,
     recorded: HashMap<CallId, Outcome>,
     /// Records that are being committed, in order.
     committing: VecDeque<RecordedCall>,
@@ -96,14 +108,13 @@ enum Held {
 impl RunMachine {
     pub(super) fn new(dispatch: &Dispatch) -> Self {
         let journal = &dispatch.journal;
+        let places = journal.iter().map(|call| call.commit_sequence + 1);
+        let first_commit = places.max().unwrap_or(0);
         Self {
             run: dispatch.run.clone(),
             next_sequence: dispatch.run.last_sequence,
-            next_commit: journal
-                .iter()
-                .map(|call| call.commit_sequence + 1)
-                .max()
-                .unwrap_or(0),
+            next_commit: first_commit,
+            first_commit,
             recorded: journal
                 .iter()
                 .map(|call| (call.entry.call.id.clone(), call.entry.outcome.clone()))
@@ -217,6 +228,7 @@ impl RunMachine {
 
     fn suspend(&mut self, suspend: Suspend, now: Timestamp) -> Vec<Effect> {
         let wake_time = suspend.wake_time.map(Timestamp::from_micros);
+        let wake_time = wake_time.map(|due| self.wake_time(due, now));
         let questions = suspend.interrupts;
         if self.cancelling.is_none()
             && let Some(violation) = self.unanswerable(&questions)
@@ -232,6 +244,16 @@ impl RunMachine {
             },
         };
         self.end(end, now)
+    }
+
+    /// When a run that waits until `due` is to go on. A worker that has recorded nothing and waits for
+    /// a time that has passed has a clock that is behind: it is given the run again after as long as
+    /// that is past, so that it is asked ever less often until its clock has come there too.
+    fn wake_time(&self, due: Timestamp, now: Timestamp) -> Timestamp {
+        if due > now || self.next_commit > self.first_commit {
+            return due;
+        }
+        now.after(now.since(due).clamp(SHORTEST_PAUSE, LONGEST_PAUSE))
     }
 
     /// The failure of questions that could not be told from one another, or from what is recorded.
@@ -285,13 +307,11 @@ impl RunMachine {
         }
         let count = history::events_of_settling(end.state());
         let last_sequence = self.take_sequences(count) + count - 1;
-        let executed = now.since(self.start_time);
-        vec![Effect::Rest(Rest {
+        vec![Effect::Rest {
             end,
             last_sequence,
-            executed,
             now,
-        })]
+        }]
     }
 }
 

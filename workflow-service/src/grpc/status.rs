@@ -143,6 +143,24 @@ pub(super) fn store(error: StoreError) -> Status {
                 .metadata("thread_id", thread.as_str())
                 .build()
         }
+        StoreError::ThreadInUse { thread, run } => {
+            StatusBuilder::new(Code::FailedPrecondition, DOMAIN, "THREAD_IN_USE", message)
+                .metadata("thread_id", thread.as_str())
+                .metadata("run_id", run.to_string())
+                .build()
+        }
+        StoreError::ThreadMovedOn {
+            run,
+            began_with,
+            newest,
+        } => StatusBuilder::new(Code::FailedPrecondition, DOMAIN, "THREAD_MOVED_ON", message)
+            .metadata("run_id", run.to_string())
+            .metadata(
+                "checkpoint_id",
+                began_with.map(|id| id.to_string()).unwrap_or_default(),
+            )
+            .metadata("newest_checkpoint_id", newest.to_string())
+            .build(),
         StoreError::NoSuchCheckpoint(id) => no_such_checkpoint(id),
         StoreError::RequestIdReused(id) => {
             let violations = Violations::of("request_id", message.clone());

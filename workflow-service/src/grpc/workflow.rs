@@ -27,6 +27,7 @@ use super::{
 use crate::{
     domain::{Run, RunId, StreamMode},
     engine::{Engine, Follower, Watch},
+    store::Retry,
 };
 
 /// Runs of a page, unless the caller asks for fewer or more.
@@ -262,8 +263,11 @@ impl WorkflowService for Workflows {
         let context = RequestContext::of(&request);
         let request = request.into_inner();
         let id = request::run_id(&request.run_id).map_err(status::invalid)?;
-        let version = (!request.version.is_empty()).then(|| request.version.into());
-        let run = self.engine.retry_run(context.tenant(), id, version).await;
+        let retry = Retry {
+            version: (!request.version.is_empty()).then(|| request.version.into()),
+            is_branch: request.branch,
+        };
+        let run = self.engine.retry_run(context.tenant(), id, retry).await;
         let run = run.map_err(|error| status::not_started(error, ""))?;
         let run = response::run(&run, SERVERS_CHOICE);
         Ok(Response::new(RetryRunResponse { run: Some(run) }))

@@ -10,6 +10,29 @@ pub enum StoreError {
     /// The thread has an unfinished run and the new one was not to wait.
     #[error("thread `{0}` has an unfinished run")]
     ThreadBusy(ThreadId),
+    /// A run of the thread has begun and is not finished.
+    #[error("thread `{thread}` is in use by run `{run}`; wait for its end, or cancel it")]
+    ThreadInUse {
+        /// The thread.
+        thread: ThreadId,
+        /// The run that has it.
+        run: RunId,
+    },
+    /// The thread has a newer checkpoint than the one that the recorded results of a run follow
+    /// from.
+    #[error(
+        "run `{run}` began with {}, and its thread has come to `{newest}` since; start a new run to \
+         build on that, or retry with `branch` to go on from where it began",
+        began_with.map_or_else(|| "an empty thread".to_owned(), |id| format!("checkpoint `{id}`"))
+    )]
+    ThreadMovedOn {
+        /// The run.
+        run: RunId,
+        /// The checkpoint that it builds on.
+        began_with: Option<CheckpointId>,
+        /// The newest checkpoint of its thread.
+        newest: CheckpointId,
+    },
     /// The thread has no such checkpoint.
     #[error("the thread has no checkpoint `{0}`")]
     NoSuchCheckpoint(CheckpointId),

@@ -9,8 +9,6 @@ mod request;
 mod retention;
 pub mod sqlite;
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use service_runtime::Tenant;
 use weft_worker::Failure;
@@ -25,7 +23,7 @@ pub use dispatch::{
     RunEnd, StartedRun,
 };
 pub use error::StoreError;
-pub use request::{Answers, NewRun, RequestKey, RunFilter, ThreadPosition};
+pub use request::{Answers, NewRun, RequestKey, Retry, RunFilter, ThreadPosition};
 pub use retention::{Expired, Swept};
 
 /// CheckpointStore keeps runs, journals and checkpoints. A write that returned is on the disk.
@@ -90,16 +88,18 @@ pub trait CheckpointStore: Send + Sync + 'static {
     ) -> Result<StartedRun, StoreError>;
 
     /// Runs a run again that FAILED, was CANCELLED or is PAUSED: what succeeded in it stays
-    /// recorded. It is pinned to another version if one is given, and claimed if `claim` is set and
-    /// its thread is free.
+    /// recorded. It is claimed if `claim` is set and its thread is free. One of which nothing is
+    /// recorded builds on the thread's newest checkpoint, as a new run does; every other one on the
+    /// checkpoint that it began with, which its results follow from.
     ///
     /// # Errors
-    /// [`StoreError::NoSuchRun`], [`StoreError::WrongState`].
+    /// [`StoreError::NoSuchRun`], [`StoreError::WrongState`]; if results are recorded,
+    /// [`StoreError::ThreadInUse`], and [`StoreError::ThreadMovedOn`] unless it is to be a branch.
     async fn retry_run(
         &self,
         tenant: &Tenant,
         id: RunId,
-        version: Option<Arc<str>>,
+        retry: Retry,
         claim: bool,
         now: Timestamp,
     ) -> Result<StartedRun, StoreError>;
@@ -177,7 +177,8 @@ pub trait CheckpointStore: Send + Sync + 'static {
     /// there is none.
     ///
     /// # Errors
-    /// [`StoreError::NoSuchCheckpoint`].
+    /// [`StoreError::NoSuchCheckpoint`]; [`StoreError::ThreadInUse`] by a run that has begun and
+    /// would put its own checkpoint over this one without having seen it.
     async fn update_thread(
         &self,
         tenant: &Tenant,
@@ -201,8 +202,8 @@ pub trait CheckpointStore: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<Thread, StoreError>;
 
-    /// Deletes all but the newest checkpoints of a thread, and the runs at rest that did not write
-    /// those that are kept.
+    /// Deletes all but the newest checkpoints of a thread and those that unfinished runs build on,
+    /// and the finished runs that did not write those that are kept.
     ///
     /// # Errors
     /// [`StoreError::NoSuchThread`].

@@ -100,6 +100,16 @@ pub struct RequestKey {
     pub expire_time: Timestamp,
 }
 
+/// Retry says how a run goes on that ended.
+#[derive(Clone, Debug, Default)]
+pub struct Retry {
+    /// Version to pin it to from now on; `None` for the one it has.
+    pub version: Option<Arc<str>>,
+    /// Whether it may go on from the checkpoint that it began with although its thread has a newer
+    /// one: what it leaves becomes the newest, beside what was written meanwhile.
+    pub is_branch: bool,
+}
+
 /// Answers to interrupts.
 #[derive(Clone, Debug)]
 pub enum Answers {

@@ -6,7 +6,7 @@ use weft_worker::{Context, Entrypoint, Json, Task, TaskContext, Worker};
 use workflow_service::{
     domain::{Concurrency, EventKind, RunId, RunState, Timestamp},
     engine::Engine,
-    store::StoreError,
+    store::{Retry, StoreError},
 };
 
 use crate::harness::{
@@ -178,7 +178,10 @@ async fn a_run_that_is_cancelled_before_it_starts_keeps_its_start_time_and_its_e
     let run = engine.start_run(&tenant(), later).await.unwrap();
     cancel(&engine, run.id).await.unwrap();
     let cancelled = all(follow(&engine, run.id, 0).await).await;
-    engine.retry_run(&tenant(), run.id, None).await.unwrap();
+    engine
+        .retry_run(&tenant(), run.id, Retry::default())
+        .await
+        .unwrap();
     let done = rest(&engine, run.id).await;
     assert!(done.start_time.unwrap() >= due);
     // No later event has the number of the cancel.
@@ -208,7 +211,10 @@ async fn a_cancel_that_was_accepted_holds_after_a_crash() {
     assert_eq!(cancelled.state, RunState::Cancelled);
     assert_eq!(cancelled.failure.unwrap().message, "enough");
     // A retry takes it back.
-    second.retry_run(&tenant(), run.id, None).await.unwrap();
+    second
+        .retry_run(&tenant(), run.id, Retry::default())
+        .await
+        .unwrap();
     gate.arrival().await;
     second.stop().await;
     drop(second);

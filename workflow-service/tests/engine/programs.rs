@@ -4,21 +4,24 @@
 //!
 //! `WEFT_TEST_SEED=n` tries one seed, which a failure names.
 
-use std::{collections::BTreeMap, env, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, env, path::Path, sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use futures::future::join_all;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use random_programs::{
-    Argument, BROKEN, ENTRYPOINT, FAIL, Memory, Output, Pace, Program, answer, entrypoint,
+    Argument, BROKEN, ENTRYPOINT, Effect, FAIL, MODEL_TARGET, Memory, Output, Outside as _, Pace,
+    Program, answer, entrypoints,
 };
-use weft_worker::{Worker, json};
+use serde_json::json;
+use weft_worker::{Json, Worker, json, protocol::Outcome};
 use workflow_service::{
     domain::{Run, RunId, RunState, ThreadId},
-    engine::Engine,
-    store::{Answers, StoreError},
+    engine::{CallTarget, Engine, StartError, TargetContext, Targets},
+    store::{Answers, Retry, StoreError},
 };
 
-use crate::harness::{PATIENCE, engine_in, request, tenant};
+use crate::harness::{Hosted, PATIENCE, engine_with, request, tenant};
 
 /// Seeds that are tried: a few seconds' worth.
 const SEEDS: u64 = 15;
@@ -33,8 +36,23 @@ const PACE: Pace = Pace {
     ..Pace::REAL
 };
 
-fn worker(outside: &Memory) -> Worker {
-    Worker::new().entrypoint(entrypoint(Arc::new(outside.clone())))
+/// Repeats what it is told, as a model does that calls of targets ask.
+struct Repeats(Memory);
+
+#[async_trait]
+impl CallTarget for Repeats {
+    async fn call(&self, context: TargetContext, input: Json) -> Outcome {
+        let key = context.idempotency_key();
+        self.0.note(Effect::Ran(&key));
+        json::encode("the answer", &json!({ "content": input.get(), "key": key }))
+    }
+}
+
+async fn engine_of(folder: &Path, outside: &Memory) -> Hosted {
+    let [remembered, cached] = entrypoints(Arc::new(outside.clone()), PACE.cache);
+    let worker = Worker::new().entrypoint(remembered).entrypoint(cached);
+    let targets = Targets::default().with(MODEL_TARGET, Repeats(outside.clone()));
+    engine_with(folder, worker, targets, 4).await
 }
 
 /// Sees all runs to their ends.
@@ -53,9 +71,28 @@ async fn attend_one(engine: &Engine, outside: &Memory, id: RunId, program: &Prog
             (RunState::Interrupted, _) => answer_all(engine, &run).await,
             (RunState::Failed, Some(BROKEN)) => {
                 outside.repair(id.0);
-                engine.retry_run(&tenant(), id, None).await.unwrap();
+                retry(engine, id).await;
             }
             _ => return run,
+        }
+    }
+}
+
+/// Retries a run, as a branch if its thread went on meanwhile.
+async fn retry(engine: &Engine, id: RunId) {
+    let mut retry = Retry::default();
+    loop {
+        let retried = engine.retry_run(&tenant(), id, retry.clone()).await;
+        match retried {
+            Err(StartError::Store(StoreError::ThreadMovedOn { .. })) => retry.is_branch = true,
+            // By a run that is attended as well.
+            Err(StartError::Store(StoreError::ThreadInUse { .. })) => {
+                tokio::task::yield_now().await;
+            }
+            retried => {
+                retried.unwrap();
+                return;
+            }
         }
     }
 }
@@ -98,7 +135,7 @@ async fn try_seed(seed: u64) {
     let mut random = StdRng::seed_from_u64(seed);
     let folder = tempfile::tempdir().unwrap();
     let outside = Memory::default();
-    let mut engine = engine_in(folder.path(), worker(&outside), 4).await;
+    let mut engine = engine_of(folder.path(), &outside).await;
     let mut runs = Vec::new();
     for number in 0..RUNS {
         let program = Program::random(&mut random, &PACE, 3);
@@ -123,7 +160,7 @@ async fn try_seed(seed: u64) {
         }
         engine.stop().await;
         drop(engine);
-        engine = engine_in(folder.path(), worker(&outside), 4).await;
+        engine = engine_of(folder.path(), &outside).await;
     }
     let ended = attend(&engine, &outside, &runs).await;
     for ((_, program), run) in runs.iter().zip(&ended) {

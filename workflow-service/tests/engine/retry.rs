@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use weft_worker::{Context, Entrypoint, Failure, RetryPolicy, Task, TaskContext, Worker};
-use workflow_service::{domain::RunState, engine::StartError, store::StoreError};
+use workflow_service::{
+    domain::RunState,
+    engine::StartError,
+    store::{Retry, StoreError},
+};
 
 use crate::harness::{Count, engine, engine_in, rest, start, tenant};
 
@@ -39,13 +43,22 @@ async fn a_retried_run_reuses_what_succeeded_and_runs_again_what_failed() {
     let (engine, _folder) = engine(Worker::new().entrypoint(failing(&good, &bad, 2))).await;
     let run = rest(&engine, start(&engine, "e", "t", 7).await.id).await;
     assert_eq!(run.state, RunState::Failed);
-    engine.retry_run(&tenant(), run.id, None).await.unwrap();
+    engine
+        .retry_run(&tenant(), run.id, Retry::default())
+        .await
+        .unwrap();
     assert_eq!(rest(&engine, run.id).await.state, RunState::Failed);
-    engine.retry_run(&tenant(), run.id, None).await.unwrap();
+    engine
+        .retry_run(&tenant(), run.id, Retry::default())
+        .await
+        .unwrap();
     let run = rest(&engine, run.id).await;
     assert_eq!(run.output.unwrap().get(), "7");
     assert_eq!((good.get(), bad.get()), (1, 3));
-    let error = engine.retry_run(&tenant(), run.id, None).await.unwrap_err();
+    let error = engine
+        .retry_run(&tenant(), run.id, Retry::default())
+        .await
+        .unwrap_err();
     assert!(
         matches!(error, StartError::Store(StoreError::WrongState { .. })),
         "{error}"
@@ -60,7 +73,10 @@ async fn a_retry_with_a_version_that_nobody_hosts_is_refused_and_changes_nothing
     });
     let (engine, _folder) = engine(Worker::new().entrypoint(failing)).await;
     let failed = rest(&engine, start(&engine, "e", "t", 7).await.id).await;
-    let unknown = Some("9".into());
+    let unknown = Retry {
+        version: Some("9".into()),
+        ..Retry::default()
+    };
     let error = engine
         .retry_run(&tenant(), failed.id, unknown)
         .await
@@ -130,7 +146,10 @@ async fn siblings_of_a_failed_task_are_not_run_again() {
     let (engine, _folder) = engine(Worker::new().entrypoint(entrypoint)).await;
     let run = rest(&engine, start(&engine, "e", "t", 0).await.id).await;
     assert_eq!(run.state, RunState::Failed);
-    engine.retry_run(&tenant(), run.id, None).await.unwrap();
+    engine
+        .retry_run(&tenant(), run.id, Retry::default())
+        .await
+        .unwrap();
     assert_eq!(rest(&engine, run.id).await.state, RunState::Succeeded);
     assert_eq!(runs.get(), 5, "three siblings once, the failing one twice");
     engine.stop().await;
@@ -157,13 +176,19 @@ async fn a_paused_run_goes_on_when_its_code_is_restored() {
     drop(engine);
 
     let engine = engine_in(folder.path(), changed(), 10).await;
-    engine.retry_run(&tenant(), run.id, None).await.unwrap();
+    engine
+        .retry_run(&tenant(), run.id, Retry::default())
+        .await
+        .unwrap();
     assert_eq!(rest(&engine, run.id).await.state, RunState::Paused);
     engine.stop().await;
     drop(engine);
 
     let engine = engine_in(folder.path(), worker(), 10).await;
-    engine.retry_run(&tenant(), run.id, None).await.unwrap();
+    engine
+        .retry_run(&tenant(), run.id, Retry::default())
+        .await
+        .unwrap();
     assert_eq!(rest(&engine, run.id).await.state, RunState::Succeeded);
     assert_eq!(good.get(), 1);
     engine.stop().await;

@@ -1,12 +1,20 @@
 //! Timers, timeouts and start times.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use weft_worker::{Context, Entrypoint, Worker};
-use workflow_service::domain::{EventKind, RunState, Timestamp};
+use weft_worker::{
+    Context, Entrypoint, Worker,
+    protocol::{FromWorker, Suspend, ToWorker, WorkerLink, WorkerMessage, in_memory_link},
+};
+use workflow_service::{
+    domain::{EventKind, RunState, Timestamp},
+    engine::{Engine, EngineSettings, Retention, Targets},
+    store::sqlite::SqliteStore,
+};
 
 use crate::harness::{
-    Count, Gate, PATIENCE, all, engine, engine_in, follow, request, rest, start, tenant, two_steps,
+    Count, Gate, PATIENCE, all, engine, engine_in, follow, next, request, rest, start, tenant,
+    two_steps,
 };
 
 /// Longer than what a worker waits for itself, so that the run is WAITING meanwhile.
@@ -121,5 +129,55 @@ async fn a_run_does_not_start_before_its_time_and_keeps_its_place() {
     );
     assert!(later.start_time.unwrap() >= due);
     assert!(behind.start_time >= later.end_time);
+    engine.stop().await;
+}
+
+/// Its clock is behind, or it does not tell the truth.
+#[tokio::test]
+async fn a_worker_that_waits_for_what_is_long_past_is_not_asked_again_and_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Engine::new(
+        Arc::new(SqliteStore::open(folder.path()).unwrap()),
+        Targets::default(),
+        EngineSettings {
+            max_runs: 1,
+            cancel_grace: PATIENCE,
+            retention: Retention::default(),
+        },
+    );
+    let (worker, link) = in_memory_link();
+    engine.connect(sleeper().describe(), link);
+    engine.start();
+    let run = start(&engine, "sleep", "t", 0).await;
+    let WorkerLink { mut inbox, outbox } = worker;
+    let begun = tokio::time::timeout(PATIENCE, inbox.recv()).await;
+    let Some(ToWorker::StartRun(begun)) = begun.unwrap() else {
+        panic!("no run was handed out")
+    };
+    let long_past = Timestamp::now().before(Duration::from_secs(3600));
+    let suspend = Suspend {
+        interrupts: Vec::new(),
+        wake_time: Some(long_past.micros()),
+    };
+    let said = FromWorker {
+        execution: begun.execution,
+        message: WorkerMessage::Suspend(Box::new(suspend)),
+    };
+    outbox.send(said).await.unwrap();
+    let mut follower = follow(&engine, run.id, 0).await;
+    loop {
+        let event = next(&mut follower).await.unwrap();
+        if matches!(&event.kind, EventKind::Run(run) if run.state == RunState::Waiting) {
+            break;
+        }
+    }
+    let run = engine
+        .store()
+        .run(&tenant(), run.id)
+        .await
+        .unwrap()
+        .unwrap();
+    let pause = run.wake_time.unwrap().since(run.update_time);
+    assert_eq!(pause, Duration::from_secs(60));
     engine.stop().await;
 }

@@ -64,6 +64,9 @@ async fn a_run_asks_is_answered_and_finishes() {
         .unwrap();
     let run = serving.rest(&run.id).await;
     assert_eq!((state(&run), run.interrupts.len()), (State::Interrupted, 1));
+    let twice = answers(&run.id, &[(&second, "2.0")]);
+    let twice = serving.runs.resume_run(twice).await;
+    refused(twice, Code::NotFound, "INTERRUPT_NOT_FOUND");
     serving
         .runs
         .resume_run(answer(&run.id, "null"))

@@ -5,7 +5,10 @@
     reason = "a test fails by panicking"
 )]
 
+mod cancels;
 mod interrupts;
+mod late_retries;
+mod readers;
 mod server;
 mod threads;
 mod unfinished;

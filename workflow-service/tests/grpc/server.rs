@@ -18,7 +18,7 @@ use weft_proto::{
         workflow_service_server::WorkflowServiceServer,
     },
 };
-use weft_worker::{Context, Entrypoint, Failure, Json, Task, TaskContext, Worker};
+use weft_worker::{Context, Entrypoint, Failure, Json, RetryPolicy, Task, TaskContext, Worker};
 use workflow_service::{
     engine::{Engine, EngineSettings, Retention, Targets},
     grpc::{Threads, Workflows},
@@ -29,6 +29,7 @@ use workflow_service::{
 pub(crate) struct Serving {
     pub(crate) runs: WorkflowServiceClient<Channel>,
     pub(crate) threads: ThreadServiceClient<Channel>,
+    address: String,
     stop: CancellationToken,
     server: JoinHandle<()>,
     engine: Engine,
@@ -39,6 +40,12 @@ pub(crate) struct Serving {
 /// - `ask`: asks two questions at once
 /// - `wait`: runs a task that writes to the custom stream, waits until it is cancelled, and fails
 /// - `fail`: fails in a task
+/// - `sleep`: sleeps for an hour
+/// - `patient`: fails, and is tried again after an hour; `stubborn`: a task of it does and is
+/// - `stuck`: asks, and does not come to an end once it is answered
+/// - `shifty`: records a task and fails, and does not call the task again when it is retried
+/// - `chatter`: a task of it writes as many kibibytes to the custom stream as its input says
+/// - `late`: as `save`, but its first attempt fails; with an even input after a task was recorded
 fn worker() -> Worker {
     let save = Entrypoint::new("save", "1", |context: Context, input: Json| async move {
         let previous: Option<Json> = context.previous()?;
@@ -66,11 +73,86 @@ fn worker() -> Worker {
         });
         context.call(&task, ()).await
     });
-    Worker::new()
+    let late = Entrypoint::new("late", "1", |context: Context, input: u32| async move {
+        let previous: Option<Json> = context.previous()?;
+        let work = Task::new("work", |_: TaskContext, ()| async move { Ok(()) });
+        if input.is_multiple_of(2) {
+            context.call(&work, ()).await?;
+        }
+        let pay = Task::new("pay", |task: TaskContext, ()| async move {
+            match task.run_attempt() {
+                1 => Err(Failure::new("CARD_DECLINED", "no money")),
+                _ => Ok(()),
+            }
+        });
+        context.call(&pay, ()).await?;
+        Ok(weft_worker::Final {
+            value: (previous, input),
+            saved: input,
+        })
+    });
+    states()
+        .entrypoint(late)
         .entrypoint(save)
         .entrypoint(ask)
         .entrypoint(wait)
         .entrypoint(fail)
+}
+
+/// Entrypoints that come to be in all the states there are.
+fn states() -> Worker {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let away = || Failure::transient("AWAY", "away");
+    let sleep = Entrypoint::new("sleep", "1", |context: Context, _: Json| async move {
+        context.sleep(HOUR).await
+    });
+    let patient = Entrypoint::new("patient", "1", move |_: Context, _: Json| async move {
+        Err::<(), _>(away())
+    })
+    .retry(RetryPolicy::exponential(9, HOUR, HOUR));
+    let stubborn = Entrypoint::new(
+        "stubborn",
+        "1",
+        move |context: Context, _: Json| async move {
+            let task = Task::new("away", move |_: TaskContext, ()| async move {
+                Err::<(), _>(away())
+            });
+            let task = task.retry(RetryPolicy::exponential(9, HOUR, HOUR));
+            context.call(&task, ()).await
+        },
+    );
+    let stuck = Entrypoint::new("stuck", "1", |context: Context, _: Json| async move {
+        if context.run_attempt() > 1 {
+            std::future::pending::<()>().await;
+        }
+        context.interrupt::<_, Json>("well?").await
+    });
+    let shifty = Entrypoint::new("shifty", "1", |context: Context, _: Json| async move {
+        if context.run_attempt() > 1 {
+            return Ok(());
+        }
+        let task = Task::new("work", |_: TaskContext, ()| async move { Ok(()) });
+        context.call(&task, ()).await?;
+        Err(Failure::new("BROKEN", "broken"))
+    });
+    let chatter = Entrypoint::new("chatter", "1", |context: Context, count: u32| async move {
+        let task = Task::new("chat", |task: TaskContext, count: u32| async move {
+            for _ in 0..count {
+                task.write(&"x".repeat(1024))?;
+                // Lets the engine read: a full link would drop some.
+                tokio::task::yield_now().await;
+            }
+            Ok(())
+        });
+        context.call(&task, count).await
+    });
+    Worker::new()
+        .entrypoint(sleep)
+        .entrypoint(patient)
+        .entrypoint(stubborn)
+        .entrypoint(stuck)
+        .entrypoint(shifty)
+        .entrypoint(chatter)
 }
 
 impl Serving {
@@ -101,16 +183,13 @@ impl Serving {
         let stopped = stop.clone().cancelled_owned();
         #[expect(clippy::disallowed_methods, reason = "awaited by `Serving::stop`")]
         let server = tokio::spawn(async move { server.serve(stopped).await.unwrap() });
-        let channel = Channel::from_shared(address)
-            .unwrap()
-            .connect()
-            .await
-            .unwrap();
+        let channel = connect(&address).await;
         let runs = WorkflowServiceClient::new(channel.clone());
         let threads = ThreadServiceClient::new(channel);
         Self {
             runs,
             threads,
+            address,
             stop,
             server,
             engine,
@@ -122,6 +201,11 @@ impl Serving {
         self.stop.cancel();
         self.server.await.unwrap();
         self.engine.stop().await;
+    }
+
+    /// A client with a connection of its own.
+    pub(crate) async fn connect(&self) -> WorkflowServiceClient<Channel> {
+        WorkflowServiceClient::new(connect(&self.address).await)
     }
 
     /// Starts a run and waits until it rests.
@@ -164,6 +248,11 @@ impl Serving {
             .run
             .unwrap()
     }
+}
+
+async fn connect(address: &str) -> Channel {
+    let address = Channel::from_shared(address.to_owned()).unwrap();
+    address.connect().await.unwrap()
 }
 
 pub(crate) const TEXT: i32 = weft_proto::common::v1::PayloadForm::Text as i32;

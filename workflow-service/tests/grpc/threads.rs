@@ -2,8 +2,9 @@
 
 use tonic::Code;
 use weft_proto::workflow::v1::{
-    DeleteThreadRequest, ForkThreadRequest, GetThreadRequest, ListThreadsRequest,
-    PruneThreadRequest, StartRunRequest, UpdateThreadRequest, thread::State,
+    Answers, DeleteThreadRequest, ForkThreadRequest, GetThreadRequest, ListThreadsRequest,
+    PruneThreadRequest, ResumeRunRequest, StartRunRequest, UpdateThreadRequest,
+    resume_run_request::Resume, thread::State,
 };
 
 use crate::server::{Serving, TEXT, json, refused, start, text};
@@ -139,6 +140,44 @@ async fn a_thread_is_forked_pruned_and_deleted() {
         "[null,1]",
         "nothing is left of it"
     );
+    serving.stop().await;
+}
+
+#[tokio::test]
+async fn a_thread_is_forked_and_pruned_under_a_run_that_goes_on_as_if_nothing_was() {
+    let mut serving = Serving::start().await;
+    for input in ["1", "2", "3"] {
+        serving.invoke(start("save", "t", input)).await;
+    }
+    let asks = serving.invoke(start("ask", "t", "null")).await;
+    let fork = ForkThreadRequest {
+        thread_id: "t".into(),
+        new_thread_id: "copy".into(),
+        ..ForkThreadRequest::default()
+    };
+    serving.threads.fork_thread(fork).await.unwrap();
+    let run = serving.invoke(start("save", "copy", "9")).await;
+    assert_eq!(text(run.output.as_ref()), "[3,9]", "the copy is free");
+    let prune = PruneThreadRequest {
+        thread_id: "t".into(),
+        keep_checkpoints: 1,
+    };
+    let pruned = serving.threads.prune_thread(prune).await.unwrap();
+    assert_eq!(pruned.into_inner().checkpoint_count, 2);
+    let answers = asks
+        .interrupts
+        .iter()
+        .map(|asked| (asked.id.clone(), json("0")));
+    let answer = ResumeRunRequest {
+        run_id: asks.id.clone(),
+        resume: Some(Resume::Answers(Answers {
+            by_interrupt_id: answers.collect(),
+        })),
+    };
+    serving.runs.resume_run(answer).await.unwrap();
+    assert_eq!(text(serving.rest(&asks.id).await.output.as_ref()), "[0,0]");
+    let run = serving.invoke(start("save", "t", "4")).await;
+    assert_eq!(text(run.output.as_ref()), "[[0,0],4]");
     serving.stop().await;
 }
 

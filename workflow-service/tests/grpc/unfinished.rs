@@ -19,7 +19,7 @@ fn cancel(run_id: &str) -> CancelRunRequest {
 fn retry(run_id: &str) -> RetryRunRequest {
     RetryRunRequest {
         run_id: run_id.to_owned(),
-        version: String::new(),
+        ..RetryRunRequest::default()
     }
 }
 

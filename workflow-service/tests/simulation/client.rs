@@ -9,13 +9,13 @@ use std::{
 
 use futures::future::join_all;
 use rand::RngExt as _;
-use random_programs::{Argument, BROKEN, ENTRYPOINT, FAIL, Output, answer};
+use random_programs::{Argument, BROKEN, FAIL, Output, answer};
 use service_runtime::Tenant;
 use weft_worker::{CallId, Failure, json};
 use workflow_service::{
     domain::{Concurrency, Run, RunId, RunState, ThreadId},
     engine::{Engine, NewRunRequest, StartError},
-    store::{Answers, NewRun, RequestKey, StoreError},
+    store::{Answers, NewRun, RequestKey, Retry, StoreError},
 };
 
 use crate::{plan::Plan, world::World};
@@ -28,6 +28,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 const IMPATIENCE: Duration = Duration::from_secs(1);
 /// Time after which a call that was given up has had its effect.
 const DOUBT: Duration = Duration::from_secs(60);
+/// Retries of a run that takes longer than it may: it gets on a little each time, or does not.
+const MAX_RETRIES: u32 = 5;
 /// Simulated time in which everything ends.
 const LIMIT: Duration = Duration::from_secs(60 * 24 * 3600);
 
@@ -42,6 +44,8 @@ pub(crate) struct Progress {
     cancels: bool,
     /// How often a retry was asked for.
     pub(crate) retries: u32,
+    /// Whether its thread went on before a retry, and it is to be retried all the same.
+    pub(crate) is_branch: bool,
     pub(crate) end: Option<End>,
 }
 
@@ -56,6 +60,12 @@ pub(crate) enum End {
     Cancelled,
     /// A run that took its place deleted it.
     Deleted,
+    /// It was not retried, because its thread went on meanwhile.
+    LeftBehind,
+    /// It took longer than it may, again and again.
+    TimedOut,
+    /// It was kept for as long as it is to be, and is gone.
+    Expired,
 }
 
 /// Sees all runs to their ends.
@@ -157,16 +167,16 @@ impl Client<'_> {
         let plan = self.plan;
         let now = self.world.now();
         let argument = Argument {
-            number: plan.number,
+            number: plan.argument(),
             program: plan.program.clone(),
         };
         NewRunRequest {
-            entrypoint: ENTRYPOINT.to_owned(),
+            entrypoint: plan.entrypoint().to_owned(),
             version: None,
             run: NewRun {
                 id: self.world.run_id(plan.number),
                 thread_id: ThreadId::parse(&plan.thread).unwrap(),
-                entrypoint: ENTRYPOINT.into(),
+                entrypoint: plan.entrypoint().into(),
                 version: "".into(),
                 input: json::encode("the argument", &argument).unwrap(),
                 config: json::from_text("{}").unwrap(),
@@ -174,7 +184,7 @@ impl Client<'_> {
                 branch_from: None,
                 concurrency: plan.concurrency,
                 durability: plan.durability,
-                timeout: None,
+                timeout: plan.timeout,
                 start_after: plan.start_after.map(|delay| now.after(delay)),
                 request: Some(RequestKey {
                     id: format!("request-{}", plan.number),
@@ -200,6 +210,7 @@ impl Client<'_> {
         match self.engine.wait(&Tenant::default(), id, patience).await {
             Ok(Some(run)) => self.see(run).await,
             Ok(None) if self.is_replaced(Concurrency::Rollback) => self.end(End::Deleted),
+            Ok(None) if self.world.state().swept.has(id) => self.end(End::Expired),
             Ok(None) => self.wrong("was accepted and is gone"),
             Err(StoreError::Unavailable(_)) => self.pause().await,
             Err(error) => self.wrong(format!("cannot be read: {error:?}")),
@@ -235,6 +246,12 @@ impl Client<'_> {
                     BROKEN => {
                         self.world.outside().repair(run.id.0);
                         self.retry(run.id).await;
+                    }
+                    "RUN_TIMEOUT" if self.plan.timeout.is_some() => {
+                        match self.progress().retries < MAX_RETRIES {
+                            true => self.retry(run.id).await,
+                            false => self.end(End::TimedOut),
+                        }
                     }
                     FAIL => self.end(End::Failed(failure.message.parse().unwrap_or_default())),
                     _ => self.wrong(format!("failed: {failure:?}")),
@@ -295,12 +312,23 @@ impl Client<'_> {
     async fn retry(&self, id: RunId) {
         self.learn(|progress| progress.retries += 1);
         let tenant = Tenant::default();
-        let call = self.engine.retry_run(&tenant, id, None);
+        let retry = Retry {
+            is_branch: self.progress().is_branch,
+            ..Retry::default()
+        };
+        let call = self.engine.retry_run(&tenant, id, retry);
         match self.patiently(call).await {
             Some(
                 Ok(_)
                 | Err(StartError::Store(StoreError::WrongState { .. } | StoreError::NoSuchRun(_))),
             ) => {}
+            Some(Err(StartError::Store(StoreError::ThreadMovedOn { .. }))) => {
+                match self.plan.branches {
+                    true => self.learn(|progress| progress.is_branch = true),
+                    false => self.end(End::LeftBehind),
+                }
+            }
+            Some(Err(StartError::Store(StoreError::ThreadInUse { .. }))) => self.pause().await,
             // It may still be heard.
             None => tokio::time::sleep(DOUBT).await,
             Some(Err(StartError::Store(StoreError::Unavailable(_)))) => self.pause().await,

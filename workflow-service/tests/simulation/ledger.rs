@@ -148,6 +148,11 @@ impl Ledger {
             .for_each(|(_, is_over)| *is_over = true);
     }
 
+    /// The journal of a run is deleted, and the run is not.
+    pub(crate) fn forget_journal(&mut self, run: RunId) {
+        self.journals.insert(run, Vec::new());
+    }
+
     /// The run is deleted.
     pub(crate) fn forget(&mut self, run: RunId) {
         self.journals.remove(&run);

@@ -3,17 +3,18 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use random_programs::MODEL_TARGET;
 use tokio::{
     runtime::{self, Runtime},
     select,
     task::JoinSet,
 };
 use workflow_service::{
-    engine::{Engine, EngineSettings, Retention, Targets},
+    engine::{Engine, EngineSettings, Targets},
     store::{CheckpointStore as _, sqlite::SqliteStore},
 };
 
-use crate::{client, link, store::SimulatedStore, verdict, world::World};
+use crate::{client, double::Double, link, store::SimulatedStore, verdict, world::World};
 
 /// How long code has to stop after a cancel.
 const CANCEL_GRACE: Duration = Duration::from_secs(5);
@@ -92,10 +93,10 @@ async fn live(world: &World, store: &Arc<SqliteStore>) -> bool {
     let settings = EngineSettings {
         max_runs: world.faults().slots,
         cancel_grace: CANCEL_GRACE,
-        retention: Retention::default(),
+        retention: world.faults().retention,
     };
-    let (targets, clock) = (Targets::default(), world.clock());
-    let engine = Engine::with_clock(Arc::new(simulated), targets, settings, clock);
+    let targets = Targets::default().with(MODEL_TARGET, Double(world.clone()));
+    let engine = Engine::with_clock(Arc::new(simulated), targets, settings, world.clock());
     let mut workers = JoinSet::new();
     workers.spawn(link::host(engine.clone(), world.clone()));
     engine.start();

@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures::future::join3;
-use random_programs::entrypoint;
+use random_programs::{Pace, entrypoints};
 use tokio::{select, sync::mpsc};
 use weft_worker::{
     CallId, Worker,
@@ -97,9 +97,12 @@ impl Heard {
 /// Hosts workers, one after the other.
 pub(crate) async fn host(engine: Engine, world: World) {
     loop {
+        let outside = Arc::new(world.outside().clone());
+        let [remembered, cached] = entrypoints(outside, Pace::SIMULATED.cache);
         let worker = Worker::new()
-            .entrypoint(entrypoint(Arc::new(world.outside().clone())))
-            .clock(world.clock());
+            .entrypoint(remembered)
+            .entrypoint(cached)
+            .clock(world.worker_clock());
         let (near_worker, near_engine) = in_memory_link();
         let (far_worker, far_engine) = in_memory_link();
         engine.connect(worker.describe(), near_engine);

@@ -1,6 +1,7 @@
 //! Random programs on simulated time: the real engine, worker and SQLite store, one thread, and
 //! everything else decided by a seed: what is delayed, said twice or lost, when workers are lost,
-//! what the store refuses, and where the process crashes.
+//! what the store and targets refuse, when clocks are set and by how much they differ, how long
+//! things are kept, and where the process crashes.
 //!
 //! What must hold whatever happens:
 //! - each recorded call has one result, and a journal only grows (`ledger`)
@@ -9,6 +10,10 @@
 //! - one run of a thread is active at a time, and a dispatch that is over can write nothing more
 //!   (`ledger`, `intruder`)
 //! - nothing that was acknowledged to a client is lost: runs, answers, cancels (`client`)
+//! - a run fails by its timeout if it took that long, and only then; one whose worker cannot get on
+//!   yet is not handed out again and again (`timing`)
+//! - a cache has what was put into it last, until it expires (`caches`)
+//! - what is kept for a time is kept that long, and not much longer (`retention`)
 //! - every run ends, and comes to what it comes to without any of this (`client`, `verdict`)
 //!
 //! A seed makes the same history whenever it is tried. `WEFT_TEST_SEED=n` tries one, which a failure
@@ -20,13 +25,17 @@
     reason = "a test fails by panicking"
 )]
 
+mod caches;
 mod client;
+mod double;
 mod intruder;
 mod ledger;
 mod life;
 mod link;
 mod plan;
+mod retention;
 mod store;
+mod timing;
 mod verdict;
 mod world;
 

@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
-use random_programs::{Pace, Program};
-use workflow_service::domain::{Concurrency, Durability};
+use random_programs::{CACHED_ENTRYPOINT, ENTRYPOINT, Pace, Program};
+use workflow_service::{
+    domain::{Concurrency, Durability},
+    engine::Retention,
+};
 
 /// Most runs of a seed.
 const MAX_RUNS: u32 = 9;
@@ -19,6 +22,10 @@ pub(crate) struct Plan {
     pub(crate) number: u32,
     pub(crate) thread: String,
     pub(crate) program: Program,
+    /// Whether its output is cached, so that another run of the same program may be spared.
+    pub(crate) is_cached: bool,
+    /// How long it may execute, rests excluded.
+    pub(crate) timeout: Option<Duration>,
     pub(crate) concurrency: Concurrency,
     pub(crate) durability: Durability,
     /// When it is started, since the beginning.
@@ -29,6 +36,8 @@ pub(crate) struct Plan {
     pub(crate) cancel: Option<Duration>,
     /// Whether it is retried if it was cancelled.
     pub(crate) retries_cancelled: bool,
+    /// Whether it is retried also if its thread went on meanwhile.
+    pub(crate) branches: bool,
     /// Whether calls are given up, and made again, when they take long.
     pub(crate) is_impatient: bool,
 }
@@ -50,12 +59,46 @@ pub(crate) struct Faults {
     pub(crate) worker_life: Option<Duration>,
     /// Runs that may be under way at once.
     pub(crate) slots: usize,
+    /// Share of calls of targets that fail, or hang, for now.
+    pub(crate) refused_targets: f64,
+    /// Share of writes after which the clock is set, back or ahead.
+    pub(crate) clock_steps: f64,
+    /// How much a worker's clock may differ from that of the service.
+    pub(crate) longest_skew: Duration,
+    /// How long things are kept.
+    pub(crate) retention: Retention,
 }
 
 pub(crate) fn runs(seed: u64) -> Vec<Plan> {
     let mut random = StdRng::seed_from_u64(seed);
     let count = random.random_range(1..=MAX_RUNS);
-    (0..count).map(|number| run(&mut random, number)).collect()
+    let mut runs: Vec<Plan> = Vec::new();
+    for number in 0..count {
+        let mut run = run(&mut random, number);
+        let earlier = runs.iter().rfind(|earlier| earlier.is_cached);
+        if let Some(earlier) = earlier.filter(|_| run.is_cached && random.random_bool(0.8)) {
+            run.program = earlier.program.clone();
+        }
+        runs.push(run);
+    }
+    runs
+}
+
+impl Plan {
+    pub(crate) fn entrypoint(&self) -> &'static str {
+        match self.is_cached {
+            true => CACHED_ENTRYPOINT,
+            false => ENTRYPOINT,
+        }
+    }
+
+    /// The number that the run is given: runs that share an output must have the same.
+    pub(crate) fn argument(&self) -> u32 {
+        match self.is_cached {
+            true => u32::MAX,
+            false => self.number,
+        }
+    }
 }
 
 fn run(random: &mut StdRng, number: u32) -> Plan {
@@ -80,6 +123,10 @@ fn run(random: &mut StdRng, number: u32) -> Plan {
         number,
         thread: format!("thread-{}", random.random_range(0..THREADS)),
         program: Program::random(random, &Pace::SIMULATED, DEPTH),
+        is_cached: random.random_bool(0.15),
+        timeout: random
+            .random_bool(0.15)
+            .then(|| Duration::from_secs(1) + seconds(random, 9.0)),
         concurrency,
         durability,
         start,
@@ -88,6 +135,7 @@ fn run(random: &mut StdRng, number: u32) -> Plan {
             .random_bool(0.2)
             .then(|| start + seconds(random, 30.0)),
         retries_cancelled: random.random_bool(0.5),
+        branches: random.random_bool(0.5),
         is_impatient: random.random_bool(0.2),
     }
 }
@@ -95,6 +143,15 @@ fn run(random: &mut StdRng, number: u32) -> Plan {
 impl Faults {
     pub(crate) fn random(random: &mut StdRng) -> Self {
         let mut one_of = |choices: &[f64]| choices[random.random_range(0..choices.len())];
+        let mut ttl = |choices: &[f64]| {
+            let seconds = one_of(choices);
+            (seconds > 0.0).then(|| Duration::from_secs_f64(seconds))
+        };
+        let retention = Retention {
+            threads: ttl(&[0.0, 0.0, 0.0, 600.0, 3000.0]),
+            runs: ttl(&[0.0, 0.0, 0.0, 60.0, 1800.0]),
+            journals: ttl(&[0.0, 0.0, 30.0, 600.0]),
+        };
         Self {
             crashes: one_of(&[0.0, 0.01, 0.05, 0.2]),
             refusals: one_of(&[0.0, 0.0, 0.02, 0.1]),
@@ -105,6 +162,10 @@ impl Faults {
                 .filter(|seconds| *seconds > 0.0)
                 .map(Duration::from_secs_f64),
             slots: if one_of(&[0.0, 1.0]) > 0.0 { 2 } else { 100 },
+            refused_targets: one_of(&[0.0, 0.2, 0.6]),
+            clock_steps: one_of(&[0.0, 0.0, 0.02]),
+            longest_skew: Duration::from_secs_f64(one_of(&[0.0, 0.0, 4.0, 60.0])),
+            retention,
         }
     }
 
@@ -117,5 +178,13 @@ impl Faults {
         longest_commit: Duration::ZERO,
         worker_life: None,
         slots: 100,
+        refused_targets: 0.0,
+        clock_steps: 0.0,
+        longest_skew: Duration::ZERO,
+        retention: Retention {
+            threads: None,
+            runs: None,
+            journals: None,
+        },
     };
 }

@@ -8,13 +8,13 @@ use service_runtime::Tenant;
 use weft_worker::{CallId, Failure};
 use workflow_service::{
     domain::{
-        Checkpoint, CheckpointId, Run, RunId, RunState, Thread, ThreadId, ThreadState, Timestamp,
-        checkpoint::CheckpointValues, history::RecordedCall,
+        Checkpoint, CheckpointId, Origin, Run, RunId, RunState, Thread, ThreadId, ThreadState,
+        Timestamp, checkpoint::CheckpointValues, history::RecordedCall,
     },
     store::{
         Answers, CacheScope, CachedResult, CheckpointStore, Claimed, Dispatch, EntrypointVersion,
-        Expired, Fence, NewRun, Pruned, Rest, RestedRun, RunEnd, RunFilter, StartedRun, StoreError,
-        Swept, ThreadPosition, sqlite::SqliteStore,
+        Expired, Fence, NewRun, Pruned, Rest, RestedRun, Retry, RunEnd, RunFilter, StartedRun,
+        StoreError, Swept, ThreadPosition, sqlite::SqliteStore,
     },
 };
 
@@ -42,7 +42,7 @@ pub(crate) fn at_once<T>(work: impl Future<Output = T>) -> T {
 }
 
 impl SimulatedStore {
-    async fn write<T>(
+    pub(crate) async fn write<T>(
         &self,
         what: String,
         write: impl Future<Output = Result<T, StoreError>>,
@@ -66,6 +66,7 @@ impl SimulatedStore {
         self.unless_crashed().await;
         let written = at_once(write);
         world.state().commits += 1;
+        world.set_clock();
         match &written {
             Ok(value) => {
                 world.note(format!("{what}: committed"));
@@ -107,8 +108,41 @@ impl SimulatedStore {
             dispatch.run.attempt,
             dispatch.journal.len()
         ));
+        let (timeout, elapsed) = (world.plan_of(dispatch.run.id).timeout, world.elapsed());
         let mut state = world.state();
-        state.ledger.dispatched(dispatch)
+        state.ledger.dispatched(dispatch)?;
+        state.timing.dispatched(dispatch, timeout, elapsed)
+    }
+
+    /// What is recorded for the first time is cached, if it is to be.
+    fn keep_results(&self, run: RunId, calls: &[RecordedCall]) {
+        let plan = self.world.plan_of(run);
+        let mut state = self.world.state();
+        for recorded in calls {
+            let call = &recorded.entry.call;
+            if let (Origin::Executed(Some(entry)), Ok(value), None) = (
+                &recorded.origin,
+                &recorded.entry.outcome,
+                state.ledger.commit_of(run, &call.id),
+            ) {
+                let (task, time) = (Some(&*call.task), recorded.time);
+                let caches = &mut state.caches;
+                caches.keep(plan.entrypoint(), task, entry, (value, None), time);
+            }
+        }
+    }
+
+    fn keep_output(&self, run: RunId, rest: &Rest) {
+        if let RunEnd::Succeeded {
+            values,
+            origin: Origin::Executed(Some(entry)),
+        } = &rest.end
+        {
+            let entrypoint = self.world.plan_of(run).entrypoint();
+            let values = (&values.value, Some(&values.saved));
+            let caches = &mut self.world.state().caches;
+            caches.keep(entrypoint, None, entry, values, rest.now);
+        }
     }
 
     fn started(&self, started: &StartedRun) -> Result<(), String> {
@@ -149,14 +183,16 @@ impl CheckpointStore for SimulatedStore {
 
     async fn append(&self, fence: Fence, calls: Vec<RecordedCall>) -> Result<(), StoreError> {
         let entries: Vec<_> = calls.iter().map(Entry::new).collect();
+        let recorded = calls.clone();
         let ids: Vec<_> = calls
             .iter()
             .map(|call| call.entry.call.id.as_str())
             .collect();
         let run = self.world.number_of(fence.run_id);
         let what = format!("record calls {} of run {run}", ids.join(", "));
-        let write = self.inner.append(fence, calls.clone());
+        let write = self.inner.append(fence, calls);
         self.write(what, write, |store, ()| {
+            store.keep_results(fence.run_id, &recorded);
             store.journal_changed(fence.run_id, &Change::Append(entries))
         })
         .await
@@ -174,9 +210,16 @@ impl CheckpointStore for SimulatedStore {
             RunEnd::Retrying { .. } => Change::Forget,
             _ => Change::None,
         };
-        let write = self.inner.rest_run(fence, rest, claim_next);
+        let write = self.inner.rest_run(fence, rest.clone(), claim_next);
         self.write(what, write, |store, rested| {
-            store.world.state().ledger.over(fence);
+            store.keep_output(fence.run_id, &rest);
+            let (world, elapsed) = (&store.world, store.world.elapsed());
+            let is_prompt = world.faults().longest_delay.is_zero();
+            let mut state = world.state();
+            state.ledger.over(fence);
+            let timed = state.timing.rested(fence.run_id, &rest, elapsed, is_prompt);
+            drop(state);
+            timed?;
             store.journal_changed(fence.run_id, &change)?;
             match &rested.next {
                 Some(next) => store.dispatched(next),
@@ -239,13 +282,14 @@ impl CheckpointStore for SimulatedStore {
         &self,
         tenant: &Tenant,
         id: RunId,
-        version: Option<Arc<str>>,
+        retry: Retry,
         claim: bool,
         now: Timestamp,
     ) -> Result<StartedRun, StoreError> {
         let what = format!("retry run {}", self.world.number_of(id));
-        let write = self.inner.retry_run(tenant, id, version, claim, now);
+        let write = self.inner.retry_run(tenant, id, retry, claim, now);
         self.write(what, write, |store, started| {
+            store.world.state().timing.retried(id);
             store.journal_changed(id, &Change::Forget)?;
             store.started(started)
         })
@@ -404,12 +448,22 @@ impl CheckpointStore for SimulatedStore {
         now: Timestamp,
     ) -> Result<Option<CachedResult>, StoreError> {
         self.unless_crashed().await;
-        at_once(self.inner.cached(tenant, scope, key, now))
+        let found = at_once(self.inner.cached(tenant, scope, key, now))?;
+        let checked = self
+            .world
+            .state()
+            .caches
+            .found(scope, key, now, found.as_ref());
+        self.world.expect(checked);
+        if found.is_some() {
+            self.world.note("  a cached result is found");
+        }
+        Ok(found)
     }
 
     async fn sweep(&self, expired: Expired, limit: u32) -> Result<Swept, StoreError> {
         self.unless_crashed().await;
-        at_once(self.inner.sweep(expired, limit))
+        self.checked_sweep(expired, limit).await
     }
 
     fn secret(&self) -> &[u8] {

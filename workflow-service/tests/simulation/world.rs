@@ -13,17 +13,22 @@ use weft_worker::Clock;
 use workflow_service::domain::{Durability, RunId, Timestamp};
 
 use crate::{
+    caches::Caches,
     client::Progress,
     ledger::Ledger,
     life::Crash,
     link::Heard,
     plan::{self, Faults, Plan},
+    retention::Swept,
+    timing::Timing,
 };
 
 /// When it all begins: 2030-01-01, in microseconds.
 const BEGINNING: i64 = 1_893_456_000_000_000;
 /// Time that a process is down.
 const LONGEST_DOWNTIME: Duration = Duration::from_secs(20);
+/// Farthest that the clock is set, back or ahead.
+const LONGEST_STEP: Duration = Duration::from_secs(3600);
 /// Lines of the history that a failure shows.
 const SHOWN: usize = 400;
 /// Crashes of a seed; after them the process is left alone.
@@ -52,7 +57,14 @@ pub(crate) struct State {
     pub(crate) history: Vec<String>,
     pub(crate) ledger: Ledger,
     pub(crate) heard: Heard,
+    pub(crate) caches: Caches,
+    pub(crate) timing: Timing,
+    pub(crate) swept: Swept,
     pub(crate) progress: BTreeMap<u32, Progress>,
+    /// Microseconds by which the clock was set in all.
+    clock_set_by: i64,
+    /// Whether it is set now and then.
+    is_clock_set: bool,
     /// Time that passed in former lives.
     passed: Duration,
     /// When this life began.
@@ -104,6 +116,11 @@ impl World {
             history: Vec::new(),
             ledger: Ledger::default(),
             heard: Heard::default(),
+            caches: Caches::default(),
+            timing: Timing::default(),
+            swept: Swept::default(),
+            clock_set_by: 0,
+            is_clock_set: true,
             progress: BTreeMap::new(),
             passed: Duration::ZERO,
             born: None,
@@ -174,6 +191,7 @@ impl World {
         state.is_crashed = true;
         state.crashes += 1;
         state.ledger.all_over();
+        state.timing.all_over();
         self.0.crashed.notify_one();
     }
 
@@ -221,15 +239,47 @@ impl World {
 
     pub(crate) fn now(&self) -> Timestamp {
         let passed = i64::try_from(self.elapsed().as_micros()).unwrap();
-        Timestamp::from_micros(BEGINNING + passed)
+        Timestamp::from_micros(BEGINNING + passed + self.state().clock_set_by)
     }
 
+    /// The clock of the service.
     pub(crate) fn clock(&self) -> Clock {
+        self.clock_ahead_by(0)
+    }
+
+    /// The clock of a new worker.
+    pub(crate) fn worker_clock(&self) -> Clock {
+        let skew = self.faults().longest_skew.as_micros() as f64;
+        let share: f64 = self.state().random.random();
+        self.clock_ahead_by((skew * (2.0 * share - 1.0)) as i64)
+    }
+
+    fn clock_ahead_by(&self, micros: i64) -> Clock {
         let world = self.clone();
         Clock::new(move || {
-            let micros = u64::try_from(world.now().micros()).unwrap();
+            let micros = u64::try_from(world.now().micros() + micros).unwrap();
             UNIX_EPOCH + Duration::from_micros(micros)
         })
+    }
+
+    /// Sets the clock now and then.
+    pub(crate) fn set_clock(&self) {
+        let mut state = self.state();
+        if state.is_clock_set && state.random.random_bool(self.0.faults.clock_steps) {
+            let share = 2.0 * state.random.random::<f64>() - 1.0;
+            state.clock_set_by += (LONGEST_STEP.as_micros() as f64 * share) as i64;
+            drop(state);
+            self.note("the clock is set");
+        }
+    }
+
+    /// Sets the clock ahead for the last time: all that is to expire has expired then.
+    pub(crate) fn set_clock_to_the_end(&self) {
+        let mut state = self.state();
+        state.is_clock_set = false;
+        // Whatever it was set back before.
+        let ahead = i64::try_from(LONGEST_STEP.as_micros()).unwrap() * 100;
+        state.clock_set_by += ahead;
     }
 
     /// How long the next worker lives.
@@ -255,6 +305,15 @@ impl World {
     /// The number of the run with this id.
     pub(crate) fn number_of(&self, id: RunId) -> u32 {
         self.state().numbers.get(&id).copied().unwrap_or(u32::MAX)
+    }
+
+    /// The plan of the run with this id.
+    pub(crate) fn plan_of(&self, id: RunId) -> &Plan {
+        let number = self.number_of(id);
+        self.plans()
+            .iter()
+            .find(|plan| plan.number == number)
+            .unwrap()
     }
 
     /// Adds a line to the history.

@@ -6,15 +6,15 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 use weft_worker::json;
 use workflow_service::{
-    domain::{RunState, Timestamp},
+    domain::{CheckpointId, RunState, Timestamp},
     store::{
-        CheckpointStore as _, Expired, StoreError,
+        CheckpointStore as _, Expired, NewRun, StoreError,
         sqlite::{OpenError, SqliteStore},
     },
 };
 
 use crate::conformance::{
-    Store, claimed, claims, conformance, new_run, record, succeeded, tenant, thread,
+    Store, claimed, claims, conformance, new_run, queued, record, succeeded, tenant, thread,
 };
 
 fn open() -> (Store, TempDir) {
@@ -43,6 +43,12 @@ conformance!(open() =>
         the_journal_comes_in_commit_order_and_after_a_sequence,
         failures_are_recorded_whole,
     ;
+    retries:
+        a_run_without_results_builds_on_what_its_thread_came_to_meanwhile,
+        a_run_with_results_builds_on_what_they_follow_from_or_is_refused,
+        a_branch_goes_on_from_its_checkpoint_whatever_its_thread_came_to,
+        while_another_run_has_a_thread_one_with_results_is_not_retried,
+    ;
     retention:
         what_has_expired_is_deleted_and_the_rest_is_kept,
         a_thread_with_an_unfinished_run_does_not_expire,
@@ -56,6 +62,7 @@ conformance!(open() =>
         a_checkpoint_written_by_hand_is_the_next_runs_previous,
         a_fork_copies_the_line_up_to_a_checkpoint_and_goes_its_own_way,
         pruning_keeps_the_newest_checkpoints_and_their_runs,
+        what_unfinished_runs_build_on_is_not_pruned,
         a_thread_is_deleted_whole_unless_a_run_is_unfinished,
         threads_are_listed_by_state_and_page_last_updated_first,
     ;
@@ -127,6 +134,16 @@ fn a_newer_schema_is_refused_with_both_versions() {
     assert!(error.to_string().contains("99"));
 }
 
+/// Undoes what later schemas brought.
+const TO_FIRST_SCHEMA: &str = "
+DROP INDEX thread_in_use;
+CREATE UNIQUE INDEX thread_in_use ON runs (tenant, thread_id) WHERE state IN (2, 3, 4, 5);
+DROP INDEX runs_queued_of_thread;
+ALTER TABLE runs DROP COLUMN parent_by;
+CREATE INDEX runs_queued_of_thread ON runs (tenant, thread_id, attempt = 0, run_id) WHERE state = 1;
+PRAGMA user_version = 1;
+";
+
 #[tokio::test]
 async fn a_file_of_the_first_schema_becomes_a_current_one_and_keeps_its_runs() {
     let (store, folder) = open();
@@ -140,12 +157,7 @@ async fn a_file_of_the_first_schema_becomes_a_current_one_and_keeps_its_runs() {
     };
     let db = Connection::open(&file).unwrap();
     let current = index(&db);
-    db.execute_batch(
-        "DROP INDEX thread_in_use; \
-         CREATE UNIQUE INDEX thread_in_use ON runs (tenant, thread_id) WHERE state IN (2, 3, 4, 5); \
-         PRAGMA user_version = 1;",
-    )
-    .unwrap();
+    db.execute_batch(TO_FIRST_SCHEMA).unwrap();
     drop(db);
 
     let store = SqliteStore::open(folder.path()).unwrap();
@@ -278,4 +290,76 @@ async fn a_run_that_cannot_be_read_is_paused_and_holds_no_other_up() {
     let run = store.run(&tenant(), damaged.run.id).await.unwrap().unwrap();
     assert_eq!(run.state, RunState::Paused);
     assert_eq!(run.failure.unwrap().reason, "STORED_DATA_CORRUPT");
+}
+
+#[tokio::test]
+async fn a_run_that_cannot_be_read_does_not_keep_the_one_before_it_from_its_end() {
+    let (store, folder) = open();
+    let first = claimed(&store, new_run("t")).await;
+    let second = NewRun {
+        claim: false,
+        ..new_run("t")
+    };
+    let second = queued(&store, second).await;
+    let db = Connection::open(folder.path().join("workflow.db")).unwrap();
+    let changed = db.execute("UPDATE runs SET input = '{\"cut' WHERE attempt = 0", []);
+    assert_eq!(changed.unwrap(), 1);
+    let rested = store.rest_run(first.fence, succeeded("1"), true).await;
+    assert!(rested.unwrap().next.is_none());
+    let ended = store.run(&tenant(), first.run.id).await.unwrap().unwrap();
+    assert_eq!(ended.state, RunState::Succeeded);
+    let sql = "SELECT state FROM runs WHERE attempt = 0";
+    let state = count(&folder, sql);
+    assert_eq!(state, i64::from(RunState::Paused.number()), "{second}");
+}
+
+#[tokio::test]
+async fn a_checkpoint_is_the_newest_of_its_thread_also_after_the_clock_was_set_back() {
+    let (store, folder) = open();
+    let dispatch = claimed(&store, new_run("t")).await;
+    let rested = store.rest_run(dispatch.fence, succeeded("1"), true).await;
+    let first = rested.unwrap().checkpoint.unwrap();
+    // As if the clock had been ahead: the id of the first one is from the year 2500.
+    let ahead = CheckpointId("0f3a1b2c-3d4e-7000-8000-000000000000".parse().unwrap());
+    assert!(ahead > CheckpointId::new());
+    let db = Connection::open(folder.path().join("workflow.db")).unwrap();
+    for table in ["checkpoints", "threads"] {
+        let sql = format!("UPDATE {table} SET checkpoint_id = ?1 WHERE checkpoint_id = ?2");
+        let changed = db.execute(&sql, [ahead.0.as_bytes(), first.id.0.as_bytes()]);
+        assert_eq!(changed.unwrap(), 1);
+    }
+    let dispatch = claimed(&store, new_run("t")).await;
+    assert_eq!(dispatch.previous.as_ref().unwrap().get(), "1");
+    let rested = store.rest_run(dispatch.fence, succeeded("2"), true).await;
+    let second = rested.unwrap().checkpoint.unwrap();
+    assert_eq!(second.parent_id, Some(ahead));
+    store
+        .prune_thread(&tenant(), &thread("t"), 1)
+        .await
+        .unwrap();
+    let left = store.thread(&tenant(), &thread("t")).await.unwrap();
+    assert_eq!(left.unwrap().checkpoint.unwrap().id, second.id);
+}
+
+#[tokio::test]
+async fn runs_of_the_first_schema_build_on_what_they_built_on_then() {
+    let (store, folder) = open();
+    let first = claimed(&store, new_run("t")).await;
+    let later = NewRun {
+        claim: false,
+        ..new_run("t")
+    };
+    let later = queued(&store, later).await;
+    store.close().await;
+    drop(store);
+    let db = Connection::open(folder.path().join("workflow.db")).unwrap();
+    db.execute_batch(TO_FIRST_SCHEMA).unwrap();
+    drop(db);
+
+    let store: Store = Arc::new(SqliteStore::open(folder.path()).unwrap());
+    let again = claims(&store, 1).await.remove(0);
+    assert_eq!(again.run.id, first.run.id);
+    let rested = store.rest_run(again.fence, succeeded("1"), true).await;
+    let next = rested.unwrap().next.unwrap();
+    assert_eq!((next.run.id, next.previous.unwrap().get()), (later, "1"));
 }

@@ -7,7 +7,7 @@ use service_runtime::Tenant;
 use weft_worker::Failure;
 
 use super::{
-    Dispatch, EntrypointVersion, Fence, StoreError, journal,
+    Dispatch, EntrypointVersion, Fence, StoreError, journal, parent,
     rows::{self, typed},
     runs, threads,
     writer::in_savepoint,
@@ -20,7 +20,6 @@ use crate::{
 /// Hands a run to a worker.
 pub(super) fn one(db: &Connection, id: RunId, now: Timestamp) -> Result<Dispatch, StoreError> {
     let (next_sequence, _) = journal::next_numbers(db, id)?;
-    // The first claim decides what the run builds on: later ones must find it the same.
     let claimed = db
         .prepare_cached(&format!(
             "UPDATE runs SET state = ?2, epoch = epoch + 1, attempt = attempt + 1, \
@@ -28,11 +27,9 @@ pub(super) fn one(db: &Connection, id: RunId, now: Timestamp) -> Result<Dispatch
              cancel_reason = NULL, \
              failure = NULL, last_sequence = max(last_sequence + 1, ?4), \
              start_sequence = coalesce(start_sequence, max(last_sequence + 1, ?4)), \
-             parent_id = iif(attempt = 0 AND parent_id IS NULL, \
-               (SELECT checkpoint_id FROM threads \
-                WHERE tenant = runs.tenant AND thread_id = runs.thread_id), parent_id) \
-             WHERE run_id = ?1 AND {} \
+             {} WHERE run_id = ?1 AND {} \
              RETURNING epoch, parent_id, timeout, executed, retries, durability",
+            parent::SETTLE,
             rows::in_states_that(Transition::Start)
         ))?
         .query_row(params![id, RunState::Running, now, next_sequence], |row| {
@@ -51,7 +48,7 @@ pub(super) fn one(db: &Connection, id: RunId, now: Timestamp) -> Result<Dispatch
     let tenant = runs::tenant_of(db, id)?;
     let run = runs::get_stored(db, id)?;
     let previous = match parent {
-        Some(parent) => threads::saved(db, &tenant, &run.thread_id, parent)?,
+        Some(parent) => Some(threads::saved(db, &tenant, &run.thread_id, parent)?),
         None => None,
     };
     let journal = if run.attempt > 1 {
@@ -98,7 +95,8 @@ pub(super) fn many(
                              AND thread_id = queued.thread_id AND state BETWEEN 2 AND 5) \
              AND NOT EXISTS (SELECT 1 FROM runs WHERE tenant = queued.tenant \
                              AND thread_id = queued.thread_id AND state = 1 \
-                             AND (attempt = 0, run_id) < (queued.attempt = 0, queued.run_id)) \
+                             AND (attempt = 0 OR parent_by = 0, run_id) \
+                                 < (queued.attempt = 0 OR queued.parent_by = 0, queued.run_id)) \
              ORDER BY run_id LIMIT ?3",
         )?
         .query_map(params![typed(&hosted)?, now, limit], |row| row.get(0))?
@@ -175,7 +173,7 @@ pub(super) fn next_of_thread(
             "SELECT run_id, wake_time FROM runs WHERE tenant = ?1 AND thread_id = ?2 AND state = 1 \
              AND NOT EXISTS (SELECT 1 FROM runs WHERE tenant = ?1 AND thread_id = ?2 \
                              AND state BETWEEN 2 AND 5) \
-             ORDER BY attempt = 0, run_id LIMIT 1",
+             ORDER BY attempt = 0 OR parent_by = 0, run_id LIMIT 1",
         )?
         .query_row(params![tenant.as_str(), thread], |row| {
             Ok((row.get(0)?, row.get(1)?))

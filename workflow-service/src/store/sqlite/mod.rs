@@ -14,12 +14,14 @@
 //! - `blobs`: large values
 //! - `retention`: deleting what is old
 //! - `claim`, `settle`, `resume`: the statements that change the state of runs
+//! - `parent`: which checkpoint a run builds on
 
 mod blobs;
 mod cache;
 mod claim;
 mod journal;
 mod open;
+mod parent;
 mod readers;
 mod resume;
 mod retention;
@@ -30,8 +32,6 @@ mod settle;
 mod threads;
 mod writer;
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use service_runtime::Tenant;
 use weft_worker::Failure;
@@ -39,8 +39,8 @@ use weft_worker::Failure;
 use self::{readers::Readers, writer::Writer};
 use super::{
     Answers, CacheScope, CachedResult, CheckpointStore, Claimed, Dispatch, EntrypointVersion,
-    Expired, Fence, NewRun, Pruned, Rest, RestedRun, RunFilter, StartedRun, StoreError, Swept,
-    ThreadPosition,
+    Expired, Fence, NewRun, Pruned, Rest, RestedRun, Retry, RunFilter, StartedRun, StoreError,
+    Swept, ThreadPosition,
 };
 use crate::domain::{
     Checkpoint, CheckpointId, Run, RunId, Thread, ThreadId, ThreadState, Timestamp,
@@ -121,13 +121,13 @@ impl CheckpointStore for SqliteStore {
         &self,
         tenant: &Tenant,
         id: RunId,
-        version: Option<Arc<str>>,
+        retry: Retry,
         claim: bool,
         now: Timestamp,
     ) -> Result<StartedRun, StoreError> {
         let tenant = tenant.clone();
         self.writer
-            .write(move |db| resume::retry(db, &tenant, id, version, claim, now))
+            .write(move |db| resume::retry(db, &tenant, id, retry, claim, now))
             .await
     }
 

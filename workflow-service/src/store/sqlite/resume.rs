@@ -1,12 +1,12 @@
 //! What makes a run go on that is at rest: answers, and another try.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use rusqlite::{Connection, params};
 use service_runtime::Tenant;
 use weft_worker::{Call, CallId, CallKind, Failure, Json, Usage, protocol::JournalEntry};
 
-use super::{StartedRun, StoreError, claim, journal, runs};
+use super::{Retry, StartedRun, StoreError, claim, journal, parent, runs};
 use crate::{
     domain::{Origin, Run, RunId, RunState, Timestamp, Transition, history::RecordedCall},
     store::Answers,
@@ -96,7 +96,7 @@ pub(super) fn retry(
     db: &Connection,
     tenant: &Tenant,
     id: RunId,
-    version: Option<Arc<str>>,
+    retry: Retry,
     is_room: bool,
     now: Timestamp,
 ) -> Result<StartedRun, StoreError> {
@@ -109,11 +109,12 @@ pub(super) fn retry(
     )?;
     let ended_by = run.failure.clone().unwrap_or_else(Failure::cancelled);
     journal::forget_failures(db, id, &ended_by)?;
+    parent::choose_again(db, tenant, &run, retry.is_branch)?;
     db.prepare_cached(
         "UPDATE runs SET failure = NULL, end_time = NULL, executed = 0, retries = 0, \
          version = coalesce(?2, version) WHERE run_id = ?1",
     )?
-    .execute(params![id, version.as_deref()])?;
+    .execute(params![id, retry.version.as_deref()])?;
     queue(db, id, state, now)?;
     go_on(db, &run, is_room, now)
 }
@@ -158,8 +159,9 @@ fn go_on(
             "SELECT 1 FROM runs AS other, runs AS this WHERE this.run_id = ?1 \
              AND other.tenant = this.tenant AND other.thread_id = this.thread_id \
              AND (other.state BETWEEN 2 AND 5 \
-                  OR (other.state = 1 AND (other.attempt = 0, other.run_id) \
-                                          < (this.attempt = 0, this.run_id))) LIMIT 1",
+                  OR (other.state = 1 \
+                      AND (other.attempt = 0 OR other.parent_by = 0, other.run_id) \
+                          < (this.attempt = 0 OR this.parent_by = 0, this.run_id))) LIMIT 1",
         )?
         .exists([run.id])?;
     let queued = runs::get_stored(db, run.id)?;

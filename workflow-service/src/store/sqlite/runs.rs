@@ -9,6 +9,7 @@ use weft_worker::CallId;
 use super::{
     Dispatch, Fence, NewRun, RunFilter, StartedRun, StoreError,
     blobs::{self, text_of},
+    parent,
     rows::{self, JsonText, typed},
     threads,
 };
@@ -45,7 +46,7 @@ pub(super) fn start(
     };
     // Read before anything is changed: it may be unreadable.
     let previous = match parent {
-        Some(parent) if is_claimed => threads::saved(db, tenant, &new.thread_id, parent)?,
+        Some(parent) if is_claimed => Some(threads::saved(db, tenant, &new.thread_id, parent)?),
         _ => None,
     };
     threads::ensure(db, tenant, &new.thread_id, new.now)?;
@@ -87,9 +88,9 @@ fn insert(
     db.prepare_cached(
         "INSERT INTO runs (run_id, tenant, thread_id, entrypoint, version, state, epoch, attempt, \
          parent_id, wake_time, timeout, input, config, start_sequence, last_sequence, labels, \
-         create_time, start_time, update_time, durability) \
+         create_time, start_time, update_time, durability, parent_by) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, \
-         ?16, ?18)",
+         ?16, ?18, ?19)",
     )?
     .execute(params![
         run.id,
@@ -110,6 +111,7 @@ fn insert(
         run.create_time,
         run.start_time,
         new.durability as i32,
+        parent::of_new(new.branch_from, run.state),
     ])?;
     Ok(())
 }

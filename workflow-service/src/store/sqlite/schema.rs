@@ -1,7 +1,7 @@
 //! The tables, and how an older file becomes a current one.
 
 /// Version of the schema, kept in the file's `user_version`.
-pub(super) const VERSION: u32 = 3;
+pub(super) const VERSION: u32 = 4;
 
 /// Marks the file as ours: "Weft" in ASCII.
 pub(super) const APPLICATION_ID: i32 = 0x5765_6674;
@@ -11,8 +11,9 @@ pub(super) const APPLICATION_ID: i32 = 0x5765_6674;
 /// Times are microseconds since the Unix epoch. Ids are 16 bytes. JSON, in columns of type ANY, is
 /// text as it was given, or the integer id of a row of `blobs`, which belongs to that column alone.
 /// - `runs`: written when a run starts, is claimed and rests, never in between. `epoch` is the
-///   fence: it grows with every claim. `parent_id` is the checkpoint that the run builds on, given
-///   by the caller or set by the first claim. `has_journal` is 0 once retention has deleted it.
+///   fence: it grows with every claim. `parent_id` is the checkpoint that the run builds on, and
+///   `parent_by` says whose choice it is: see [`super::parent`]. `has_journal` is 0 once retention
+///   has deleted it.
 ///   `cancel_reason` is that of a cancel which the run's worker was told of. `timeout` and `executed` are microseconds.
 /// - `journal`: one row for each recorded call; rows are never changed.
 /// - `usage`: what language models took for a call; stays for as long as its run, whatever becomes
@@ -21,8 +22,8 @@ pub(super) const APPLICATION_ID: i32 = 0x5765_6674;
 /// - `cache`: results of tasks, and of entrypoints, whose `task` is empty then. `key` is a hash.
 /// - `secrets`: one row, what page tokens are sealed with.
 /// - `probe`: one row, which is written to see whether the disk takes writes.
-/// - `runs_queued_of_thread`: the order in which a thread's queued runs go on. Those that had begun
-///   come first: they build on what the thread was then.
+/// - `runs_queued_of_thread`: the order in which a thread's queued runs go on. Those that had begun,
+///   and build on what the thread was then, come first.
 /// - `thread_in_use`: at most one run of a thread is under way, whatever else goes wrong. Its condition
 ///   is a range, since for a list SQLite builds a table with each row that it writes.
 pub(super) const MIGRATIONS: [&str; VERSION as usize] = ["
@@ -192,4 +193,10 @@ CREATE TABLE probe (
     bytes          BLOB    NOT NULL
 ) STRICT;
 INSERT INTO probe (bytes) VALUES (x'');
+", "
+ALTER TABLE runs ADD COLUMN parent_by INTEGER NOT NULL DEFAULT 0;
+DROP INDEX runs_queued_of_thread;
+CREATE INDEX runs_queued_of_thread
+    ON runs (tenant, thread_id, attempt = 0 OR parent_by = 0, run_id) WHERE state = 1;
+UPDATE runs SET parent_by = CASE WHEN attempt > 0 THEN 1 WHEN parent_id IS NULL THEN 0 ELSE 2 END;
 "];

@@ -91,7 +91,7 @@ fn end(
                 source: CheckpointSource::Run,
                 create_time: rest.now,
             };
-            threads::add_checkpoint(db, tenant, &checkpoint)?;
+            let checkpoint = threads::add_checkpoint(db, tenant, checkpoint)?;
             run.output = Some(Arc::clone(&values.value));
             run.is_cached = *origin == Origin::Cache;
             run.checkpoint_id = Some(checkpoint.id);

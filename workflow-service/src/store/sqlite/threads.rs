@@ -7,6 +7,7 @@ use weft_worker::Json;
 use super::{
     StoreError,
     blobs::{self, text_of},
+    parent,
     rows::{self, JsonText, typed},
     runs, settle,
 };
@@ -169,13 +170,13 @@ pub(super) fn ensure(
     Ok(())
 }
 
-/// What a checkpoint gives to the next run, if it is still there.
+/// What a checkpoint gives to the run that builds on it.
 pub(super) fn saved(
     db: &Connection,
     tenant: &Tenant,
     thread: &ThreadId,
     id: CheckpointId,
-) -> Result<Option<Json>, StoreError> {
+) -> Result<Json, StoreError> {
     let saved = db
         .prepare_cached(concat!(
             "SELECT ",
@@ -186,27 +187,43 @@ pub(super) fn saved(
             Ok(row.get::<_, JsonText>(0)?.0)
         })
         .optional()?;
-    Ok(saved)
+    // A run would take it for a first one.
+    saved.ok_or_else(|| StoreError::Corrupt(format!("thread {thread} has lost {id}").into()))
 }
 
-/// Adds a checkpoint as the newest one of its thread.
+/// Adds a checkpoint as the newest one of its thread, and returns it. It is given another id if its
+/// own is not the greatest there: the clock may have been set back since the last one was written.
 pub(super) fn add_checkpoint(
     db: &Connection,
     tenant: &Tenant,
-    checkpoint: &Checkpoint,
-) -> Result<(), StoreError> {
-    insert_checkpoint(db, tenant, checkpoint)?;
-    db.prepare_cached(
+    mut checkpoint: Checkpoint,
+) -> Result<Checkpoint, StoreError> {
+    let mut become_newest = db.prepare_cached(
         "UPDATE threads SET checkpoint_id = ?3, update_time = ?4 \
-         WHERE tenant = ?1 AND thread_id = ?2",
-    )?
-    .execute(params![
-        tenant.as_str(),
-        checkpoint.thread_id,
-        checkpoint.id,
-        checkpoint.create_time
-    ])?;
-    Ok(())
+         WHERE tenant = ?1 AND thread_id = ?2 AND (checkpoint_id IS NULL OR checkpoint_id < ?3)",
+    )?;
+    let mut is_newest = |id| {
+        become_newest.execute(params![
+            tenant.as_str(),
+            checkpoint.thread_id,
+            id,
+            checkpoint.create_time
+        ])
+    };
+    if is_newest(checkpoint.id)? == 0 {
+        let newest: CheckpointId = db
+            .prepare_cached(
+                "SELECT checkpoint_id FROM threads WHERE tenant = ?1 AND thread_id = ?2",
+            )?
+            .query_row(params![tenant.as_str(), checkpoint.thread_id], |row| {
+                row.get(0)
+            })?;
+        let next = newest.next();
+        is_newest(next)?;
+        checkpoint.id = next;
+    }
+    insert_checkpoint(db, tenant, &checkpoint)?;
+    Ok(checkpoint)
 }
 
 fn insert_checkpoint(
@@ -266,6 +283,7 @@ pub(super) fn update(
             .and_then(|thread| thread.checkpoint)
             .map(|newest| newest.id),
     };
+    parent::require_unused(db, tenant, id, None)?;
     ensure(db, tenant, id, now)?;
     let checkpoint = Checkpoint {
         id: CheckpointId::new(),
@@ -277,8 +295,7 @@ pub(super) fn update(
         source: CheckpointSource::Update,
         create_time: now,
     };
-    add_checkpoint(db, tenant, &checkpoint)?;
-    Ok(checkpoint)
+    add_checkpoint(db, tenant, checkpoint)
 }
 
 pub(super) fn fork(
@@ -334,7 +351,10 @@ pub(super) fn prune(
         .prepare_cached(
             "DELETE FROM checkpoints WHERE tenant = ?1 AND thread_id = ?2 \
              AND checkpoint_id NOT IN (SELECT checkpoint_id FROM checkpoints \
-               WHERE tenant = ?1 AND thread_id = ?2 ORDER BY checkpoint_id DESC LIMIT ?3)",
+               WHERE tenant = ?1 AND thread_id = ?2 ORDER BY checkpoint_id DESC LIMIT ?3) \
+             AND checkpoint_id NOT IN (SELECT parent_id FROM runs \
+               WHERE tenant = ?1 AND thread_id = ?2 AND state IN (1, 2, 3, 4, 5) \
+               AND parent_id IS NOT NULL)",
         )?
         .execute(params![tenant.as_str(), id, keep_checkpoints])?;
     db.prepare_cached(

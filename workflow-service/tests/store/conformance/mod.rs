@@ -3,6 +3,7 @@
 pub(crate) mod dispatches;
 pub(crate) mod journal;
 pub(crate) mod retention;
+pub(crate) mod retries;
 pub(crate) mod runs;
 pub(crate) mod threads;
 

@@ -6,7 +6,7 @@ use workflow_service::{
     store::{NewRun, StoreError, ThreadPosition},
 };
 
-use super::{Store, claimed, claims, failed, new_run, record, succeeded, tenant, thread};
+use super::{Store, claimed, claims, failed, new_run, queued, record, succeeded, tenant, thread};
 
 pub(crate) async fn a_successful_run_leaves_a_checkpoint_that_names_its_parent(store: Store) {
     let first = claimed(&store, new_run("t")).await;
@@ -111,12 +111,20 @@ pub(crate) async fn a_checkpoint_written_by_hand_is_the_next_runs_previous(store
     assert_eq!((by_hand.parent_id, by_hand.source.name()), (None, "update"));
     let dispatch = claimed(&store, new_run("t")).await;
     assert_eq!(dispatch.previous.as_ref().unwrap().get(), "1");
-    // While the run is under way; it still builds on what it was given, also after a crash.
-    store
-        .update_thread(&tenant(), &thread("t"), None, values("2"), now)
-        .await
-        .unwrap();
+    // The run would put its own checkpoint over what it has not seen, also if its worker was lost.
+    let refused = async || {
+        let written = store
+            .update_thread(&tenant(), &thread("t"), None, values("2"), now)
+            .await;
+        let error = written.unwrap_err();
+        assert!(
+            matches!(error, StoreError::ThreadInUse { run, .. } if run == dispatch.run.id),
+            "{error}"
+        );
+    };
+    refused().await;
     store.requeue_run(dispatch.fence).await.unwrap();
+    refused().await;
     let again = claims(&store, 1).await.remove(0);
     assert_eq!(again.previous.unwrap().get(), "1");
     let rested = store
@@ -124,6 +132,18 @@ pub(crate) async fn a_checkpoint_written_by_hand_is_the_next_runs_previous(store
         .await
         .unwrap();
     assert_eq!(rested.checkpoint.unwrap().parent_id, Some(by_hand.id));
+    // One that waits for its turn is given what is written meanwhile.
+    let waits = NewRun {
+        claim: false,
+        ..new_run("t")
+    };
+    queued(&store, waits).await;
+    let written = store
+        .update_thread(&tenant(), &thread("t"), None, values("4"), now)
+        .await;
+    written.unwrap();
+    let next = claims(&store, 1).await.remove(0);
+    assert_eq!(next.previous.unwrap().get(), "4");
     let nowhere = Some(CheckpointId::new());
     let error = store
         .update_thread(&tenant(), &thread("t"), nowhere, values("4"), now)
@@ -215,6 +235,20 @@ pub(crate) async fn pruning_keeps_the_newest_checkpoints_and_their_runs(store: S
             .unwrap()
             .is_none()
     );
+}
+
+pub(crate) async fn what_unfinished_runs_build_on_is_not_pruned(store: Store) {
+    let ids = thread_of(&store, "t", &["1", "2", "3"]).await;
+    let branch = NewRun {
+        branch_from: Some(ids[0]),
+        claim: false,
+        ..new_run("t")
+    };
+    queued(&store, branch).await;
+    let pruned = store.prune_thread(&tenant(), &thread("t"), 1).await;
+    assert_eq!(pruned.unwrap().checkpoints, 1);
+    let dispatch = claims(&store, 1).await.remove(0);
+    assert_eq!(dispatch.previous.unwrap().get(), "1");
 }
 
 pub(crate) async fn a_thread_is_deleted_whole_unless_a_run_is_unfinished(store: Store) {

@@ -239,9 +239,13 @@ class AsyncRuns:
         return _decode.run(response.run)
 
     @in_io
-    async def retry(self, run_id: str, *, version: str = "") -> Run:
-        """Runs a FAILED, CANCELLED or PAUSED run again; what succeeded is not repeated."""
-        request = pb.RetryRunRequest(run_id=run_id, version=version)
+    async def retry(self, run_id: str, *, version: str = "", branch: bool = False) -> Run:
+        """Runs a FAILED, CANCELLED or PAUSED run again; what succeeded is not repeated.
+
+        If its thread has a newer checkpoint than the one its results follow from, it goes on
+        only as a ``branch``: what it saves becomes the newest one.
+        """
+        request = pb.RetryRunRequest(run_id=run_id, version=version, branch=branch)
         response = await self._service.call(self._stub().RetryRun, request, repeatable=False)
         return _decode.run(response.run)
 

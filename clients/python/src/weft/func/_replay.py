@@ -75,6 +75,10 @@ class Replay:
         self.replayed_count += 1
         return True
 
+    def is_ahead(self, call_id: str) -> bool:
+        """Whether a call that the code has not made yet is recorded."""
+        return call_id in self._unmade
+
     def answer(self, call: pb.Call) -> pb.Outcome | None:
         """Makes an interrupt's call; its recorded answer, at once.
 
