@@ -1,13 +1,17 @@
 //! Removed items give their room back by themselves.
 
-use std::{collections::BTreeSet, fs, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use weft_proto::memory::v1 as pb;
 
 use crate::support::{Calls as _, Running, delete, labels, put, query};
 
 /// The parts of the engine's data; what is written anew has a name of its own.
-fn segments(data: &PathBuf) -> BTreeSet<String> {
+fn segments(data: &Path) -> BTreeSet<String> {
     let entries = fs::read_dir(data.join("memory/engine/segments")).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     names.collect()

@@ -32,7 +32,7 @@ struct Pair {
 pub(super) async fn run(operations: Vec<Operation>) -> Checked {
     let embedder = Embedder::start().await;
     // Every other run has its data written anew time and again.
-    let anew = operations.len() % 2 == 0;
+    let anew = operations.len().is_multiple_of(2);
     let running = Running::start_with(|config| {
         embedder.configure(config);
         if anew {
