@@ -9,7 +9,7 @@ use random_programs::{Effect, Outside as _};
 use serde_json::json;
 use weft_worker::{
     Failure, Json, json,
-    protocol::{MessagePiece, Outcome},
+    protocol::{MessagePart, MessagePiece, Outcome},
 };
 use workflow_service::engine::{CallTarget, TargetContext};
 
@@ -38,6 +38,7 @@ impl CallTarget for Double {
         context.write_message_piece(MessagePiece {
             message_id: "m".into(),
             text: "sa".to_owned(),
+            part: MessagePart::Text,
             model: "double:scripted".into(),
         });
         world.pause(LONGEST).await;

@@ -135,7 +135,7 @@ impl Litter {
         let all = stored.saturating_add(removed);
         #[expect(clippy::cast_precision_loss, reason = "rounding does no harm")]
         let share = removed as f64 / all.max(1) as f64;
-        removed >= self.least() && share > SHARE
+        all >= self.from && removed >= self.least() && share > SHARE
     }
 
     fn wake(&self) {
@@ -273,8 +273,10 @@ fn write_anew(shared: &Shared) -> Result<bool, StoreError> {
     let worth_it = engines.first.optimize_with_budget(budget);
     let worth_it = worth_it.map_err(engine_error)?;
     shared.litter.removed.fetch_sub(removed, Ordering::AcqRel);
-    // What was written anew goes when its successor is on the disk.
-    shared.flush_all()?;
+    if worth_it || removed > 0 {
+        // What was written anew, or was nothing but removed items, goes when that is on the disk.
+        shared.flush_all()?;
+    }
     Ok(worth_it)
 }
 
