@@ -141,6 +141,8 @@ CREATE UNIQUE INDEX thread_in_use ON runs (tenant, thread_id) WHERE state IN (2,
 DROP INDEX runs_queued_of_thread;
 ALTER TABLE runs DROP COLUMN parent_by;
 CREATE INDEX runs_queued_of_thread ON runs (tenant, thread_id, attempt = 0, run_id) WHERE state = 1;
+DROP TABLE secrets;
+DROP TABLE probe;
 PRAGMA user_version = 1;
 ";
 
