@@ -62,7 +62,7 @@ test:
 test-qdrant:
 	@$(use_toolchain) && \
 	WEFT_TEST_ENGINE=qdrant cargo test --locked --workspace --test it --no-fail-fast -- \
-		--skip local_models --skip model_folders --skip aimock --skip maintenance
+		--skip local_models --skip model_folders --skip aimock
 
 check:
 	@$(use_toolchain) && cargo fmt --all --check && \

@@ -71,7 +71,8 @@ pub struct Config {
     /// How long one call to it may take.
     #[serde(with = "human::duration")]
     pub qdrant_timeout: Duration,
-    /// Shards of a collection that is made; 0 for what the server does by itself.
+    /// Shards of a collection that is made; 0 for what the server does by itself, which is one for
+    /// each node. Each counts by itself how rare words are.
     pub qdrant_shards: u32,
     /// Copies of each; 0 for what the server does by itself.
     pub qdrant_replication_factor: u32,
@@ -152,7 +153,7 @@ impl Default for Config {
             qdrant_ca_file: PathBuf::new(),
             qdrant_collection: "weft-memory".into(),
             qdrant_timeout: Duration::from_secs(5),
-            qdrant_shards: 0,
+            qdrant_shards: 1,
             qdrant_replication_factor: 0,
             qdrant_write_consistency_factor: 0,
             qdrant_read_consistency: String::new(),

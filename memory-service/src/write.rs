@@ -90,6 +90,7 @@ impl Memory {
             },
             indexing: put.indexing,
             vectors: vectors.into_iter().next().unwrap_or_default(),
+            strays: Vec::new(),
         };
         Ok(self.store().index(vec![record]).await?)
     }

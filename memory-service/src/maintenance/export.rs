@@ -10,26 +10,26 @@ use std::{
 use service_runtime::BoxError;
 
 use super::{
-    AT_ONCE,
+    AT_ONCE, attach,
     line::{self, Header},
-    open, progress,
+    progress,
 };
 use crate::{
     config::Config,
     domain::EmbedderIdentity,
     store::{
-        PointId, Store as _,
+        PointId,
         archive::{Archive, Record},
     },
 };
 
 /// Writes everything to `file`, or to standard output if that is `-`.
 pub(super) async fn export(config: &Config, file: &Path) -> Result<(), BoxError> {
-    let (store, identity) = open(config).await?;
+    let (store, identity) = attach(config).await?;
     if file == Path::new("-") {
         let mut out = BufWriter::new(io::stdout());
         begin(&mut out, identity)?;
-        write_all(&store, &mut out, None).await?;
+        write_all(&*store, &mut out, None).await?;
     } else {
         if file.exists() {
             return Err(format!("`{}` is there already; name another file", file.display()).into());
@@ -44,7 +44,7 @@ pub(super) async fn export(config: &Config, file: &Path) -> Result<(), BoxError>
                 (out, None)
             }
         };
-        write_all(&store, &mut out, last).await?;
+        write_all(&*store, &mut out, last).await?;
         out.get_ref().sync_all()?;
         fs::rename(&part, file).map_err(|error| of(file, error))?;
     }
@@ -118,7 +118,7 @@ async fn write_all(
     out: &mut impl Write,
     last: Option<PointId>,
 ) -> Result<(), BoxError> {
-    let bar = progress::over(store.stored());
+    let bar = progress::over(store.stored().await?);
     let mut from = last;
     loop {
         let part = store.records(from, AT_ONCE).await?;

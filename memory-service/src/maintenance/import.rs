@@ -1,6 +1,7 @@
 //! Data from lines of JSON.
 
 use std::{
+    collections::{HashMap, hash_map::Entry},
     fs::File,
     io::{self, BufRead, BufReader},
     path::Path,
@@ -11,12 +12,13 @@ use service_runtime::BoxError;
 use super::{
     AT_ONCE, embedding,
     line::{self, Header},
-    progress,
+    open, progress,
 };
 use crate::{
     config::Config,
+    domain::{Clock as _, SystemClock},
     embed::Embedding,
-    store::{Store as _, archive::Archive as _, edge::EdgeStore},
+    store::{PointId, archive::Record},
 };
 
 /// Reads everything from `file`, or from standard input if that is `-`.
@@ -47,10 +49,9 @@ pub(super) async fn import(config: &Config, file: &Path) -> Result<(), BoxError>
         )
         .into());
     }
-    let folder = config.data_dir.join("memory");
-    let store = EdgeStore::open(&folder, config.edge(identity.clone())).await?;
+    let store = open(config, identity.clone()).await?;
     let bar = progress::bytes(bytes);
-    let (mut number, mut records) = (1, Vec::new());
+    let (mut number, mut records) = (1, HashMap::new());
     loop {
         bar.inc(text.len() as u64);
         text.clear();
@@ -58,10 +59,11 @@ pub(super) async fn import(config: &Config, file: &Path) -> Result<(), BoxError>
         if !end {
             number += 1;
             let record = line::read(&text, identity.as_ref());
-            records.push(record.map_err(|fault| at(number, &fault))?);
+            add(&mut records, record.map_err(|fault| at(number, &fault))?);
         }
         if records.len() == AT_ONCE || end {
-            store.restore(std::mem::take(&mut records)).await?;
+            let records = std::mem::take(&mut records).into_values();
+            store.restore(records.collect(), SystemClock.now()).await?;
         }
         if end {
             break;
@@ -69,4 +71,19 @@ pub(super) async fn import(config: &Config, file: &Path) -> Result<(), BoxError>
     }
     bar.finish();
     Ok(store.close().await?)
+}
+
+/// Adds a record; of two of one name, that of the later update.
+fn add(records: &mut HashMap<PointId, Record>, record: Record) {
+    match records.entry(record.place()) {
+        Entry::Vacant(place) => {
+            place.insert(record);
+        }
+        Entry::Occupied(mut there) => {
+            let updated = |record: &Record| record.item.version.update_time;
+            if updated(there.get()) < updated(&record) {
+                there.insert(record);
+            }
+        }
+    }
 }

@@ -81,6 +81,7 @@ pub(super) fn write(record: &Record) -> Result<String, serde_json::Error> {
         item: Item { id, value, version },
         indexing,
         vectors,
+        strays: _,
     } = record;
     let words = vectors.words.iter();
     let words = words.flat_map(|words| words.words.iter().zip(&words.weights));
@@ -151,5 +152,6 @@ pub(super) fn read(line: &str, embedder: Option<&EmbedderIdentity>) -> Result<Re
             words,
             meanings: line.vectors,
         },
+        strays: Vec::new(),
     })
 }

@@ -14,7 +14,7 @@ mod line;
 mod progress;
 mod reindex;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use clap::Subcommand;
 use service_runtime::BoxError;
@@ -23,7 +23,11 @@ use crate::{
     config::Config,
     domain::EmbedderIdentity,
     embed::Embedding,
-    store::edge::{Begun, EdgeStore, Settings},
+    store::{
+        archive::Archive,
+        edge::{Begun, EdgeStore, Settings},
+        qdrant::QdrantStore,
+    },
 };
 
 /// Records that are read, or written, at once: with vectors some megabytes.
@@ -60,11 +64,6 @@ pub enum Command {
 /// # Errors
 /// One sentence.
 pub async fn run(command: Command, config: Config) -> Result<(), BoxError> {
-    if !config.qdrant_url.is_empty() && !matches!(command, Command::Reindex) {
-        let cause =
-            "`--qdrant-url` is not for this command, which works on a data folder; leave it out";
-        return Err(cause.into());
-    }
     match command {
         Command::Export { file } => export::export(&config, &file).await,
         Command::Import { file } => import::import(&config, &file).await,
@@ -73,13 +72,12 @@ pub async fn run(command: Command, config: Config) -> Result<(), BoxError> {
     }
 }
 
-/// The store of a configuration, to be read only, for the vectors that are in it, whatever is
-/// configured.
-async fn open(config: &Config) -> Result<(EdgeStore, Option<EmbedderIdentity>), BoxError> {
-    if !config.qdrant_url.is_empty() {
-        let cause =
-            "`--qdrant-url` is not for this command, which works on a data folder; leave it out";
-        return Err(cause.into());
+/// The store of a configuration as it is, to be read only, and what made its vectors, whatever
+/// embedder is configured.
+async fn attach(config: &Config) -> Result<(Arc<dyn Archive>, Option<EmbedderIdentity>), BoxError> {
+    if let Some(settings) = config.qdrant()? {
+        let (store, identity) = QdrantStore::attach(&settings).await?;
+        return Ok((Arc::new(store), identity));
     }
     let folder = config.data_dir.join("memory");
     let identity = EdgeStore::identity(&folder)?;
@@ -88,7 +86,22 @@ async fn open(config: &Config) -> Result<(EdgeStore, Option<EmbedderIdentity>), 
         optimise_from: 0,
         ..config.edge(identity.clone())
     };
-    Ok((EdgeStore::open(&folder, settings).await?, identity))
+    let store = EdgeStore::open(&folder, settings).await?;
+    Ok((Arc::new(store), identity))
+}
+
+/// The store of a configuration, to be written, for the vectors of this embedder.
+async fn open(
+    config: &Config,
+    embedder: Option<EmbedderIdentity>,
+) -> Result<Arc<dyn Archive>, BoxError> {
+    if let Some(settings) = config.qdrant()? {
+        let store = QdrantStore::open(&settings, embedder.as_ref()).await?;
+        return Ok(Arc::new(store));
+    }
+    let folder = config.data_dir.join("memory");
+    let store = EdgeStore::open(&folder, config.edge(embedder)).await?;
+    Ok(Arc::new(store))
 }
 
 /// The embedder that is configured.

@@ -5,10 +5,10 @@ use service_runtime::Tenant;
 
 use super::{
     PointId,
-    point::{SCOPES, TENANT, scope},
+    point::{NAMESPACE, SCOPES, TENANT, scope},
 };
 use crate::domain::{
-    NamespacePrefix, Time,
+    Namespace, NamespacePrefix, Time,
     filter::terms::{Narrowing, Term},
 };
 
@@ -52,6 +52,16 @@ impl Selection {
         Self {
             all: vec![within],
             live_at: None,
+        }
+    }
+
+    /// Everything in a namespace, not below it, that has not expired.
+    pub(super) fn live_in(tenant: &Tenant, namespace: &Namespace, now: Time) -> Self {
+        let within = Condition::Is(SCOPES, format!("{tenant}.{namespace}"));
+        let right_there = Condition::Is(NAMESPACE, namespace.to_string());
+        Self {
+            all: vec![within, right_there],
+            live_at: Some(now),
         }
     }
 

@@ -10,9 +10,10 @@ use memory_service::{
     search::{Search, search},
     store::{
         Put, RankOrder, Store, StoreError, Vectors, WriteError,
+        archive::Archive as _,
         edge::{EdgeStore, Settings},
         index::{Each, Index},
-        qdrant::QdrantStore,
+        qdrant::{QdrantStore, ReadConsistency},
     },
 };
 use service_runtime::Tenant;
@@ -58,6 +59,23 @@ async fn a_qdrant_server_conforms() {
     assert_eq!(reopened.secret(), secret);
     keeps_what_it_was_given(&reopened).await;
     reopened.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_is_told_how_consistent_every_call_is_to_be() {
+    let server = QdrantServer::double(|settings| settings.insist = true);
+    let mut settings = server.settings();
+    let refused = QdrantStore::open(&settings, Some(&embedder())).await;
+    let refused = refused.err().unwrap().to_string();
+    assert!(refused.contains("`read_consistency`"), "{refused}");
+    settings.read_consistency = Some(ReadConsistency::Majority);
+    let store = QdrantStore::open(&settings, Some(&embedder())).await;
+    let store = store.unwrap();
+    conforms(&store).await;
+    let everything = store.records(None, 1000).await.unwrap().records;
+    let everything: Result<Vec<_>, _> = everything.into_iter().collect();
+    store.restore(everything.unwrap(), at(0)).await.unwrap();
+    store.close().await.unwrap();
 }
 
 async fn conforms(store: &dyn Store) {

@@ -1,8 +1,9 @@
 //! Which Qdrant servers and collections are used, and which are refused.
 
-use std::{path::Path, sync::Arc};
+use std::{num::NonZeroU32, path::Path, sync::Arc};
 
 use memory_service::{
+    config::Config,
     domain::EmbedderIdentity,
     store::{
         Store as _, StoreError,
@@ -10,7 +11,8 @@ use memory_service::{
     },
 };
 use qdrant_client::qdrant::{
-    CreateCollection, SparseVectorConfig, collections_client::CollectionsClient,
+    CreateCollection, GetCollectionInfoRequest, SparseVectorConfig,
+    collections_client::CollectionsClient,
 };
 use tokio::task::JoinSet;
 
@@ -100,18 +102,23 @@ async fn a_collection_takes_vectors_of_the_embedder_it_was_made_for_only() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_older_server_is_refused_by_its_version() {
-    let server = QdrantServer::double(|settings| settings.version = "1.18.9".into());
-    let error = QdrantStore::open(&server.settings(), None)
-        .await
-        .err()
-        .unwrap();
-    assert!(matches!(error, OpenError::Version { .. }));
-    let error = error.to_string();
-    assert!(
-        error.contains("version 1.18.9") && error.contains("1.19 or newer"),
-        "{error}"
-    );
-    assert!(error.contains(&server.url), "{error}");
+    for version in ["1.18.9", "1.9.0-dev", "0.99.0", "unknown"] {
+        let server = QdrantServer::double(|settings| settings.version = version.into());
+        let error = QdrantStore::open(&server.settings(), None)
+            .await
+            .err()
+            .unwrap();
+        assert!(matches!(error, OpenError::Version { .. }));
+        let error = error.to_string();
+        assert!(error.contains(&format!("version {version}")), "{error}");
+        assert!(error.contains("1.19 or newer"), "{error}");
+        assert!(error.contains(&server.url), "{error}");
+    }
+    for version in ["1.20.0-dev", "v1.19.0", "2.0.0-rc.1+build"] {
+        let server = QdrantServer::double(|settings| settings.version = version.into());
+        let opened = QdrantStore::open(&server.settings(), None).await;
+        opened.map(drop).unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -151,6 +158,35 @@ async fn a_server_with_tls_is_trusted_by_the_roots_that_are_given() {
     );
     settings.roots = Some(std::fs::read(file("ca.pem")).unwrap());
     QdrantStore::open(&settings, None).await.map(drop).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collection_is_made_with_the_shards_and_copies_that_are_asked_for() {
+    let server = QdrantServer::double(|_| {});
+    let mut settings = server.settings();
+    settings.shards = NonZeroU32::new(3);
+    settings.replication_factor = NonZeroU32::new(2);
+    settings.write_consistency_factor = NonZeroU32::new(2);
+    QdrantStore::open(&settings, None).await.map(drop).unwrap();
+    let mut collections = CollectionsClient::connect(server.url.clone())
+        .await
+        .unwrap();
+    let request = GetCollectionInfoRequest {
+        collection_name: server.collection.clone(),
+    };
+    let info = collections.get(request).await.unwrap().into_inner().result;
+    let params = info.unwrap().config.unwrap().params.unwrap();
+    assert_eq!(params.shard_number, 3);
+    assert_eq!(params.replication_factor, Some(2));
+    assert_eq!(params.write_consistency_factor, Some(2));
+    // Servers make a shard for each of their nodes if they are not told, and count by shard how
+    // rare words are.
+    let config = Config {
+        qdrant_url: server.url.clone(),
+        ..Config::default()
+    };
+    let shards = config.qdrant().unwrap().unwrap().shards;
+    assert_eq!(shards, NonZeroU32::new(1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -86,8 +86,7 @@ impl Running {
     }
 
     pub(crate) async fn start_with(configure: impl FnOnce(&mut Config)) -> Self {
-        let on_qdrant = std::env::var("WEFT_TEST_ENGINE").is_ok_and(|engine| engine == "qdrant");
-        let server = on_qdrant.then(|| Arc::new(QdrantServer::start()));
+        let server = engine_is_qdrant().then(|| Arc::new(QdrantServer::start()));
         Self::start_on(server, configure).await
     }
 
@@ -209,6 +208,11 @@ impl Running {
         served.join_next().await.unwrap().unwrap();
         Self::serve(config, clock, folder, server).await
     }
+}
+
+/// Whether the engine under test is a Qdrant server.
+pub(crate) fn engine_is_qdrant() -> bool {
+    std::env::var("WEFT_TEST_ENGINE").is_ok_and(|engine| engine == "qdrant")
 }
 
 pub(crate) async fn connect(address: &str) -> Client {

@@ -13,7 +13,7 @@ use tonic::Status;
 
 use crate::{
     collection::{Collection, Layout},
-    refusal::{invalid, no_collection},
+    refusal::{broken, invalid, no_collection},
 };
 
 /// All collections of a folder.
@@ -54,7 +54,8 @@ impl Catalog {
     /// Makes a collection.
     pub(crate) fn create(&self, request: CreateCollection) -> Result<(), Status> {
         let name = request.collection_name.clone();
-        if name.is_empty() || name.contains(['/', '\\', '\0']) || name.starts_with('.') {
+        let unusual = ['<', '>', ':', '"', '/', '\\', '|', '?', '*', '\0', '\u{1f}'];
+        if name.is_empty() || name.len() > 255 || name.contains(unusual) || name.starts_with('.') {
             return Err(invalid("Validation error: this is no name of a collection"));
         }
         let layout = Layout::read(request)?;
@@ -65,7 +66,7 @@ impl Catalog {
             return Err(Status::already_exists(message));
         }
         let made = Collection::create(&self.folder.join(&name), layout);
-        let made = made.map_err(|error| Status::unknown(format!("{error:#}")))?;
+        let made = made.map_err(|error| broken(format!("{error:#}")))?;
         collections.insert(name, Arc::new(made));
         Ok(())
     }
@@ -78,7 +79,7 @@ impl Catalog {
             return Ok(false);
         }
         let removed = fs::remove_dir_all(self.folder.join(name));
-        removed.map_err(|error| Status::unknown(error.to_string()))?;
+        removed.map_err(broken)?;
         Ok(true)
     }
 }

@@ -27,7 +27,7 @@ use tonic::Status;
 
 use crate::{
     payload::path,
-    refusal::{engine, invalid, unknown},
+    refusal::{broken, engine, invalid, unknown},
     schema::{Index, Schema},
 };
 
@@ -157,6 +157,7 @@ impl Collection {
 
     /// Makes an index; the same one again changes nothing.
     pub(crate) fn create_index(&self, field: &str, index: Index) -> Result<(), Status> {
+        let layout = self.layout();
         let mut schema = self.schema.write().unwrap_or_else(PoisonError::into_inner);
         if schema.get(field) == Some(&index) {
             return Ok(());
@@ -168,7 +169,18 @@ impl Collection {
         let operation = UpdateOperation::FieldIndexOperation(create);
         self.shard.update(operation).map_err(engine)?;
         schema.insert(field.to_owned(), index);
-        self.describe_as(self.layout(), schema.clone())
+        self.describe_as(layout, schema.clone())
+    }
+
+    /// Drops an index, if it is there.
+    pub(crate) fn delete_index(&self, field: &str) -> Result<(), Status> {
+        let layout = self.layout();
+        let mut schema = self.schema.write().unwrap_or_else(PoisonError::into_inner);
+        let delete = FieldIndexOperations::DeleteIndex(path(field)?);
+        let operation = UpdateOperation::FieldIndexOperation(delete);
+        self.shard.update(operation).map_err(engine)?;
+        schema.remove(field);
+        self.describe_as(layout, schema.clone())
     }
 
     /// The vectors that points may have.
@@ -246,7 +258,7 @@ impl Collection {
 
     fn describe_as(&self, layout: Layout, schema: Schema) -> Result<(), Status> {
         let description = Description { layout, schema };
-        write(&self.folder, &description).map_err(|error| Status::unknown(error.to_string()))
+        write(&self.folder, &description).map_err(broken)
     }
 
     /// As a server describes it.

@@ -8,21 +8,31 @@ use qdrant_client::qdrant::{
     DeletePoints, DeleteVectorNameRequest, DiscoverBatchPoints, DiscoverBatchResponse,
     DiscoverPoints, DiscoverResponse, FacetCounts, FacetResponse, GetPoints, GetResponse,
     PointsOperationResponse, QueryBatchPoints, QueryBatchResponse, QueryGroupsResponse,
-    QueryPointGroups, QueryPoints, QueryResponse, RecommendBatchPoints, RecommendBatchResponse,
-    RecommendGroupsResponse, RecommendPointGroups, RecommendPoints, RecommendResponse,
-    ScrollPoints, ScrollResponse, SearchBatchPoints, SearchBatchResponse, SearchGroupsResponse,
-    SearchMatrixOffsetsResponse, SearchMatrixPairsResponse, SearchMatrixPoints, SearchPointGroups,
-    SearchPoints, SearchResponse, SetPayloadPoints, UpdateBatchPoints, UpdateBatchResponse,
-    UpdatePointVectors, UpdateResult, UpdateStatus, UpsertPoints, points_server::Points,
+    QueryPointGroups, QueryPoints, QueryResponse, ReadConsistency, RecommendBatchPoints,
+    RecommendBatchResponse, RecommendGroupsResponse, RecommendPointGroups, RecommendPoints,
+    RecommendResponse, ScrollPoints, ScrollResponse, SearchBatchPoints, SearchBatchResponse,
+    SearchGroupsResponse, SearchMatrixOffsetsResponse, SearchMatrixPairsResponse,
+    SearchMatrixPoints, SearchPointGroups, SearchPoints, SearchResponse, SetPayloadPoints,
+    UpdateBatchPoints, UpdateBatchResponse, UpdatePointVectors, UpdateResult, UpdateStatus,
+    UpsertPoints, WriteOrdering, WriteOrderingType, points_server::Points,
 };
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::{
-    catalog::Catalog, collection::Collection, read, schema::Index, unserved::unserved, update,
+    catalog::Catalog,
+    collection::Collection,
+    read,
+    refusal::{broken, invalid},
+    schema::Index,
+    unserved::unserved,
+    update,
 };
 
 /// The service.
-pub(crate) struct PointsService(pub(crate) Arc<Catalog>);
+pub(crate) struct PointsService {
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) insist: bool,
+}
 
 impl PointsService {
     /// Does something with a collection on a thread that may block.
@@ -31,8 +41,49 @@ impl PointsService {
         collection: &str,
         act: impl FnOnce(&Collection) -> Result<T, Status> + Send + 'static,
     ) -> Result<T, Status> {
-        let collection = self.0.find(collection)?;
+        let collection = self.catalog.find(collection)?;
         blocking(move || act(&collection)).await
+    }
+
+    /// Reads, as it is to be done in a cluster.
+    async fn read<T: Send + 'static>(
+        &self,
+        collection: &str,
+        consistency: Option<ReadConsistency>,
+        act: impl FnOnce(&Collection) -> Result<T, Status> + Send + 'static,
+    ) -> Result<T, Status> {
+        if self.insist && consistency.is_none() {
+            return Err(invalid("the double insists on `read_consistency`"));
+        }
+        self.with(collection, act).await
+    }
+
+    /// Writes, as it is to be done in a cluster. Answers that it is done only if that was waited for.
+    async fn write<T: Send + 'static>(
+        &self,
+        collection: &str,
+        wait: Option<bool>,
+        ordering: Option<WriteOrdering>,
+        act: impl FnOnce(&Collection) -> Result<T, Status> + Send + 'static,
+    ) -> Result<(T, UpdateResult), Status> {
+        let waits = wait == Some(true);
+        let is_strong = ordering.is_some_and(|one| one.r#type() == WriteOrderingType::Strong);
+        if self.insist && !(waits && is_strong) {
+            return Err(invalid(
+                "the double insists on `wait` and a strong `ordering`",
+            ));
+        }
+        let done = self.with(collection, act).await?;
+        let status = if waits {
+            UpdateStatus::Completed
+        } else {
+            UpdateStatus::Acknowledged
+        };
+        let result = UpdateResult {
+            operation_id: Some(0),
+            status: status.into(),
+        };
+        Ok((done, result))
     }
 }
 
@@ -41,19 +92,12 @@ pub(crate) async fn blocking<T: Send + 'static>(
     act: impl FnOnce() -> Result<T, Status> + Send + 'static,
 ) -> Result<T, Status> {
     let done = tokio::task::spawn_blocking(act).await;
-    done.map_err(|error| Status::unknown(error.to_string()))?
+    done.map_err(broken)?
 }
 
-fn completed() -> UpdateResult {
-    UpdateResult {
-        operation_id: Some(0),
-        status: UpdateStatus::Completed.into(),
-    }
-}
-
-fn done() -> Response<PointsOperationResponse> {
+fn done(result: UpdateResult) -> Response<PointsOperationResponse> {
     Response::new(PointsOperationResponse {
-        result: Some(completed()),
+        result: Some(result),
         ..PointsOperationResponse::default()
     })
 }
@@ -65,10 +109,14 @@ impl Points for PointsService {
         request: Request<UpsertPoints>,
     ) -> Result<Response<PointsOperationResponse>, Status> {
         let request = request.into_inner();
-        let name = request.collection_name.clone();
-        self.with(&name, move |collection| update::upsert(collection, request))
-            .await?;
-        Ok(done())
+        let (name, wait, ordering) = (
+            request.collection_name.clone(),
+            request.wait,
+            request.ordering,
+        );
+        let act = move |collection: &Collection| update::upsert(collection, request);
+        let ((), result) = self.write(&name, wait, ordering, act).await?;
+        Ok(done(result))
     }
 
     async fn delete(
@@ -76,27 +124,36 @@ impl Points for PointsService {
         request: Request<DeletePoints>,
     ) -> Result<Response<PointsOperationResponse>, Status> {
         let request = request.into_inner();
-        let name = request.collection_name.clone();
-        self.with(&name, move |collection| update::delete(collection, request))
-            .await?;
-        Ok(done())
+        let (name, wait, ordering) = (
+            request.collection_name.clone(),
+            request.wait,
+            request.ordering,
+        );
+        let act = move |collection: &Collection| update::delete(collection, request);
+        let ((), result) = self.write(&name, wait, ordering, act).await?;
+        Ok(done(result))
     }
 
     async fn update_batch(
         &self,
         request: Request<UpdateBatchPoints>,
     ) -> Result<Response<UpdateBatchResponse>, Status> {
-        let request = request.into_inner();
-        let name = request.collection_name;
-        let operations = request.operations;
+        let UpdateBatchPoints {
+            collection_name,
+            wait,
+            operations,
+            ordering,
+            timeout: _,
+        } = request.into_inner();
         // One after the other, and not all or nothing, as on a server.
         let act = move |collection: &Collection| {
             let operations = operations.into_iter();
             let results = operations.map(|one| update::operation(collection, one));
-            results.map(|done| done.map(|()| completed())).collect()
+            results.collect::<Result<Vec<()>, _>>()
         };
+        let (operations, result) = self.write(&collection_name, wait, ordering, act).await?;
         Ok(Response::new(UpdateBatchResponse {
-            result: self.with(&name, act).await?,
+            result: operations.iter().map(|()| result).collect(),
             ..UpdateBatchResponse::default()
         }))
     }
@@ -107,12 +164,32 @@ impl Points for PointsService {
     ) -> Result<Response<PointsOperationResponse>, Status> {
         let request = request.into_inner();
         let index = Index::read(&request)?;
-        let field = request.field_name;
-        self.with(&request.collection_name, move |collection| {
-            collection.create_index(&field, index)
-        })
-        .await?;
-        Ok(done())
+        let CreateFieldIndexCollection {
+            collection_name,
+            wait,
+            field_name,
+            ordering,
+            ..
+        } = request;
+        let act = move |collection: &Collection| collection.create_index(&field_name, index);
+        let ((), result) = self.write(&collection_name, wait, ordering, act).await?;
+        Ok(done(result))
+    }
+
+    async fn delete_field_index(
+        &self,
+        request: Request<DeleteFieldIndexCollection>,
+    ) -> Result<Response<PointsOperationResponse>, Status> {
+        let DeleteFieldIndexCollection {
+            collection_name,
+            wait,
+            field_name,
+            ordering,
+            ..
+        } = request.into_inner();
+        let act = move |collection: &Collection| collection.delete_index(&field_name);
+        let ((), result) = self.write(&collection_name, wait, ordering, act).await?;
+        Ok(done(result))
     }
 
     async fn create_vector_name(
@@ -120,31 +197,38 @@ impl Points for PointsService {
         request: Request<CreateVectorNameRequest>,
     ) -> Result<Response<PointsOperationResponse>, Status> {
         let request = request.into_inner();
-        let name = request.collection_name.clone();
-        self.with(&name, move |collection| collection.create_vectors(request))
-            .await?;
-        Ok(done())
+        let (name, wait, ordering) = (
+            request.collection_name.clone(),
+            request.wait,
+            request.ordering,
+        );
+        let act = move |collection: &Collection| collection.create_vectors(request);
+        let ((), result) = self.write(&name, wait, ordering, act).await?;
+        Ok(done(result))
     }
 
     async fn delete_vector_name(
         &self,
         request: Request<DeleteVectorNameRequest>,
     ) -> Result<Response<PointsOperationResponse>, Status> {
-        let request = request.into_inner();
-        let vectors = request.vector_name;
-        self.with(&request.collection_name, move |collection| {
-            collection.delete_vectors(&vectors)
-        })
-        .await?;
-        Ok(done())
+        let DeleteVectorNameRequest {
+            collection_name,
+            wait,
+            vector_name,
+            ordering,
+            ..
+        } = request.into_inner();
+        let act = move |collection: &Collection| collection.delete_vectors(&vector_name);
+        let ((), result) = self.write(&collection_name, wait, ordering, act).await?;
+        Ok(done(result))
     }
 
     async fn get(&self, request: Request<GetPoints>) -> Result<Response<GetResponse>, Status> {
         let request = request.into_inner();
-        let name = request.collection_name.clone();
-        let result = self.with(&name, move |collection| read::get(collection, request));
+        let (name, consistency) = (request.collection_name.clone(), request.read_consistency);
+        let act = move |collection: &Collection| read::get(collection, request);
         Ok(Response::new(GetResponse {
-            result: result.await?,
+            result: self.read(&name, consistency, act).await?,
             ..GetResponse::default()
         }))
     }
@@ -154,9 +238,9 @@ impl Points for PointsService {
         request: Request<ScrollPoints>,
     ) -> Result<Response<ScrollResponse>, Status> {
         let request = request.into_inner();
-        let name = request.collection_name.clone();
-        let result = self.with(&name, move |collection| read::scroll(collection, request));
-        result.await.map(Response::new)
+        let (name, consistency) = (request.collection_name.clone(), request.read_consistency);
+        let act = move |collection: &Collection| read::scroll(collection, request);
+        self.read(&name, consistency, act).await.map(Response::new)
     }
 
     async fn query(
@@ -164,10 +248,10 @@ impl Points for PointsService {
         request: Request<QueryPoints>,
     ) -> Result<Response<QueryResponse>, Status> {
         let request = request.into_inner();
-        let name = request.collection_name.clone();
-        let result = self.with(&name, move |collection| read::query(collection, request));
+        let (name, consistency) = (request.collection_name.clone(), request.read_consistency);
+        let act = move |collection: &Collection| read::query(collection, request);
         Ok(Response::new(QueryResponse {
-            result: result.await?,
+            result: self.read(&name, consistency, act).await?,
             ..QueryResponse::default()
         }))
     }
@@ -177,9 +261,9 @@ impl Points for PointsService {
         request: Request<CountPoints>,
     ) -> Result<Response<CountResponse>, Status> {
         let request = request.into_inner();
-        let name = request.collection_name.clone();
-        let count = self.with(&name, move |collection| read::count(collection, request));
-        let count = count.await?;
+        let (name, consistency) = (request.collection_name.clone(), request.read_consistency);
+        let act = move |collection: &Collection| read::count(collection, request);
+        let count = self.read(&name, consistency, act).await?;
         Ok(Response::new(CountResponse {
             result: Some(CountResult { count }),
             ..CountResponse::default()
@@ -191,10 +275,10 @@ impl Points for PointsService {
         request: Request<FacetCounts>,
     ) -> Result<Response<FacetResponse>, Status> {
         let request = request.into_inner();
-        let name = request.collection_name.clone();
-        let hits = self.with(&name, move |collection| read::facet(collection, request));
+        let (name, consistency) = (request.collection_name.clone(), request.read_consistency);
+        let act = move |collection: &Collection| read::facet(collection, request);
         Ok(Response::new(FacetResponse {
-            hits: hits.await?,
+            hits: self.read(&name, consistency, act).await?,
             ..FacetResponse::default()
         }))
     }
@@ -206,7 +290,6 @@ impl Points for PointsService {
         overwrite_payload(SetPayloadPoints) -> PointsOperationResponse;
         delete_payload(DeletePayloadPoints) -> PointsOperationResponse;
         clear_payload(ClearPayloadPoints) -> PointsOperationResponse;
-        delete_field_index(DeleteFieldIndexCollection) -> PointsOperationResponse;
         search(SearchPoints) -> SearchResponse;
         search_batch(SearchBatchPoints) -> SearchBatchResponse;
         search_groups(SearchPointGroups) -> SearchGroupsResponse;

@@ -1,5 +1,10 @@
 //! What points are asked for.
 
+use std::{
+    collections::HashSet,
+    hash::{BuildHasher as _, RandomState},
+};
+
 use qdrant_client::qdrant::{
     CountPoints, Direction as WireDirection, FacetCounts, FacetHit, FacetValue as WireFacetValue,
     GetPoints, OrderBy as WireOrderBy, OrderValue as WireOrderValue, QueryPoints, RetrievedPoint,
@@ -7,10 +12,10 @@ use qdrant_client::qdrant::{
     facet_value, order_value, query::Variant, start_from,
 };
 use qdrant_edge::{
-    CountRequestBuilder, Direction, FacetRequestBuilder, FacetValue, IdfCorpusParams, IdfParams,
-    NamedQuery, OrderBy, OrderByInterface, OrderValue, QueryEnum, QueryRequestBuilder, Record,
-    RetrieveRequestBuilder, ScoredPoint, ScoringQuery, ScrollRequestBuilder, SearchParams,
-    StartFrom,
+    CountRequestBuilder, Direction, FacetRequestBuilder, FacetValue, FacetValueHit,
+    IdfCorpusParams, IdfParams, NamedQuery, OrderBy, OrderByInterface, OrderValue,
+    PointId as EngineId, QueryEnum, QueryRequestBuilder, Record, RetrieveRequestBuilder,
+    ScoredPoint, ScoringQuery, ScrollRequestBuilder, SearchParams, StartFrom,
 };
 use tonic::Status;
 use uuid::Uuid;
@@ -23,6 +28,9 @@ use crate::{
     schema::{Schema, Use, need},
     vector,
 };
+
+/// How many more than asked for the engine is asked for, to have equals of the last.
+const TIES: usize = 64;
 
 /// Points by their ids.
 pub(crate) fn get(
@@ -50,8 +58,10 @@ pub(crate) fn scroll(
     if limit == 0 {
         return Err(invalid("Validation error: limit must be 1 or larger"));
     }
+    let limit = limit as usize;
+    let is_ordered = request.order_by.is_some();
     let mut scroll = ScrollRequestBuilder::new()
-        .limit(limit as usize)
+        .limit(if is_ordered { limit + TIES } else { limit })
         .with_payload(payload::wanted(request.with_payload, true)?)
         .with_vector(vector::wanted(request.with_vectors));
     if let Some(filter) = filter::read_optional(request.filter, &schema)? {
@@ -68,12 +78,32 @@ pub(crate) fn scroll(
         (None, Some(offset)) => scroll = scroll.offset(id(Some(offset))?),
         (None, None) => {}
     }
-    let (found, next) = collection.shard.scroll(scroll.build()).map_err(engine)?;
+    let (mut found, mut next) = collection.shard.scroll(scroll.build()).map_err(engine)?;
+    if is_ordered {
+        let same = |one: &Record, other: &Record| one.order_value == other.order_value;
+        mix_ties(&mut found, limit, same, |record| record.id);
+        next = None;
+    }
     Ok(ScrollResponse {
         next_page_offset: next.map(wire_id),
         result: found.into_iter().map(retrieved).collect(),
         ..ScrollResponse::default()
     })
+}
+
+/// Mixes what is equal, and cuts after `limit`: which of equals come first, and which are cut off, is
+/// never the same twice.
+fn mix_ties<T>(
+    found: &mut Vec<T>,
+    limit: usize,
+    same: impl Fn(&T, &T) -> bool,
+    id: impl Fn(&T) -> EngineId,
+) {
+    let order = RandomState::new();
+    for equals in found.chunk_by_mut(same) {
+        equals.sort_by_cached_key(|one| order.hash_one(id(one)));
+    }
+    found.truncate(limit);
 }
 
 fn order_by(order: WireOrderBy, schema: &Schema) -> Result<OrderBy, Status> {
@@ -135,7 +165,8 @@ pub(crate) fn query(
         query: vector::read_query(&using, input, &collection.layout())?,
         using: Some(using),
     });
-    let mut query = QueryRequestBuilder::new(usize::try_from(limit).unwrap_or(usize::MAX))
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let mut query = QueryRequestBuilder::new(limit.saturating_add(TIES))
         .query(ScoringQuery::Vector(nearest))
         .offset(usize::try_from(offset.unwrap_or(0)).unwrap_or(usize::MAX))
         .with_payload(payload::wanted(with_payload, false)?)
@@ -149,7 +180,9 @@ pub(crate) fn query(
     if let Some(threshold) = score_threshold {
         query = query.score_threshold(threshold);
     }
-    let found = collection.shard.query(query.build()).map_err(engine)?;
+    let mut found = collection.shard.query(query.build()).map_err(engine)?;
+    let same = |one: &ScoredPoint, other: &ScoredPoint| one.score == other.score;
+    mix_ties(&mut found, limit, same, |point| point.id);
     Ok(found.into_iter().map(scored).collect())
 }
 
@@ -194,14 +227,28 @@ pub(crate) fn facet(
     if limit == 0 {
         return Err(invalid("Validation error: limit must be 1 or larger"));
     }
-    let mut facet = FacetRequestBuilder::new(payload::path(&request.key)?)
-        .limit(usize::try_from(limit).unwrap_or(usize::MAX))
-        .exact(request.exact.unwrap_or(false));
-    if let Some(filter) = filter::read_optional(request.filter, &schema)? {
-        facet = facet.filter(filter);
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let exact = request.exact.unwrap_or(false);
+    let all = FacetRequestBuilder::new(payload::path(&request.key)?)
+        .limit(limit)
+        .exact(exact);
+    let filter = filter::read_optional(request.filter, &schema)?;
+    let asked = match filter {
+        Some(filter) => all.clone().filter(filter),
+        None => all.clone(),
+    };
+    let mut found = collection.shard.facet(asked.build()).map_err(engine)?;
+    if exact {
+        // As servers do, name values that no point has any more.
+        let others = collection.shard.facet(all.build()).map_err(engine)?.hits;
+        let there: HashSet<_> = found.hits.iter().map(|hit| hit.value.clone()).collect();
+        let others = others.into_iter().filter(|hit| !there.contains(&hit.value));
+        found
+            .hits
+            .extend(others.map(|hit| FacetValueHit { count: 0, ..hit }));
+        found.hits.truncate(limit);
     }
-    let found = collection.shard.facet(facet.build()).map_err(engine)?;
-    let hit = |hit: qdrant_edge::FacetValueHit| {
+    let hit = |hit: FacetValueHit| {
         let variant = match hit.value {
             FacetValue::Keyword(text) => facet_value::Variant::StringValue(text),
             FacetValue::Int(number) => facet_value::Variant::IntegerValue(number),

@@ -1,7 +1,9 @@
 //! How a server says no.
 
+use std::fmt::Display;
+
 use qdrant_edge::OperationError;
-use tonic::Status;
+use tonic::{Code, Status};
 
 /// What is wrong with the request.
 pub(crate) fn invalid(what: impl Into<String>) -> Status {
@@ -18,6 +20,11 @@ pub(crate) fn unknown(what: &str) -> Status {
     Status::unimplemented(format!("the double does not know {what}"))
 }
 
+/// The server's own fault.
+pub(crate) fn broken(cause: impl Display) -> Status {
+    Status::new(Code::Internal, format!("Service internal error: {cause}"))
+}
+
 /// What the engine refuses, with the code that a server would give it.
 pub(crate) fn engine(error: OperationError) -> Status {
     match error {
@@ -29,6 +36,6 @@ pub(crate) fn engine(error: OperationError) -> Status {
         | OperationError::MissingMapIndexForFacet { .. }
         | OperationError::WrongSparse
         | OperationError::WrongMulti => invalid(format!("Wrong input: {error}")),
-        other => Status::unknown(format!("Service internal error: {other}")),
+        other => broken(other),
     }
 }

@@ -12,7 +12,7 @@ use qdrant_client::qdrant::{
 use tokio::net::TcpListener;
 use tonic::{
     Request, Response, Status, async_trait,
-    service::InterceptorLayer,
+    service::interceptor::InterceptedService,
     transport::{Identity, Server, ServerTlsConfig, server::TcpIncoming},
 };
 
@@ -48,6 +48,7 @@ pub async fn serve(settings: Settings, listener: TcpListener) -> Result<()> {
         tls_certificate,
         tls_key,
         version,
+        insist,
     } = settings;
     let catalog = Arc::new(Catalog::load(folder)?);
     let admit = move |request: Request<()>| {
@@ -62,17 +63,22 @@ pub async fn serve(settings: Settings, listener: TcpListener) -> Result<()> {
             )),
         }
     };
-    let points = PointsServer::new(PointsService(catalog.clone()));
+    let points = PointsServer::new(PointsService {
+        catalog: catalog.clone(),
+        insist,
+    });
+    let points = points.max_decoding_message_size(usize::MAX);
+    let collections = CollectionsServer::new(CollectionsService(catalog));
     let mut server = Server::builder();
     if let (Some(certificate), Some(key)) = (tls_certificate, tls_key) {
         let identity = Identity::from_pem(fs::read(certificate)?, fs::read(key)?);
         server = server.tls_config(ServerTlsConfig::new().identity(identity))?;
     }
     server
-        .layer(InterceptorLayer::new(admit))
+        // Whoever asks for the version needs no key.
         .add_service(QdrantServer::new(Health { version }))
-        .add_service(CollectionsServer::new(CollectionsService(catalog)))
-        .add_service(points.max_decoding_message_size(usize::MAX))
+        .add_service(InterceptedService::new(collections, admit.clone()))
+        .add_service(InterceptedService::new(points, admit))
         .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)))
         .await?;
     Ok(())

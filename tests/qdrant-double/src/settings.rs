@@ -31,6 +31,11 @@ pub struct Settings {
     /// Say that this is the server's version
     #[arg(long, value_name = "VERSION", default_value = "1.19.0")]
     pub version: String,
+
+    /// Refuse reads that do not say how many copies to ask, and writes that do not wait or are not
+    /// ordered: what a cluster forgives, and makes up for by stale answers
+    #[arg(long)]
+    pub insist: bool,
 }
 
 impl Settings {
@@ -44,6 +49,7 @@ impl Settings {
             tls_certificate: None,
             tls_key: None,
             version: "1.19.0".to_owned(),
+            insist: false,
         }
     }
 }

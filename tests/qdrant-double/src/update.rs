@@ -63,8 +63,16 @@ pub(crate) fn operation(
 pub(crate) fn upsert(collection: &Collection, request: UpsertPoints) -> Result<(), Status> {
     let mode = request.update_mode();
     let condition = filter::read_optional(request.update_filter, &collection.schema())?;
-    let points = request.points.into_iter().map(|one| point(collection, one));
-    let points: Vec<_> = points.collect::<Result<_, _>>()?;
+    let points = request.points.into_iter().map(point);
+    let mut points: Vec<_> = points.collect::<Result<_, _>>()?;
+    // A server finds out while it writes, and has written others by then.
+    let (layout, mut refusal) = (collection.layout(), Ok(()));
+    points.retain(|point| {
+        let fits = vector::check(&point.vector, &layout);
+        let keep = fits.is_ok();
+        refusal = std::mem::replace(&mut refusal, Ok(())).and(fits);
+        keep
+    });
     let points = PointInsertOperations::PointsList(points);
     let mode = match mode {
         WireMode::Upsert => UpdateMode::Upsert,
@@ -79,14 +87,15 @@ pub(crate) fn upsert(collection: &Collection, request: UpsertPoints) -> Result<(
             update_mode: Some(mode),
         }),
     };
-    update(collection, UpdateOperation::PointOperation(operation))
+    update(collection, UpdateOperation::PointOperation(operation))?;
+    refusal
 }
 
-fn point(collection: &Collection, point: PointStruct) -> Result<PointStructPersisted, Status> {
+fn point(point: PointStruct) -> Result<PointStructPersisted, Status> {
     Ok(PointStructPersisted {
         id: id(point.id)?,
-        vector: vector::read(point.vectors, &collection.layout())?,
-        payload: Some(payload::read(point.payload)?),
+        vector: vector::read(point.vectors)?,
+        payload: Some(payload::read(point.payload)),
     })
 }
 
@@ -98,9 +107,11 @@ fn update_vectors(
 ) -> Result<(), Status> {
     let layout = collection.layout();
     let vectors = points.into_iter().map(|point| {
+        let vector = vector::read(point.vectors)?;
+        vector::check(&vector, &layout)?;
         Ok(PointVectorsPersisted {
             id: id(point.id)?,
-            vector: vector::read(point.vectors, &layout)?,
+            vector,
         })
     });
     let operation = VectorOperations::UpdateVectors(UpdateVectorsOp {
@@ -117,7 +128,7 @@ fn set_payload(
 ) -> Result<(), Status> {
     let (points, filter) = selected(collection, selector)?;
     let operation = PayloadOps::SetPayload(SetPayloadOp {
-        payload: payload::read(payload)?,
+        payload: payload::read(payload),
         points,
         filter,
         key: None,

@@ -19,10 +19,7 @@ use crate::{
 };
 
 /// Reads the vectors of a point. None at all are refused; an empty map of them is fine.
-pub(crate) fn read(
-    vectors: Option<Vectors>,
-    layout: &Layout,
-) -> Result<VectorStructPersisted, Status> {
+pub(crate) fn read(vectors: Option<Vectors>) -> Result<VectorStructPersisted, Status> {
     let options = vectors.and_then(|vectors| vectors.vectors_options);
     let options = options.ok_or_else(|| invalid("Expected some vectors"))?;
     let VectorsOptions::Vectors(named) = options else {
@@ -30,31 +27,22 @@ pub(crate) fn read(
     };
     let mut read = HashMap::new();
     for (name, vector) in named.vectors {
-        let vector = read_one(&name, vector, layout)?;
-        read.insert(name, vector);
+        read.insert(name, read_one(vector)?);
     }
     Ok(VectorStructPersisted::Named(read))
 }
 
-fn read_one(name: &str, vector: Vector, layout: &Layout) -> Result<VectorPersisted, Status> {
+fn read_one(vector: Vector) -> Result<VectorPersisted, Status> {
     match vector.vector {
-        Some(vector::Vector::Sparse(sparse)) => {
-            let sparse = read_sparse(name, sparse, layout)?;
-            Ok(VectorPersisted::Sparse(sparse))
-        }
-        Some(vector::Vector::MultiDense(multi)) => {
-            Ok(VectorPersisted::MultiDense(rows(name, multi, layout)?))
-        }
+        Some(vector::Vector::Sparse(sparse)) => Ok(VectorPersisted::Sparse(read_sparse(sparse)?)),
+        Some(vector::Vector::MultiDense(multi)) => Ok(VectorPersisted::MultiDense(rows(multi)?)),
         Some(_) => Err(unknown("this kind of vector")),
         None => Err(unknown("the old way to write vectors")),
     }
 }
 
-fn read_sparse(name: &str, sparse: WireSparse, layout: &Layout) -> Result<SparseVector, Status> {
+fn read_sparse(sparse: WireSparse) -> Result<SparseVector, Status> {
     let WireSparse { values, indices } = sparse;
-    if !layout.sparse.contains(name) {
-        return Err(no_vector(name));
-    }
     if values.len() != indices.len() {
         let message = "Validation error: must be the same length as indices";
         return Err(invalid(message));
@@ -68,23 +56,47 @@ fn read_sparse(name: &str, sparse: WireSparse, layout: &Layout) -> Result<Sparse
     Ok(SparseVector { indices, values })
 }
 
-fn rows(name: &str, multi: MultiDenseVector, layout: &Layout) -> Result<Vec<Vec<f32>>, Status> {
-    let dims = *layout.multi.get(name).ok_or_else(|| no_vector(name))?;
+fn rows(multi: MultiDenseVector) -> Result<Vec<Vec<f32>>, Status> {
     if multi.vectors.is_empty() {
         return Err(invalid("Validation error: multivector must not be empty"));
     }
-    let rows = multi.vectors.into_iter().map(|row| row.data);
-    let checked = rows.map(|row| {
-        if row.len() == dims {
-            Ok(row)
-        } else {
-            let found = row.len();
-            Err(invalid(format!(
-                "Wrong input: Vector dimension error: expected dim: {dims}, got {found}"
-            )))
+    let rows: Vec<_> = multi.vectors.into_iter().map(|row| row.data).collect();
+    if rows.iter().any(|row| row.len() != rows[0].len()) {
+        let message = "Validation error: all vectors must have the same dimension";
+        return Err(invalid(message));
+    }
+    Ok(rows)
+}
+
+/// Checks that there are such vectors in a collection.
+pub(crate) fn check(vectors: &VectorStructPersisted, layout: &Layout) -> Result<(), Status> {
+    let VectorStructPersisted::Named(vectors) = vectors else {
+        return Err(no_vector(""));
+    };
+    for (name, vector) in vectors {
+        match vector {
+            VectorPersisted::Sparse(_) => check_sparse(name, layout)?,
+            VectorPersisted::MultiDense(rows) => check_rows(name, rows, layout)?,
+            VectorPersisted::Dense(_) => return Err(unknown("this kind of vector")),
         }
-    });
-    checked.collect()
+    }
+    Ok(())
+}
+
+fn check_sparse(name: &str, layout: &Layout) -> Result<(), Status> {
+    let known = layout.sparse.contains(name);
+    known.then_some(()).ok_or_else(|| no_vector(name))
+}
+
+fn check_rows(name: &str, rows: &[Vec<f32>], layout: &Layout) -> Result<(), Status> {
+    let dims = *layout.multi.get(name).ok_or_else(|| no_vector(name))?;
+    match rows.iter().find(|row| row.len() != dims) {
+        None => Ok(()),
+        Some(row) => Err(invalid(format!(
+            "Wrong input: Vector dimension error: expected dim: {dims}, got {}",
+            row.len()
+        ))),
+    }
 }
 
 fn no_vector(name: &str) -> Status {
@@ -101,11 +113,12 @@ pub(crate) fn read_query(
 ) -> Result<VectorInternal, Status> {
     match input.variant {
         Some(vector_input::Variant::Sparse(sparse)) => {
-            let sparse = read_sparse(name, sparse, layout)?;
-            Ok(VectorInternal::Sparse(sparse))
+            check_sparse(name, layout)?;
+            Ok(VectorInternal::Sparse(read_sparse(sparse)?))
         }
         Some(vector_input::Variant::MultiDense(multi)) => {
-            let rows = rows(name, multi, layout)?;
+            let rows = rows(multi)?;
+            check_rows(name, &rows, layout)?;
             Ok(VectorInternal::MultiDense(TypedMultiDenseVector {
                 dim: rows.first().map_or(0, Vec::len),
                 flattened_vectors: rows.concat(),

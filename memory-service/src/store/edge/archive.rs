@@ -2,28 +2,33 @@
 
 use futures::FutureExt as _;
 use qdrant_edge::{
-    EdgeShard, PointId as EngineId, PointInsertOperations, PointOperations, ScrollRequestBuilder,
-    UpdateOperation, WithVector,
+    CountRequestBuilder, EdgeShard, PointId as EngineId, PointInsertOperations, PointOperations,
+    ScrollRequestBuilder, UpdateOperation, WithVector,
 };
+use service_runtime::Tenant;
 
 use super::{
     EdgeStore,
     apart::Apart,
+    filter::filter,
     point::{decode_vectors, encode},
     query,
     shared::{Engines, Growth, Shared, engine_error},
     writer::Command,
 };
-use crate::store::{
-    Answer, PointId, StoreError,
-    archive::{Archive, Record, Records},
-    index::{Index, IndexVectors},
-    point::{Body, Head, indexing, point_id},
+use crate::{
+    domain::{Namespace, Time, Version},
+    store::{
+        Answer, PointId, StoreError,
+        archive::{Archive, Record, Records},
+        index::Index,
+        selection::Selection,
+    },
 };
 
 impl Archive for EdgeStore {
-    fn stored(&self) -> u64 {
-        self.shared.registry().stored_in_all()
+    fn stored(&self) -> Answer<'_, u64> {
+        std::future::ready(Ok(self.shared.registry().stored_in_all())).boxed()
     }
 
     fn records(&self, from: Option<PointId>, limit: usize) -> Answer<'_, Records> {
@@ -31,10 +36,28 @@ impl Archive for EdgeStore {
             .boxed()
     }
 
-    fn restore(&self, records: Vec<Record>) -> Answer<'_, u64> {
+    fn restore(&self, records: Vec<Record>, _now: Time) -> Answer<'_, u64> {
         self.commands
             .ask(move |reply| Command::Apart(Apart::Restore { records, reply }))
             .boxed()
+    }
+
+    fn held<'a>(
+        &'a self,
+        tenant: &'a Tenant,
+        namespace: &'a Namespace,
+        now: Time,
+    ) -> Answer<'a, u64> {
+        let filter = filter(&Selection::live_in(tenant, namespace, now));
+        self.read(move |shared| {
+            let request = CountRequestBuilder::new().exact(true).filter(filter);
+            let counted = shared
+                .shard()
+                .count(request.build())
+                .map_err(engine_error)?;
+            Ok(counted as u64)
+        })
+        .boxed()
     }
 }
 
@@ -68,20 +91,9 @@ pub(super) fn at(
 }
 
 fn record(point: qdrant_edge::Record) -> Kept {
-    let place = query::own_id(point.id)?;
     let payload = point.payload.unwrap_or_default().0;
-    let indexing = indexing(&payload)?;
-    let (tenant, item) = Head::decode_item(payload)?;
-    if point_id(&tenant, &item.id) != place {
-        let named = format!("the item {} of `{tenant}` at a place of another", item.id);
-        return Err(StoreError::Corrupt(named));
-    }
-    Ok(Record {
-        tenant,
-        item,
-        indexing,
-        vectors: decode_vectors(point.vector),
-    })
+    let vectors = decode_vectors(point.vector);
+    Record::decode(query::own_id(point.id)?, payload, vectors)
 }
 
 /// Writes records as they are. Blocks; for the writer's thread.
@@ -99,22 +111,10 @@ pub(super) fn restore(shared: &Shared, records: Vec<Record>) -> Result<u64, Stor
             None => None,
         };
         let version = &record.item.version;
-        let is_newer = |before: &crate::domain::Version| before.update_time < version.update_time;
+        let is_newer = |before: &Version| before.update_time < version.update_time;
         if before.as_ref().is_none_or(is_newer) {
-            let document = record
-                .item
-                .value
-                .parse()
-                .map_err(|error| StoreError::Corrupt(error.to_string()))?;
             let index = stage.searched();
-            let mut vectors = IndexVectors::default();
-            *vectors.get_mut(index) = Some(record.vectors.clone());
-            let body = Body {
-                terms: crate::domain::filter::terms::of_document(&document),
-                value: record.item.value.clone(),
-                indexing: record.indexing.clone(),
-                vectors,
-            };
+            let body = record.body(index)?;
             let Record { tenant, item, .. } = &record;
             points.push(encode(tenant, &item.id, version, &body, index));
             differing.push(place);

@@ -206,6 +206,7 @@ pub(super) fn index(shared: &Shared, records: Vec<Record>) -> Result<(), StoreEr
             item,
             indexing,
             vectors,
+            strays: _,
         } = record;
         if head.version.etag != item.version.etag {
             continue;

@@ -3,20 +3,19 @@
 use std::collections::HashMap;
 
 use qdrant_client::qdrant::{
-    CollectionExistsRequest, CollectionInfo, CreateCollection, CreateFieldIndexCollection,
-    Distance, FieldType, GetCollectionInfoRequest, HealthCheckRequest, IntegerIndexParams,
-    KeywordIndexParams, Modifier, MultiVectorComparator, MultiVectorConfig, PayloadIndexParams,
-    SparseVectorConfig, SparseVectorParams, VectorParams, VectorParamsMap, VectorsConfig,
-    payload_index_params::IndexParams, vectors_config::Config as Vectors,
+    CollectionExistsRequest, CollectionInfo, CreateCollection, Distance, GetCollectionInfoRequest,
+    HealthCheckRequest, Modifier, MultiVectorComparator, MultiVectorConfig, SparseVectorConfig,
+    SparseVectorParams, VectorParams, VectorParamsMap, VectorsConfig,
+    vectors_config::Config as Vectors,
 };
 use tonic::Code;
 
 use super::{
-    connection::{Connection, strong},
+    connection::Connection,
     description,
+    indexes::names,
     open::{LEAST_VERSION, OpenError, minor_version},
-    point::{INDEXED, ORDER},
-    registry::REGISTRY,
+    payload_indexes::{create_payload_indexes, payload_indexes},
     renewal,
     settings::QdrantSettings,
 };
@@ -24,9 +23,7 @@ use crate::{
     domain::IndexIdentity,
     store::{
         StoreError,
-        point::{
-            ETAG, EXPIRE_TIME, MEANINGS, NAMESPACE, SCOPES, TENANT, TERMS, UPDATE_TIME, WORDS,
-        },
+        point::{MEANINGS, WORDS},
     },
 };
 
@@ -58,16 +55,17 @@ pub(super) async fn prepare(
     if !has_words(&info) {
         return Err(foreign());
     }
+    warn_of_shards(connection, &info);
     let found = match description::read(connection).await? {
         Some(found) => found,
-        None if dims_of(&info) != dims => {
+        None if dims_of(&info, MEANINGS) != dims => {
             let shown = |dims: Option<u64>| match dims {
                 Some(dims) => format!("vectors of {dims} dimensions"),
                 None => "`none`".to_owned(),
             };
             return Err(OpenError::Embedder {
                 collection: connection.collection.clone(),
-                found: shown(dims_of(&info)),
+                found: shown(dims_of(&info, MEANINGS)),
                 configured: shown(dims),
             });
         }
@@ -80,7 +78,7 @@ pub(super) async fn prepare(
             description::read(connection).await?.ok_or_else(foreign)?
         }
     };
-    create_indexes(connection, &info).await?;
+    create_payload_indexes(connection, &info).await?;
     let description = description::check(connection, found)?;
     renewal::begin(connection, description.clone()).await?;
     Ok(description.secret)
@@ -99,6 +97,33 @@ pub(super) async fn indexed_with(
     Ok(description.map(|description| description.indexes.searched.index))
 }
 
+/// What is wrong with how the collection is made; a sentence each.
+pub(super) async fn faults(connection: &Connection) -> Result<Vec<String>, StoreError> {
+    let info = info(connection).await?;
+    let mut faults = Vec::new();
+    for (name, index) in payload_indexes() {
+        match info.payload_schema.get(name) {
+            None => faults.push(format!(
+                "the index of `{name}` is not there; the service makes it when it starts"
+            )),
+            Some(found) if found.data_type() != index.schema_type() => {
+                faults.push(format!("the index of `{name}` is of another type"));
+            }
+            Some(_) => {}
+        }
+    }
+    if !has_words(&info) {
+        faults.push("the vectors of words are not weighed by how rare the words are".to_owned());
+    }
+    let searched = description::look(connection).await?.indexes.searched;
+    let [_, meanings] = names(searched.number);
+    if dims_of(&info, &meanings) != dims(&searched.index) {
+        faults.push("its vectors are of other dimensions than its embedder's".to_owned());
+    }
+    Ok(faults)
+}
+
+/// How long the vectors of an index are; `None` if there are none.
 pub(super) fn dims(index: &IndexIdentity) -> Option<u64> {
     let embedder = index.embedder.as_ref();
     embedder.map(|embedder| embedder.dims as u64)
@@ -170,6 +195,21 @@ pub(super) async fn info(connection: &Connection) -> Result<CollectionInfo, Stor
     info.ok_or_else(|| StoreError::Internal("Qdrant describes no collection".into()))
 }
 
+/// A server counts within each shard how rare words are. With several, equal documents of different
+/// shards have different scores.
+fn warn_of_shards(connection: &Connection, info: &CollectionInfo) {
+    let params = info.config.as_ref();
+    let params = params.and_then(|config| config.params.as_ref());
+    let shards = params.map_or(1, |params| params.shard_number);
+    if shards > 1 {
+        tracing::warn!(
+            collection = connection.collection,
+            shards,
+            "the rarity of words is counted within each shard, so that scores of words are approximate"
+        );
+    }
+}
+
 /// Whether the words of the index that is searched, whichever that is, weigh by how rare they are.
 fn has_words(info: &CollectionInfo) -> bool {
     let params = info
@@ -183,70 +223,10 @@ fn has_words(info: &CollectionInfo) -> bool {
     })
 }
 
-fn dims_of(info: &CollectionInfo) -> Option<u64> {
+fn dims_of(info: &CollectionInfo, meanings: &str) -> Option<u64> {
     let params = info.config.as_ref()?.params.as_ref()?;
     match params.vectors_config.as_ref()?.config.as_ref()? {
-        Vectors::ParamsMap(named) => named.map.get(MEANINGS).map(|meanings| meanings.size),
+        Vectors::ParamsMap(named) => named.map.get(meanings).map(|meanings| meanings.size),
         Vectors::Params(_) => None,
     }
-}
-
-/// Makes the indexes that are not there yet. To make one twice changes nothing.
-async fn create_indexes(connection: &Connection, info: &CollectionInfo) -> Result<(), StoreError> {
-    let keyword = |is_tenant| {
-        let params = KeywordIndexParams {
-            is_tenant: Some(is_tenant),
-            ..KeywordIndexParams::default()
-        };
-        (
-            FieldType::Keyword,
-            Some(IndexParams::KeywordIndexParams(params)),
-        )
-    };
-    let integer = |lookup, range| {
-        let params = IntegerIndexParams {
-            lookup: Some(lookup),
-            range: Some(range),
-            ..IntegerIndexParams::default()
-        };
-        (
-            FieldType::Integer,
-            Some(IndexParams::IntegerIndexParams(params)),
-        )
-    };
-    let indexes = [
-        (TENANT, keyword(true)),
-        (NAMESPACE, keyword(false)),
-        (SCOPES, keyword(false)),
-        (REGISTRY, keyword(false)),
-        (ETAG, (FieldType::Uuid, None)),
-        (TERMS, integer(true, false)),
-        (INDEXED, integer(true, false)),
-        (UPDATE_TIME, integer(false, true)),
-        (EXPIRE_TIME, integer(false, true)),
-        (ORDER[0], integer(true, true)),
-        (ORDER[1], integer(true, true)),
-        (ORDER[2], integer(true, true)),
-    ];
-    for (name, (field_type, params)) in indexes {
-        if info.payload_schema.contains_key(name) {
-            continue;
-        }
-        let request = CreateFieldIndexCollection {
-            collection_name: connection.collection.clone(),
-            wait: Some(true),
-            field_name: name.to_owned(),
-            field_type: Some(field_type.into()),
-            field_index_params: params.map(|params| PayloadIndexParams {
-                index_params: Some(params),
-            }),
-            ordering: strong(),
-            ..CreateFieldIndexCollection::default()
-        };
-        let mut points = connection.points();
-        connection
-            .answer(points.create_field_index(request))
-            .await?;
-    }
-    Ok(())
 }

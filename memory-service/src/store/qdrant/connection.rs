@@ -6,8 +6,9 @@
 use std::{future::Future, time::Duration};
 
 use qdrant_client::qdrant::{
-    ReadConsistency, WriteOrdering, WriteOrderingType, collections_client::CollectionsClient,
-    points_client::PointsClient, qdrant_client::QdrantClient,
+    ReadConsistency, UpdateResult, UpdateStatus, WriteOrdering, WriteOrderingType,
+    collections_client::CollectionsClient, points_client::PointsClient,
+    qdrant_client::QdrantClient,
 };
 use service_runtime::client::{ChannelError, ChannelSettings, clarify, connect_lazy_trusting};
 use tokio::time::timeout;
@@ -159,6 +160,22 @@ impl Connection {
             | Code::Internal
             | Code::Unavailable
             | Code::Unauthenticated => StoreError::Unavailable(told),
+        }
+    }
+}
+
+/// Checks that a write that was taken has also been done: a server that is asked to wait may give up
+/// waiting.
+pub(super) fn done<'a>(
+    results: impl IntoIterator<Item = &'a UpdateResult>,
+) -> Result<(), StoreError> {
+    let mut results = results.into_iter();
+    match results.find(|result| result.status() != UpdateStatus::Completed) {
+        None => Ok(()),
+        Some(result) => {
+            let status = result.status().as_str_name();
+            let cause = format!("Qdrant took a write, but it is `{status}`");
+            Err(StoreError::Unavailable(cause))
         }
     }
 }

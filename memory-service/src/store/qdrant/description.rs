@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::{
-    connection::{Connection, strong},
+    connection::{Connection, done, strong},
     filter::still,
     indexes::Indexes,
     open::OpenError,
@@ -189,8 +189,8 @@ async fn upsert(
         ..UpsertPoints::default()
     };
     let mut points = connection.points();
-    connection.answer(points.upsert(request)).await?;
-    Ok(())
+    let answer = connection.answer(points.upsert(request)).await?;
+    done(&answer.result)
 }
 
 /// Checks that the collection is one that we read, and is searched by an index that is configured.

@@ -93,7 +93,8 @@ fn any_etag(etags: &[Etag]) -> WireCondition {
     is(ETAG, MatchValue::Keywords(RepeatedStrings { strings }))
 }
 
-fn expired_by(now: Time) -> WireCondition {
+/// What has expired by then.
+pub(super) fn expired_by(now: Time) -> WireCondition {
     range(now, None)
 }
 

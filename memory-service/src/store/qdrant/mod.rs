@@ -8,7 +8,8 @@
 //! - `settings`: how to reach a server, and how the collection is made
 //! - `connection`: calls with a bound, and what refusals mean
 //! - `open`: why a collection cannot be used
-//! - `collection`: the collection and its indexes
+//! - `collection`: the collection
+//! - `payload_indexes`: what its fields are looked up by
 //! - `description`: what the collection says of itself
 //! - `indexes`: which indexes it has, and what they are to this process
 //! - `renewal`: everything indexed anew
@@ -22,7 +23,9 @@
 //! - `command`: what the writer is asked to do
 //! - `writer`: the one task that writes
 //! - `purge`: removal of many items
+//! - `archive`: all of it, read and written as it is
 
+mod archive;
 mod collection;
 mod command;
 mod connection;
@@ -30,6 +33,7 @@ mod description;
 mod filter;
 mod indexes;
 mod open;
+mod payload_indexes;
 mod point;
 mod purge;
 mod query;
@@ -80,7 +84,7 @@ use crate::domain::{
 pub struct QdrantStore {
     connection: Arc<Connection>,
     announced: Arc<Announced>,
-    secret: [u8; 32],
+    secret: [u8; description::SECRET_BYTES],
     closed: AtomicBool,
     commands: Commands<Command>,
     writer: Mutex<JoinSet<()>>,
@@ -115,22 +119,43 @@ impl QdrantStore {
         former: Option<IndexIdentity>,
     ) -> Result<Self, OpenError> {
         let indexing = Indexing::new(index, former);
-        let connection = Arc::new(Connection::new(settings, indexing)?);
+        let connection = Connection::new(settings, indexing)?;
         collection::check_version(&connection, &settings.url).await?;
         let secret = collection::prepare(&connection, settings).boxed();
         let secret = secret.await?;
+        Ok(Self::start(connection, secret))
+    }
+
+    /// Opens the collection as it is, to be read only, and tells what made the vectors that it is
+    /// searched by. Nothing is made or mended. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the server is away or too old, or has no collection of ours.
+    pub async fn attach(
+        settings: &QdrantSettings,
+    ) -> Result<(Self, Option<EmbedderIdentity>), OpenError> {
+        let missing = || OpenError::Missing(settings.collection.clone());
+        let index = Self::indexed_with(settings).await?.ok_or_else(missing)?;
+        let embedder = index.embedder.clone();
+        let connection = Connection::new(settings, Indexing::new(index, None))?;
+        let description = description::look(&connection).await?;
+        Ok((Self::start(connection, description.secret), embedder))
+    }
+
+    fn start(connection: Connection, secret: [u8; description::SECRET_BYTES]) -> Self {
+        let connection = Arc::new(connection);
         let announced = Arc::<Announced>::default();
         let (commands, queue) = mpsc::channel(writer::QUEUE);
         let mut writer = JoinSet::new();
         writer.spawn(writer::run(connection.clone(), announced.clone(), queue));
-        Ok(Self {
+        Self {
             connection,
             announced,
             secret,
             closed: AtomicBool::new(false),
             commands: Commands::new(commands),
             writer: Mutex::new(writer),
-        })
+        }
     }
 
     /// What the collection is searched by; `None` if there is none yet.
@@ -245,7 +270,8 @@ impl Store for QdrantStore {
         now: Time,
     ) -> Answer<'a, u64> {
         let selection = Selection::live_under(tenant, prefix, now);
-        async move { query::count(self.open_connection()?, &selection).await }.boxed()
+        let filter = filter::filter(&selection);
+        async move { query::count(self.open_connection()?, filter).await }.boxed()
     }
 
     fn namespaces<'a>(

@@ -23,6 +23,11 @@ pub enum OpenError {
         /// Its version.
         found: String,
     },
+    /// It is not there, and is not to be made.
+    #[error(
+        "the Qdrant server has no collection `{0}` of a memory store; name one by `qdrant_collection`"
+    )]
+    Missing(String),
     /// The collection is of another version of this program.
     #[error(
         "the Qdrant collection `{collection}` has format `{found}`, but this version reads `{read}`"
@@ -57,10 +62,14 @@ pub enum OpenError {
     Store(#[from] StoreError),
 }
 
-/// Major and minor version of a text such as `1.19.2-dev`.
+/// Major and minor version of a text such as `1.19.2`, `1.20.0-dev` or `v1.20-rc.1`.
 pub(super) fn minor_version(text: &str) -> Option<(u32, u32)> {
-    let mut numbers = text.split('.').map(|number| number.parse().ok());
-    Some((numbers.next()??, numbers.next()??))
+    let text = text.trim();
+    let numbers = text.strip_prefix('v').unwrap_or(text);
+    let (major, rest) = numbers.split_once('.')?;
+    let end = rest.find(|character: char| !character.is_ascii_digit());
+    let minor = &rest[..end.unwrap_or(rest.len())];
+    Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -69,10 +78,31 @@ mod tests {
 
     #[test]
     fn versions_are_compared_as_numbers() {
-        assert_eq!(minor_version("1.19.2-dev"), Some((1, 19)));
+        for text in [
+            "1.19.2",
+            "1.19.2-dev",
+            "1.19",
+            "1.19-rc.1",
+            "v1.19.0",
+            "1.19.0+7f3a",
+            " 1.19.0\n",
+        ] {
+            assert_eq!(minor_version(text), Some((1, 19)), "{text}");
+        }
+        assert!(minor_version("1.20.0-dev") > Some(LEAST_VERSION));
         assert!(minor_version("1.9.0") < Some(LEAST_VERSION));
         assert!(minor_version("2.0.0") > Some(LEAST_VERSION));
-        for text in ["", "1", "one.two", "1.x"] {
+        for text in [
+            "",
+            "1",
+            "one.two",
+            "1.x",
+            "1.",
+            ".19",
+            "-1.19",
+            "dev-1.19",
+            "1.99999999999",
+        ] {
             assert_eq!(minor_version(text), None, "{text}");
         }
     }

@@ -29,6 +29,8 @@ use crate::{
 pub(super) const RECENT: &str = "recent";
 /// When an item was removed; what is left of it has [`EXPIRE_TIME`] 0.
 pub(super) const REMOVED: &str = "removed";
+/// The moment at which everything is live but what is left of removed items.
+pub(super) const NOT_REMOVED: Time = Time::from_micros(0);
 /// The first bytes of the key as numbers in the same order: the server keeps no order of texts.
 pub(super) const ORDER: [&str; 3] = ["order_0", "order_1", "order_2"];
 
@@ -155,7 +157,7 @@ pub(super) fn remains(stored: &Stored, etag: Etag, now: Time) -> PointStruct {
         (CREATE_TIME.to_owned(), version.create_time.micros().into()),
         (UPDATE_TIME.to_owned(), version.update_time.micros().into()),
         // It has expired by everybody's clock.
-        (EXPIRE_TIME.to_owned(), 0.into()),
+        (EXPIRE_TIME.to_owned(), NOT_REMOVED.micros().into()),
         (TTL.to_owned(), 1.into()),
         (ETAG.to_owned(), etag.to_string().into()),
         (RECENT.to_owned(), stored.remembered()),

@@ -7,7 +7,7 @@ use service_runtime::Tenant;
 use super::{
     connection::Connection,
     filter::{filter, unchanged},
-    point::{Stored, own_id, remains},
+    point::{NOT_REMOVED, Stored, own_id, remains},
     query::{scroll, stored, without_value},
     swap::{Lost, Swap, TRIES, contended, delete, still_lost, swap},
 };
@@ -22,9 +22,6 @@ const CHUNK: u32 = 512;
 /// How long what is left of a removed item is kept: much longer than a write takes that may still
 /// look for what became of it, clocks that differ included.
 const GRACE: Duration = Duration::from_secs(5 * 60);
-
-/// Everything but what is left of removed items.
-const NOT_REMOVED: Time = Time::from_micros(0);
 
 /// Removes everything under a prefix; how many items there were that had not expired.
 pub(super) async fn remove_under(

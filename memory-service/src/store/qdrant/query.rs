@@ -39,19 +39,8 @@ pub(super) fn without_value() -> WithPayloadSelector {
     SelectorOptions::Exclude(PayloadExcludeSelector { fields }).into()
 }
 
-/// How many points are selected, exactly.
-pub(super) async fn count(
-    connection: &Connection,
-    selection: &Selection,
-) -> Result<u64, StoreError> {
-    count_passing(connection, filter(selection)).await
-}
-
 /// How many points pass a filter, exactly.
-pub(super) async fn count_passing(
-    connection: &Connection,
-    filter: Filter,
-) -> Result<u64, StoreError> {
+pub(super) async fn count(connection: &Connection, filter: Filter) -> Result<u64, StoreError> {
     let request = CountPoints {
         collection_name: connection.collection.clone(),
         filter: Some(filter),
@@ -100,7 +89,7 @@ pub(super) async fn rank(
     }
     let mut limit = query.limit;
     if limit > UNCOUNTED {
-        let stored = count(connection, &selection).await?;
+        let stored = count(connection, filter(&selection)).await?;
         limit = limit.min(usize::try_from(stored).unwrap_or(usize::MAX).max(1));
     }
     let mut candidates = match &query.order {

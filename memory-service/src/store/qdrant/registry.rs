@@ -21,7 +21,7 @@ use uuid::Uuid;
 use super::{
     connection::Connection,
     filter::{filter, still},
-    point::{fields, own_id, point},
+    point::{NOT_REMOVED, fields, own_id, point},
     query::{count, scroll},
     swap::delete,
 };
@@ -29,7 +29,7 @@ use crate::{
     domain::{Etag, Namespace, NamespaceCount, NamespacePrefix, NamespaceQuery, Time},
     store::{
         PointId, StoreError,
-        point::{ETAG, NAMESPACE, TENANT, UPDATE_TIME, scope, scopes},
+        point::{ETAG, NAMESPACE, UPDATE_TIME, scope, scopes},
         selection::{Condition, Selection},
     },
 };
@@ -166,9 +166,8 @@ pub(super) async fn namespaces(
     names.retain(|namespace| query.selects(namespace));
     let counts = if names.len() <= COUNTED_SINGLY {
         let counts = stream::iter(names).map(async |namespace| {
-            let mut held = within(tenant, &namespace);
-            held.live_at = Some(now);
-            let items = count(connection, &held).await?;
+            let held = filter(&Selection::live_in(tenant, &namespace, now));
+            let items = count(connection, held).await?;
             Ok::<_, StoreError>((namespace, items))
         });
         counts
@@ -212,17 +211,6 @@ async fn count_all(
         }
     });
     Ok(hits.collect())
-}
-
-/// Everything in one namespace, not below it.
-pub(super) fn within(tenant: &Tenant, namespace: &Namespace) -> Selection {
-    Selection {
-        all: vec![
-            Condition::Is(TENANT, tenant.to_string()),
-            Condition::Is(NAMESPACE, namespace.to_string()),
-        ],
-        live_at: None,
-    }
 }
 
 /// Drops the names of namespaces that stay empty, now and then.
@@ -271,10 +259,8 @@ async fn drop_if_empty(
         return Err(StoreError::Corrupt("a namespace without a tenant".into()));
     };
     let namespace = Namespace::from_dotted(text(payload, NAME)?);
-    let mut held = within(&tenant, &namespace);
-    // Everything but what is left of removed items.
-    held.live_at = Some(Time::from_micros(0));
-    if count(connection, &held).await? > 0 {
+    let held = filter(&Selection::live_in(&tenant, &namespace, NOT_REMOVED));
+    if count(connection, held).await? > 0 {
         return Ok(());
     }
     delete(connection, still(&[id], &[etag])).await

@@ -6,32 +6,27 @@
 
 use futures::FutureExt as _;
 use qdrant_client::qdrant::{
-    Condition as WireCondition, Filter, PointVectors, PointsSelector, PointsUpdateOperation,
-    RetrievedPoint,
+    Filter, PointVectors, PointsSelector, PointsUpdateOperation, RetrievedPoint,
     points_selector::PointsSelectorOneOf,
     points_update_operation::{Operation, SetPayload, UpdateVectors},
 };
 
 use super::{
     QdrantStore,
+    archive::items,
     connection::Connection,
     description::{self, Description},
-    filter::{filter, number_is, still},
+    filter::{number_is, still},
     indexes::{Numbered, Roles, Way},
     point::{INDEXED, encode_vectors, fields, own_id, wire_id, wire_vectors},
-    query::{count_passing, scroll},
+    query::{count, scroll},
     swap::update,
     vectors,
 };
-use crate::{
-    domain::Time,
-    store::{
-        Answer, PointId, StoreError,
-        archive::{Record, Records},
-        index::{Progress, Renewal, Stage},
-        point::{Head, TENANT, indexing},
-        selection::Selection,
-    },
+use crate::store::{
+    Answer, PointId, StoreError, Vectors,
+    archive::{Record, Records},
+    index::{Progress, Renewal, Stage},
 };
 
 /// Tries to change what the collection says while others do.
@@ -58,8 +53,8 @@ impl Renewal for QdrantStore {
             let connection = self.open_connection()?;
             let roles = connection.indexing.roles()?;
             Ok(Progress {
-                left: count_passing(connection, unindexed(&roles)).await?,
-                items: count_passing(connection, items()).await?,
+                left: count(connection, unindexed(&roles)).await?,
+                items: count(connection, items()).await?,
             })
         }
         .boxed()
@@ -99,7 +94,7 @@ impl Renewal for QdrantStore {
             let is_ready = match roles.stage {
                 Stage::Settled => false,
                 Stage::Filling => roles.present.is_some(),
-                Stage::Closing => count_passing(connection, unindexed(&roles)).await? == 0,
+                Stage::Closing => count(connection, unindexed(&roles)).await? == 0,
                 Stage::Switched => true,
             };
             if !is_ready {
@@ -155,14 +150,6 @@ pub(super) async fn begin(
     ))
 }
 
-/// The filter that finds items, and not what is left of removed ones.
-fn items() -> Filter {
-    let removed = Selection::expired(Time::from_micros(0));
-    let mut nothing_else = filter(&removed).must;
-    nothing_else.push(WireCondition::is_empty(TENANT));
-    Filter::must_not(nothing_else)
-}
-
 /// The filter that finds items that are not in the present index.
 fn unindexed(roles: &Roles) -> Filter {
     let mut found = items();
@@ -174,15 +161,7 @@ fn unindexed(roles: &Roles) -> Filter {
 }
 
 fn record(point: RetrievedPoint) -> Result<Record, StoreError> {
-    let payload = fields(point.payload);
-    let indexing = indexing(&payload)?;
-    let (tenant, item) = Head::decode_item(payload)?;
-    Ok(Record {
-        tenant,
-        item,
-        indexing,
-        vectors: crate::store::Vectors::default(),
-    })
+    Record::decode(own_id(point.id)?, fields(point.payload), Vectors::default())
 }
 
 /// Puts items into the present index, unless somebody wrote them meanwhile: first their vectors,

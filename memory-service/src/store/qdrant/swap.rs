@@ -8,14 +8,14 @@ use std::collections::HashMap;
 
 use qdrant_client::qdrant::{
     DeletePoints, Filter, PointStruct, PointsSelector, PointsUpdateOperation, UpdateBatchPoints,
-    UpdateMode, UpdateStatus,
+    UpdateMode,
     points_selector::PointsSelectorOneOf,
     points_update_operation::{Operation, PointStructList, SetPayload},
 };
 use serde_json::Map;
 
 use super::{
-    connection::{Connection, strong},
+    connection::{Connection, done, strong},
     filter::unchanged,
     point::Stored,
     query::stored,
@@ -141,18 +141,7 @@ pub(super) async fn update(
     };
     let mut points = connection.points();
     let answer = connection.answer(points.update_batch(request)).await?;
-    let undone = answer
-        .result
-        .iter()
-        .find(|result| result.status() != UpdateStatus::Completed);
-    match undone {
-        None => Ok(()),
-        Some(result) => {
-            let status = result.status().as_str_name();
-            let cause = format!("Qdrant took a write, but it is `{status}`");
-            Err(StoreError::Unavailable(cause))
-        }
-    }
+    done(&answer.result)
 }
 
 /// Deletes what passes a filter.
@@ -167,8 +156,8 @@ pub(super) async fn delete(connection: &Connection, filter: Filter) -> Result<()
         ..DeletePoints::default()
     };
     let mut points = connection.points();
-    connection.answer(points.delete(request)).await?;
-    Ok(())
+    let answer = connection.answer(points.delete(request)).await?;
+    done(&answer.result)
 }
 
 /// What a writer says that never succeeds.

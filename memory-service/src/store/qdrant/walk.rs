@@ -15,11 +15,11 @@ use super::{
     filter::{filter, number_is},
     point::{ORDER, fields, order, own_id},
     query::{items, scroll},
-    registry::{names, within},
+    registry::names,
 };
 use crate::{
     domain::{Item, Key},
-    store::{PointId, StoreError, WalkQuery, point::KEY},
+    store::{PointId, StoreError, WalkQuery, point::KEY, selection::Selection},
 };
 
 /// Fewest names that are asked for at once: a call costs about as much as a hundred of them.
@@ -48,8 +48,7 @@ pub(super) async fn walk(
             Some(after) if namespace == after.namespace => Some(after.key.clone()),
             Some(_) | None => None,
         };
-        let mut selection = within(tenant, &namespace).narrow(&narrowing);
-        selection.live_at = Some(now);
+        let selection = Selection::live_in(tenant, &namespace, now).narrow(&narrowing);
         loop {
             let missing = limit - found.len();
             if missing == 0 {

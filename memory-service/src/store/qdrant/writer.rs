@@ -40,7 +40,7 @@ const BATCH_WRITES: usize = 256;
 
 /// Most bytes of one call, so that a batch of large documents does not hold up small ones for long;
 /// an eighth of what servers take.
-const BATCH_BYTES: usize = 4 << 20;
+pub(super) const BATCH_BYTES: usize = 4 << 20;
 
 /// Writes until nobody can ask for it any more.
 pub(super) async fn run(
@@ -148,7 +148,7 @@ async fn attempt(
 }
 
 /// What the indexes are to this replica, if it may write.
-fn open_to_writes(connection: &Connection) -> Result<Roles, StoreError> {
+pub(super) fn open_to_writes(connection: &Connection) -> Result<Roles, StoreError> {
     let roles = connection.indexing.roles()?;
     match &roles.foreign {
         None => Ok(roles),
