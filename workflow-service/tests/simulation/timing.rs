@@ -85,7 +85,8 @@ impl Timing {
             matches!(&rest.end, RunEnd::Failed(failure) if failure.reason == "RUN_TIMEOUT");
         match (is_timeout, run.remaining) {
             (true, None) => return Err("a run without a timeout took too long".to_owned()),
-            (true, Some(remaining)) if rest.executed < remaining => {
+            // What is stored of a timeout has whole microseconds.
+            (true, Some(remaining)) if rest.executed + Duration::from_micros(1) <= remaining => {
                 return Err(format!(
                     "a run took too long after {:?} of {remaining:?}",
                     rest.executed

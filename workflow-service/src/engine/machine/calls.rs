@@ -84,10 +84,8 @@ impl RunMachine {
                 };
                 self.append(record, now, Origin::Cache)
             }
-            None => {
-                self.asked.remove(&lookup.call.id);
-                vec![Effect::Retry(lookup.call.id, Duration::ZERO)]
-            }
+            // It stays asked for: one that is said twice must not make the task run twice.
+            None => vec![Effect::Retry(lookup.call.id, Duration::ZERO)],
         }
     }
 
