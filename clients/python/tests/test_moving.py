@@ -257,7 +257,7 @@ def expensive(number: int) -> int:
 def caching(numbers: list) -> list:
     return [expensive(number).result() for number in numbers]
 
-for thread in ("one", "two"):
+for thread in ("caching-1", "caching-2"):
     config = {"configurable": {"thread_id": thread}}
     results.extend(caching.stream([1, 2], config, stream_mode="updates"))
 results.append(calls.copy())
