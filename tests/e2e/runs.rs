@@ -17,8 +17,8 @@ use uuid::Uuid;
 use weft_proto::{
     common::v1::PayloadForm,
     workflow::v1::{
-        Concurrency, Durability, GetRunRequest, InvokeRunRequest, ListEntrypointsRequest,
-        ListRunsRequest, StartRunRequest, WaitRunRequest, run::State,
+        Concurrency, DeleteThreadRequest, Durability, GetRunRequest, InvokeRunRequest,
+        ListEntrypointsRequest, ListRunsRequest, StartRunRequest, WaitRunRequest, run::State,
     },
 };
 
@@ -162,6 +162,13 @@ async fn repeats_of_a_start_return_the_first_run() -> Result<()> {
         let refusal = refusal.is(Code::InvalidArgument, "REQUEST_ID_REUSED")?;
         assert_eq!(refusal.fields(), ["request_id"]);
     }
+
+    let delete = DeleteThreadRequest {
+        thread_id: run.thread_id.clone(),
+    };
+    cluster.thread_client()?.delete_thread(delete).await?;
+    let refusal = Refusal::of(client.start_run(run).await)?;
+    refusal.is(Code::FailedPrecondition, "RUN_DELETED")?;
     cluster.finish().await
 }
 

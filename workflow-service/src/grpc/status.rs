@@ -169,6 +169,12 @@ pub(super) fn store(error: StoreError) -> Status {
                 .violations(&violations)
                 .build()
         }
+        StoreError::RunDeleted { request, run } => {
+            StatusBuilder::new(Code::FailedPrecondition, DOMAIN, "RUN_DELETED", message)
+                .metadata("request_id", request)
+                .metadata("run_id", run.to_string())
+                .build()
+        }
         StoreError::NoSuchRun(id) => no_such_run(id),
         StoreError::NoSuchThread(id) => no_such_thread(&id),
         StoreError::ThreadExists(thread) => {

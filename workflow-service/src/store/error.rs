@@ -39,6 +39,17 @@ pub enum StoreError {
     /// The request id was used for another request.
     #[error("request id `{0}` was used for another request")]
     RequestIdReused(String),
+    /// The request id is that of a run that has been deleted.
+    #[error(
+        "request id `{request}` started run `{run}`, which has been deleted since; to start another \
+         run, use another request id"
+    )]
+    RunDeleted {
+        /// The request id.
+        request: String,
+        /// The run.
+        run: RunId,
+    },
     /// There is no such run.
     #[error("there is no run `{0}`")]
     NoSuchRun(RunId),

@@ -34,7 +34,7 @@ pub trait CheckpointStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError::ThreadBusy`], [`StoreError::NoSuchCheckpoint`],
-    /// [`StoreError::RequestIdReused`].
+    /// [`StoreError::RequestIdReused`], [`StoreError::RunDeleted`].
     async fn start_run(&self, tenant: &Tenant, run: NewRun) -> Result<StartedRun, StoreError>;
 
     /// Records outcomes of calls, all or none. A call that has one already keeps it.

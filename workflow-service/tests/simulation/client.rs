@@ -154,6 +154,7 @@ impl Client<'_> {
             {
                 self.end(End::Refused);
             }
+            Some(Err(StartError::Store(StoreError::RunDeleted { run, .. }))) => self.gone(run),
             None
             | Some(Err(
                 StartError::NoSuchEntrypoint { .. }
@@ -209,11 +210,19 @@ impl Client<'_> {
         }
         match self.engine.wait(&Tenant::default(), id, patience).await {
             Ok(Some(run)) => self.see(run).await,
-            Ok(None) if self.is_replaced(Concurrency::Rollback) => self.end(End::Deleted),
-            Ok(None) if self.world.state().swept.has(id) => self.end(End::Expired),
-            Ok(None) => self.wrong("was accepted and is gone"),
+            Ok(None) => self.gone(id),
             Err(StoreError::Unavailable(_)) => self.pause().await,
             Err(error) => self.wrong(format!("cannot be read: {error:?}")),
+        }
+    }
+
+    fn gone(&self, id: RunId) {
+        if self.is_replaced(Concurrency::Rollback) {
+            self.end(End::Deleted);
+        } else if self.world.state().swept.has(id) {
+            self.end(End::Expired);
+        } else {
+            self.wrong("was accepted and is gone");
         }
     }
 

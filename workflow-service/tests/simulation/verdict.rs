@@ -39,7 +39,7 @@ pub(crate) async fn check(engine: &Engine, world: &World) {
     for (thread, runs) in threads {
         let id = ThreadId::parse(thread).unwrap();
         if !world.state().swept.has_thread(&id) {
-            world.expect(memory(engine, world, thread, &runs).await);
+            world.expect(memory(engine, thread, &runs).await);
         }
     }
     world.expect(effects(world));
@@ -115,12 +115,7 @@ async fn events(engine: &Engine, id: RunId, plan: &Plan) -> Result<(), String> {
 
 /// A thread remembers the runs that succeeded on it, each once, and each run found what the ones
 /// before had left, unless one of them was made a branch.
-async fn memory(
-    engine: &Engine,
-    world: &World,
-    thread: &str,
-    runs: &[(&Plan, &Progress)],
-) -> Result<(), String> {
+async fn memory(engine: &Engine, thread: &str, runs: &[(&Plan, &Progress)]) -> Result<(), String> {
     let id = ThreadId::parse(thread).map_err(str::to_owned)?;
     let found = engine.store().thread(&Tenant::default(), &id).await;
     let found = found.map_err(|error| format!("{thread}: {error:?}"))?;
@@ -129,8 +124,7 @@ async fn memory(
     let saved: Vec<u32> = serde_json::from_str(&saved).map_err(|error| error.to_string())?;
     let wrong = |what: String| Err(format!("{thread} remembers {saved:?}: {what}"));
     let distinct: HashSet<_> = saved.iter().collect();
-    // Where runs expire, a start that is repeated late makes another one.
-    if distinct.len() != saved.len() && world.faults().retention.runs.is_none() {
+    if distinct.len() != saved.len() {
         return wrong("one run twice".to_owned());
     }
     if runs.iter().any(|(_, progress)| progress.is_branch) {
@@ -155,7 +149,7 @@ async fn memory(
             (Some(End::Succeeded(_)), None) => {
                 return wrong(format!("not run {}, which succeeded", plan.number));
             }
-            (Some(End::Deleted), _) | (_, None) => {}
+            (Some(End::Deleted | End::Expired), _) | (_, None) => {}
             (end, Some(_)) => return wrong(format!("run {}: {end:?}", plan.number)),
         }
     }

@@ -26,7 +26,7 @@ conformance!(open() =>
     runs:
         a_run_comes_back_exactly_as_it_was_recorded,
         one_tenant_never_sees_anothers_runs_threads_or_checkpoints,
-        a_repeated_request_returns_the_first_run,
+        a_repeated_request_returns_the_first_run, a_request_whose_run_was_deleted_starts_no_other,
         listings_filter_and_page_newest_first,
         many_writers_at_once_all_get_their_own_answer,
     ;

@@ -141,7 +141,14 @@ fn repeated(
         Some((hash, _)) if hash != request.hash => {
             Err(StoreError::RequestIdReused(request.id.clone()))
         }
-        Some((_, run)) => get(db, tenant, run),
+        // To start it once more would be to do twice what was asked for once.
+        Some((_, run)) => match get(db, tenant, run)? {
+            None => Err(StoreError::RunDeleted {
+                request: request.id.clone(),
+                run,
+            }),
+            found => Ok(found),
+        },
     }
 }
 

@@ -108,6 +108,31 @@ pub(crate) async fn a_repeated_request_returns_the_first_run(store: Store) {
     assert!(store.start_run(&tenant(), after_expiry).await.is_ok());
 }
 
+pub(crate) async fn a_request_whose_run_was_deleted_starts_no_other(store: Store) {
+    let request = RequestKey {
+        id: "r".into(),
+        hash: [1; 32],
+        expire_time: Timestamp::now().after(Duration::from_secs(60)),
+    };
+    let run = || NewRun {
+        request: Some(request.clone()),
+        ..new_run("t")
+    };
+    let dispatch = claimed(&store, run()).await;
+    let first = dispatch.run.id;
+    store
+        .rest_run(dispatch.fence, succeeded("null"), false)
+        .await
+        .unwrap();
+    store.delete_thread(&tenant(), &thread("t")).await.unwrap();
+
+    let error = store.start_run(&tenant(), run()).await.unwrap_err();
+    assert!(
+        matches!(&error, StoreError::RunDeleted { request, run } if request == "r" && *run == first),
+        "{error:?}"
+    );
+}
+
 pub(crate) async fn listings_filter_and_page_newest_first(store: Store) {
     let mut ids = Vec::new();
     for index in 0..5 {
