@@ -82,7 +82,7 @@ pub(super) struct RunMachine {
     retried: HashMap<CallId, u32>,
     /// Events that wait for a record before them.
     held_back: VecDeque<Held>,
-    /// Calls of targets and lookups that have no outcome yet.
+    /// Calls of targets and lookups that were asked for: each is seen to once, however often it is said.
     asked: HashSet<CallId>,
     /// Where the run's output is to be kept.
     cache: Option<CacheEntry>,

@@ -84,7 +84,6 @@ impl RunMachine {
                 };
                 self.append(record, now, Origin::Cache)
             }
-            // It stays asked for: one that is said twice must not make the task run twice.
             None => vec![Effect::Retry(lookup.call.id, Duration::ZERO)],
         }
     }
@@ -200,7 +199,6 @@ impl RunMachine {
     pub(super) fn append(&mut self, record: Record, now: Timestamp, origin: Origin) -> Vec<Effect> {
         let (call, outcome) = (record.call, record.outcome);
         let id = call.id.clone();
-        self.asked.remove(&id);
         let call = RecordedCall {
             sequence: self.take_sequences(history::events_of_record(call.kind, &outcome)),
             entry: JournalEntry { call, outcome },
