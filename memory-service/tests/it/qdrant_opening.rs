@@ -4,15 +4,14 @@ use std::{num::NonZeroU32, path::Path, sync::Arc};
 
 use memory_service::{
     config::Config,
-    domain::EmbedderIdentity,
+    domain::{EmbedderIdentity, IndexIdentity},
     store::{
         Store as _, StoreError,
         qdrant::{OpenError, QdrantStore},
     },
 };
 use qdrant_client::qdrant::{
-    CreateCollection, GetCollectionInfoRequest, SparseVectorConfig,
-    collections_client::CollectionsClient,
+    CreateCollection, SparseVectorConfig, collections_client::CollectionsClient,
 };
 use tokio::task::JoinSet;
 
@@ -168,14 +167,7 @@ async fn a_collection_is_made_with_the_shards_and_copies_that_are_asked_for() {
     settings.replication_factor = NonZeroU32::new(2);
     settings.write_consistency_factor = NonZeroU32::new(2);
     QdrantStore::open(&settings, None).await.map(drop).unwrap();
-    let mut collections = CollectionsClient::connect(server.url.clone())
-        .await
-        .unwrap();
-    let request = GetCollectionInfoRequest {
-        collection_name: server.collection.clone(),
-    };
-    let info = collections.get(request).await.unwrap().into_inner().result;
-    let params = info.unwrap().config.unwrap().params.unwrap();
+    let params = server.config().await.params.unwrap();
     assert_eq!(params.shard_number, 3);
     assert_eq!(params.replication_factor, Some(2));
     assert_eq!(params.write_consistency_factor, Some(2));
@@ -187,6 +179,38 @@ async fn a_collection_is_made_with_the_shards_and_copies_that_are_asked_for() {
     };
     let shards = config.qdrant().unwrap().unwrap().shards;
     assert_eq!(shards, NonZeroU32::new(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collection_is_made_without_graphs_that_no_search_would_use() {
+    let server = QdrantServer::start();
+    let opened = QdrantStore::open(&server.settings(), Some(&embedder())).await;
+    opened.map(drop).unwrap();
+    let graphs = server.config().await.hnsw_config.unwrap();
+    assert_eq!(graphs.m, Some(0));
+    assert_eq!(graphs.payload_m.unwrap_or(0), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vectors_that_a_server_has_not_made_yet_are_not_relied_on() {
+    let server = QdrantServer::double(|settings| settings.slow_vectors = true);
+    let opened = QdrantStore::open(&server.settings(), Some(&embedder())).await;
+    opened.map(drop).unwrap();
+    let index = |embedder| IndexIdentity {
+        embedder: Some(embedder),
+        paths: None,
+    };
+    let (present, former) = (index(other_embedder()), index(embedder()));
+    let open = async || {
+        let settings = server.settings();
+        QdrantStore::open_for(&settings, present.clone(), Some(former.clone())).await
+    };
+    // Those of words, then those of meanings.
+    for _ in 0..2 {
+        let error = open().await.err().unwrap().to_string();
+        assert!(error.contains("WaitTimeout"), "{error}");
+    }
+    open().await.map(drop).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

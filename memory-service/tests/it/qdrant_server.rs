@@ -4,8 +4,8 @@ use std::{sync::Mutex, time::Duration};
 
 use memory_service::{config::Config, store::qdrant::QdrantSettings};
 use qdrant_client::qdrant::{
-    DeleteCollection, GetCollectionInfoRequest, collections_client::CollectionsClient,
-    vectors_config::Config as DenseVectors,
+    CollectionConfig, DeleteCollection, GetCollectionInfoRequest,
+    collections_client::CollectionsClient, vectors_config::Config as DenseVectors,
 };
 use qdrant_double::{Running, Settings};
 use serde::{
@@ -93,8 +93,8 @@ impl QdrantServer {
         config.server.default_deadline = config.server.max_deadline;
     }
 
-    /// The names of the vectors that points of the collection may have.
-    pub(crate) async fn vectors(&self) -> Vec<String> {
+    /// How the collection is made.
+    pub(crate) async fn config(&self) -> CollectionConfig {
         let settings = self.settings();
         let endpoint = Endpoint::from_shared(settings.url).unwrap();
         let mut request = tonic::Request::new(GetCollectionInfoRequest {
@@ -106,7 +106,12 @@ impl QdrantServer {
         }
         let mut collections = CollectionsClient::new(endpoint.connect_lazy());
         let info = collections.get(request).await.unwrap().into_inner();
-        let params = info.result.unwrap().config.unwrap().params.unwrap();
+        info.result.unwrap().config.unwrap()
+    }
+
+    /// The names of the vectors that points of the collection may have.
+    pub(crate) async fn vectors(&self) -> Vec<String> {
+        let params = self.config().await.params.unwrap();
         let sparse = params.sparse_vectors_config.unwrap().map.into_keys();
         let Some(DenseVectors::ParamsMap(dense)) = params.vectors_config.unwrap().config else {
             return sparse.collect();

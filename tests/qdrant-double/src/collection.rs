@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use qdrant_client::qdrant::{
     CollectionConfig, CollectionInfo, CollectionParams, CollectionStatus, CreateCollection,
-    CreateVectorNameRequest, Distance as WireDistance, Modifier as WireModifier,
+    CreateVectorNameRequest, Distance as WireDistance, HnswConfigDiff, Modifier as WireModifier,
     MultiVectorComparator as WireComparator, MultiVectorConfig as WireMulti,
     SparseVectorConfig as WireSparse, SparseVectorParams, VectorParams, VectorParamsMap,
     VectorsConfig, create_vector_name_request::VectorConfig, vectors_config::Config,
@@ -38,7 +38,8 @@ pub(crate) struct Layout {
     pub(crate) sparse: BTreeSet<String>,
     /// Multivectors compared by MaxSim and cosine, and their dimensions.
     pub(crate) multi: BTreeMap<String, usize>,
-    /// As it was asked for.
+    /// As it was asked for; links are those of a vector in a graph, none of which is ever made.
+    links: Option<u64>,
     shards: Option<u32>,
     replication_factor: Option<u32>,
     write_consistency_factor: Option<u32>,
@@ -63,6 +64,7 @@ impl Layout {
     /// Reads what collection is asked for.
     pub(crate) fn read(request: CreateCollection) -> Result<Self, Status> {
         let mut layout = Self {
+            links: request.hnsw_config.and_then(|graphs| graphs.m),
             shards: request.shard_number,
             replication_factor: request.replication_factor,
             write_consistency_factor: request.write_consistency_factor,
@@ -301,6 +303,10 @@ impl Collection {
             status: CollectionStatus::Green.into(),
             config: Some(CollectionConfig {
                 params: Some(params),
+                hnsw_config: Some(HnswConfigDiff {
+                    m: layout.links.or(Some(16)),
+                    ..HnswConfigDiff::default()
+                }),
                 ..CollectionConfig::default()
             }),
             payload_schema: schema

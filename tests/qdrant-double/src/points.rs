@@ -32,6 +32,7 @@ use crate::{
 pub(crate) struct PointsService {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) insist: bool,
+    pub(crate) slow_vectors: bool,
 }
 
 impl PointsService {
@@ -84,6 +85,14 @@ impl PointsService {
             status: status.into(),
         };
         Ok((done, result))
+    }
+
+    /// What is said of vectors that come or go.
+    fn hurried(&self, mut result: UpdateResult) -> UpdateResult {
+        if self.slow_vectors {
+            result.set_status(UpdateStatus::WaitTimeout);
+        }
+        result
     }
 }
 
@@ -204,7 +213,7 @@ impl Points for PointsService {
         );
         let act = move |collection: &Collection| collection.create_vectors(request);
         let ((), result) = self.write(&name, wait, ordering, act).await?;
-        Ok(done(result))
+        Ok(done(self.hurried(result)))
     }
 
     async fn delete_vector_name(
@@ -220,7 +229,7 @@ impl Points for PointsService {
         } = request.into_inner();
         let act = move |collection: &Collection| collection.delete_vectors(&vector_name);
         let ((), result) = self.write(&collection_name, wait, ordering, act).await?;
-        Ok(done(result))
+        Ok(done(self.hurried(result)))
     }
 
     async fn get(&self, request: Request<GetPoints>) -> Result<Response<GetResponse>, Status> {

@@ -49,6 +49,7 @@ pub async fn serve(settings: Settings, listener: TcpListener) -> Result<()> {
         tls_key,
         version,
         insist,
+        slow_vectors,
     } = settings;
     let catalog = Arc::new(Catalog::load(folder)?);
     let admit = move |request: Request<()>| {
@@ -66,6 +67,7 @@ pub async fn serve(settings: Settings, listener: TcpListener) -> Result<()> {
     let points = PointsServer::new(PointsService {
         catalog: catalog.clone(),
         insist,
+        slow_vectors,
     });
     let points = points.max_decoding_message_size(usize::MAX);
     let collections = CollectionsServer::new(CollectionsService(catalog));

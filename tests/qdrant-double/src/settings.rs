@@ -36,6 +36,11 @@ pub struct Settings {
     /// ordered: what a cluster forgives, and makes up for by stale answers
     #[arg(long)]
     pub insist: bool,
+
+    /// Answer calls that add or remove vectors as a server does that has given up waiting until they
+    /// are done
+    #[arg(long)]
+    pub slow_vectors: bool,
 }
 
 impl Settings {
@@ -50,6 +55,7 @@ impl Settings {
             tls_key: None,
             version: "1.19.0".to_owned(),
             insist: false,
+            slow_vectors: false,
         }
     }
 }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use qdrant_client::qdrant::{
     CollectionExistsRequest, CollectionInfo, CreateCollection, Distance, GetCollectionInfoRequest,
-    HealthCheckRequest, Modifier, MultiVectorComparator, MultiVectorConfig, SparseVectorConfig,
-    SparseVectorParams, VectorParams, VectorParamsMap, VectorsConfig,
+    HealthCheckRequest, HnswConfigDiff, Modifier, MultiVectorComparator, MultiVectorConfig,
+    SparseVectorConfig, SparseVectorParams, VectorParams, VectorParamsMap, VectorsConfig,
     vectors_config::Config as Vectors,
 };
 use tonic::Code;
@@ -171,6 +171,11 @@ async fn create(
         }),
         sparse_vectors_config: Some(SparseVectorConfig {
             map: HashMap::from([(WORDS.to_owned(), words)]),
+        }),
+        // Every search is exact, so that nothing would use a graph.
+        hnsw_config: Some(HnswConfigDiff {
+            m: Some(0),
+            ..HnswConfigDiff::default()
         }),
         shard_number: settings.shards.map(u32::from),
         replication_factor: settings.replication_factor.map(u32::from),

@@ -99,21 +99,18 @@ pub(super) async fn rank(
                 indices: words.words.clone(),
                 values: words.weights.clone(),
             });
-            let params = SearchParams {
-                idf: Some(IdfParams {
-                    corpus: Some(filter(&scope)),
-                }),
-                ..SearchParams::default()
+            let rarity = IdfParams {
+                corpus: Some(filter(&scope)),
             };
             let [name, _] = names(number()?);
-            let request = nearest(words, name, params);
+            let request = nearest(words, name, Some(rarity));
             scored(connection, request, &selection, limit, query.times).await
         }
         RankOrder::Meaning(vector) => {
             let meaning =
                 vector_input::Variant::MultiDense(multi_dense(std::slice::from_ref(vector)));
             let [_, name] = names(number()?);
-            let request = nearest(meaning, name, SearchParams::default());
+            let request = nearest(meaning, name, None);
             scored(connection, request, &selection, limit, query.times).await
         }
     }?;
@@ -170,9 +167,16 @@ async fn newest(
     answer.result.into_iter().map(candidate).collect()
 }
 
-fn nearest(vector: vector_input::Variant, using: String, params: SearchParams) -> QueryPoints {
+/// Asks for the nearest points, for all of them: what a graph finds is most of them, so that pages
+/// would miss items or show them twice.
+fn nearest(vector: vector_input::Variant, using: String, rarity: Option<IdfParams>) -> QueryPoints {
     let input = VectorInput {
         variant: Some(vector),
+    };
+    let params = SearchParams {
+        exact: Some(true),
+        idf: rarity,
+        ..SearchParams::default()
     };
     QueryPoints {
         query: Some(Query {

@@ -8,7 +8,7 @@ use qdrant_client::qdrant::{
 
 use super::{
     collection::{dims, info, max_sim},
-    connection::{Connection, strong},
+    connection::{Connection, done, strong},
     indexes::{Numbered, names},
 };
 use crate::store::StoreError;
@@ -43,12 +43,11 @@ pub(super) async fn create(connection: &Connection, index: &Numbered) -> Result<
             ..CreateVectorNameRequest::default()
         };
         let mut points = connection.points();
-        let created = connection.outcome(points.create_vector_name(request)).await;
-        if let Err(status) = created {
+        match connection.answer(points.create_vector_name(request)).await {
+            Ok(created) => done(&created.result)?,
             // Another replica may have been faster.
-            if !has(&info(connection).await?, &name) {
-                return Err(connection.fault(&status));
-            }
+            Err(error) if !has(&info(connection).await?, &name) => return Err(error),
+            Err(_) => {}
         }
     }
     Ok(())
@@ -68,12 +67,11 @@ pub(super) async fn delete(connection: &Connection, number: u32) -> Result<(), S
             ..DeleteVectorNameRequest::default()
         };
         let mut points = connection.points();
-        let deleted = connection.outcome(points.delete_vector_name(request)).await;
-        if let Err(status) = deleted {
+        match connection.answer(points.delete_vector_name(request)).await {
+            Ok(deleted) => done(&deleted.result)?,
             // Another replica may have been faster.
-            if has(&info(connection).await?, &name) {
-                return Err(connection.fault(&status));
-            }
+            Err(error) if has(&info(connection).await?, &name) => return Err(error),
+            Err(_) => {}
         }
     }
     Ok(())

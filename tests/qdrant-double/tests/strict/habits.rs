@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use qdrant_client::qdrant::{
-    FacetCounts, Filter, OrderBy, QueryPoints, ScrollPoints, UpdateMode, UpdateStatus, UpsertPoints,
+    FacetCounts, Filter, OrderBy, QueryPoints, ScrollPoints, SearchParams, UpdateMode,
+    UpdateStatus, UpsertPoints,
 };
 use tonic::Code;
 
@@ -135,6 +136,32 @@ async fn what_is_equal_has_no_order() {
     }
     assert!(scrolled.iter().chain(&queried).all(|page| page.len() == 10));
     assert!(scrolled.len() > 1 && queried.len() > 1);
+}
+
+#[tokio::test]
+async fn a_search_that_is_not_exact_misses_one_of_the_nearest() {
+    let mut fixture = indexed().await;
+    let many = (0..10).map(|id| point(id, "x", multi("m", &[&[1.0, id as f32]])));
+    fixture.points.upsert(points(many.collect())).await.unwrap();
+    let mut found = async |exact| {
+        let query = QueryPoints {
+            collection_name: COLLECTION.into(),
+            using: Some("m".into()),
+            limit: Some(20),
+            query: Some(nearest(&[1.0, 0.0])),
+            params: Some(SearchParams {
+                exact,
+                ..SearchParams::default()
+            }),
+            ..QueryPoints::default()
+        };
+        let answer = fixture.points.query(query).await.unwrap().into_inner();
+        answer.result.len()
+    };
+    assert_eq!(found(Some(true)).await, 10);
+    for inexact in [None, Some(false)] {
+        assert_eq!(found(inexact).await, 9);
+    }
 }
 
 #[tokio::test]
