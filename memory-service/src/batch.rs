@@ -15,6 +15,7 @@ use crate::{
     request::{PutRequest, SearchRequest},
     search::Hit,
     store::{Put, StoreError},
+    write::after_writes,
 };
 
 /// Operations of one batch that are under way at once: enough to keep every processor and the
@@ -165,11 +166,11 @@ async fn perform(
             Step::Write(put) => {
                 let id = put.id.clone();
                 let written = memory.write(tenant, *put).await;
-                Outcome::Put(Some((id, written.map_err(unconditional)?)))
+                Outcome::Put(Some((id, written.map_err(of_batch)?)))
             }
             Step::Delete(id) => {
                 let deleted = memory.delete(tenant, id, Precondition::None).await;
-                deleted.map_err(unconditional)?;
+                deleted.map_err(of_batch)?;
                 Outcome::Deleted
             }
         };
@@ -182,11 +183,12 @@ async fn perform(
         .await
 }
 
-fn unconditional(failure: Failure) -> Failure {
+/// What a write of a batch fails with: it has no precondition, and others may have happened.
+fn of_batch(failure: Failure) -> Failure {
     match failure {
         Failure::Conflict(conflict) => Failure::Store(StoreError::Internal(format!(
             "a write without a precondition was refused: {conflict}"
         ))),
-        other => other,
+        other => after_writes(other),
     }
 }

@@ -70,17 +70,17 @@ impl Memory {
         Err(WriteError::Outdated.into())
     }
 
-    /// Puts an item that was just written into the present index, if the store turned to that while
+    /// Puts an item that was just written into the present index, if searches turned to that while
     /// it was written.
     async fn catch_up(&self, tenant: &Tenant, put: Put, version: &Version) -> Result<(), Failure> {
-        if put.vectors.present.is_some() || !self.store().stage().needs(Index::Present) {
+        let store = self.store();
+        let is_in_time = put.vectors.present.is_some() || !store.stage().needs(Index::Present);
+        if is_in_time || store.catches_up().await? {
             return Ok(());
         }
         let item = (put.id.clone(), put.value.clone(), put.indexing.clone());
-        let vectors = self
-            .preparation()
-            .vectors(Index::Present, vec![item])
-            .await?;
+        let vectors = self.preparation().vectors(Index::Present, vec![item]);
+        let vectors = vectors.await.map_err(after_writes)?;
         let record = Record {
             tenant: tenant.clone(),
             item: Item {
@@ -92,6 +92,18 @@ impl Memory {
             vectors: vectors.into_iter().next().unwrap_or_default(),
             strays: Vec::new(),
         };
-        Ok(self.store().index(vec![record]).await?)
+        Ok(store.index(vec![record]).await?)
+    }
+}
+
+/// What is said of texts that could not be embedded when something was written already: that they
+/// could not be means that nothing was.
+pub(crate) fn after_writes(failure: Failure) -> Failure {
+    match failure {
+        Failure::Embed(_) | Failure::TooManyTexts { .. } => {
+            let cause = format!("it moved on to another index in the middle of writes: {failure}");
+            Failure::Store(StoreError::Unavailable(cause))
+        }
+        other => other,
     }
 }

@@ -121,6 +121,10 @@ pub trait Renewal: Send + Sync + 'static {
     /// whoever changed them sees to it.
     fn index(&self, records: Vec<Record>) -> Answer<'_, ()>;
 
+    /// Whether what was written by now will be in the present index before searches use that, also if
+    /// it was written without vectors for it. If not, they use it already.
+    fn catches_up(&self) -> Answer<'_, bool>;
+
     /// Goes to the next stage if everything is ready for it; answers with the stage that it is in
     /// then. [`Stage::Switched`] is reached only if no item is left, and survives a crash.
     fn advance(&self) -> Answer<'_, Stage>;

@@ -23,6 +23,7 @@ mod embedding;
 mod embedding_speed;
 mod fusion;
 mod items;
+mod late_puts;
 mod lifetimes;
 mod listing;
 mod local_models;

@@ -86,6 +86,30 @@ impl Renewal for QdrantStore {
         async move { put_into(self.open_connection()?, records).await }.boxed()
     }
 
+    fn catches_up(&self) -> Answer<'_, bool> {
+        async move {
+            let connection = self.open_connection()?;
+            for _ in 0..TRIES {
+                let before = description::look(connection).await?;
+                if connection.indexing.roles()?.stage > Stage::Closing {
+                    return Ok(false);
+                }
+                // Whoever counted what is left without these writes finds the description changed,
+                // and counts again.
+                description::change(connection, &before, before.indexes.clone()).await?;
+                let after = description::look(connection).await?;
+                if connection.indexing.roles()?.stage > Stage::Closing {
+                    return Ok(false);
+                }
+                if after.version != before.version {
+                    return Ok(true);
+                }
+            }
+            Err(busy())
+        }
+        .boxed()
+    }
+
     fn advance(&self) -> Answer<'_, Stage> {
         async move {
             let connection = self.open_connection()?;
@@ -145,9 +169,11 @@ pub(super) async fn begin(
             vectors::delete(connection, given_up).await?;
         }
     }
-    Err(StoreError::Unavailable(
-        "others keep changing what the collection is indexed with".into(),
-    ))
+    Err(busy())
+}
+
+fn busy() -> StoreError {
+    StoreError::Unavailable("others keep changing what the collection is indexed with".into())
 }
 
 /// The filter that finds items that are not in the present index.
@@ -206,3 +232,7 @@ async fn put_into(connection: &Connection, records: Vec<Record>) -> Result<(), S
     }
     update(connection, operations).await
 }
+
+#[cfg(test)]
+#[path = "renewal_tests.rs"]
+mod tests;
