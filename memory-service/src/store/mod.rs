@@ -27,7 +27,7 @@ use futures::future::BoxFuture;
 use service_runtime::Tenant;
 use uuid::Uuid;
 
-use self::index::{Index, IndexVectors, Renewal};
+use self::index::{Each, Index, IndexVectors, Renewal};
 use crate::{
     domain::{
         Conflict, Document, Etag, Indexing, Item, ItemId, NamespaceCount, NamespacePrefix,
@@ -157,6 +157,17 @@ pub struct Put {
     pub etag: Etag,
     /// The present time.
     pub now: Time,
+}
+
+impl Put {
+    /// About how many bytes it writes.
+    fn bytes(&self) -> usize {
+        let Each { present, former } = &self.vectors;
+        let vectors = [present, former].into_iter().flatten();
+        let meanings = vectors.flat_map(|vectors| &vectors.meanings);
+        let numbers: usize = meanings.map(Vec::len).sum();
+        self.value.text().len() + numbers * size_of::<f32>()
+    }
 }
 
 /// Names a stored item as an engine does.

@@ -29,8 +29,8 @@ const QUEUE: usize = 1024;
 /// Most writes of one operation: enough to make the cost of an operation disappear.
 const BATCH_WRITES: usize = 256;
 
-/// Most bytes of documents in one operation, so that a batch of large ones does not hold up small
-/// ones for long.
+/// Most bytes of documents and vectors in one operation, so that a batch of large ones does not hold
+/// up small ones for long.
 const BATCH_BYTES: usize = 4 << 20;
 
 /// What the writer is asked to do, and whom it tells.
@@ -107,7 +107,7 @@ fn run(shared: &Shared, first: Command, queue: &mut mpsc::Receiver<Command>) {
             return apart.run(shared);
         }
         bytes += match &command {
-            Command::Put { put, .. } => put.value.text().len(),
+            Command::Put { put, .. } => put.bytes(),
             Command::Delete { .. } | Command::Refresh { .. } | Command::Apart(_) => 0,
         };
         writes.push(command);

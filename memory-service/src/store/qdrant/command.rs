@@ -85,13 +85,7 @@ impl Command {
     /// About how many bytes it sends.
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Self::Put(put) => {
-                let vectors = &put.request.vectors;
-                let vectors = [&vectors.present, &vectors.former].into_iter().flatten();
-                let meanings = vectors.flat_map(|vectors| &vectors.meanings);
-                let numbers = meanings.map(Vec::len).sum::<usize>();
-                put.request.value.text().len() + numbers * size_of::<f32>()
-            }
+            Self::Put(put) => put.request.bytes(),
             Self::Delete(_) | Self::Refresh(_) => 0,
         }
     }
