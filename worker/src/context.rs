@@ -76,14 +76,14 @@ impl Context {
         json::decode("the config", &self.start().config)
     }
 
-    /// Writes to the run's custom stream. Nothing is recorded, and code is never held up: a reader
-    /// that is too slow misses some.
+    /// Writes to the run's custom stream. Nothing is recorded, and code is never held up: what finds
+    /// no room waits for it, up to 4 MiB, and a reader that is too slow misses some.
     ///
     /// # Errors
     /// `NOT_SERIALIZABLE`.
     pub fn write<T: Serialize + ?Sized>(&self, value: &T) -> Result<(), Failure> {
         self.scope.note_progress();
-        self.execution.send_event(Event::Custom {
+        self.execution.outbox.stream(Event::Custom {
             call: self.scope.caller.clone(),
             task: Arc::clone(&self.scope.task),
             value: json::encode("what is written", value)?,
@@ -104,7 +104,7 @@ impl Context {
 
     /// Tells those who follow the run's tasks something that does not stop it. Not recorded.
     pub fn warn(&self, reason: &str, message: impl Into<String>) {
-        self.execution.send_event(Event::Warning {
+        self.execution.outbox.stream(Event::Warning {
             call: self.scope.caller.clone(),
             task: Arc::clone(&self.scope.task),
             warning: Warning {

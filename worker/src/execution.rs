@@ -96,6 +96,8 @@ pub(crate) async fn execute(
                 break WorkerMessage::Finish(Box::new(Finish::Failed { failure, retry }));
             }
             () = release_next(&state) => last_progress = Instant::now(),
+            // After the code, so that what it has just streamed is sent.
+            never = state.outbox.forward() => match never {},
             suspend = can_only_wait(&state), if failing.is_none() => break WorkerMessage::Suspend(Box::new(suspend)),
             reply = replies.recv() => match reply {
                 Some(Reply::Ack(call, outcome)) => state.replay().acknowledge(call, outcome),
@@ -117,7 +119,7 @@ pub(crate) async fn execute(
             }
         }
     };
-    state.send(last_word).await;
+    state.outbox.send(last_word).await;
 }
 
 /// Failing is a failure of the code, and the calls that it was waiting for.

@@ -150,6 +150,7 @@
 //! - `clock`: where the time comes from
 //! - `pending`, `state`: calls under way, and what code waits for
 //! - `execution`, `worker`: run the code
+//! - `outbox`: what an execution says, on its way to the engine
 //! - [`protocol`]: what a worker and the engine tell each other
 //! - `remote`: hosts a worker in a process of its own
 //! - [`wire`]: the protocol as it travels between processes
@@ -167,6 +168,7 @@ mod entrypoint;
 mod execution;
 mod failure;
 pub mod json;
+mod outbox;
 mod pending;
 pub mod protocol;
 mod remote;

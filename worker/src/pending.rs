@@ -107,7 +107,7 @@ impl PendingTask {
         let scope = Scope::new(Some(self.call.id.clone()), Arc::clone(&self.call.task));
         let waits = Arc::clone(&scope.waits);
         let _at_work = self.execution.begin_attempt(self.call.id.clone(), waits);
-        self.execution.send_event(Event::TaskStarted {
+        self.execution.outbox.stream(Event::TaskStarted {
             call: self.call.id.clone(),
             task: Arc::clone(&self.call.task),
             attempt,
@@ -282,7 +282,7 @@ impl PendingSide<'_> {
 /// Tells the engine something about a call, and waits for what it says.
 async fn ask(execution: &ExecutionState, call: &Call, message: WorkerMessage) -> Reply {
     let reply = execution.replay().wait_for(&call.id);
-    execution.send(message).await;
+    execution.outbox.send(message).await;
     match reply.await {
         Ok(reply) => reply,
         // The execution was fenced; it is about to be dropped.

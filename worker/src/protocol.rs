@@ -15,8 +15,13 @@ use uuid::Uuid;
 
 use crate::{Call, CallId, Failure, Json, RetryPolicy, Usage};
 
+pub use crate::outbox::Outbox;
+
 /// Messages that may wait in each direction of an in-memory link.
 const LINK_CAPACITY: usize = 1024;
+/// Text that pieces of a message are joined to at most, in bytes, so that each can be streamed to
+/// every reader.
+const MAX_JOINED_BYTES: usize = 64 * 1024;
 
 /// ExecutionId names one dispatch of a run; never used twice by one engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -234,6 +239,12 @@ pub enum Event {
         /// What.
         warning: Warning,
     },
+    /// Events that code wrote here are lost: there were more than could be held until there was
+    /// room for them.
+    Dropped {
+        /// How many.
+        count: u64,
+    },
 }
 
 /// Warning is something that people should know, and that does not stop the run.
@@ -264,6 +275,21 @@ pub struct MessagePiece {
     pub text: String,
     /// Model that writes, as `provider:model`.
     pub model: Arc<str>,
+}
+
+impl MessagePiece {
+    /// Makes one piece of this and `next`, if that goes on with the same part of the same message
+    /// and they are not too long to be one. Says whether it did.
+    pub fn join(&mut self, next: &Self) -> bool {
+        let is_one = self.message_id == next.message_id
+            && self.part == next.part
+            && self.model == next.model
+            && self.text.len() + next.text.len() <= MAX_JOINED_BYTES;
+        if is_one {
+            self.text.push_str(&next.text);
+        }
+        is_one
+    }
 }
 
 /// MessagePart is what a piece of a message goes on with.

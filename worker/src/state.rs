@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Call, CallId, Clock, Failure, Json,
-    protocol::{Event, FromWorker, Outcome, Question, StartRun, Suspend, Warning, WorkerMessage},
+    protocol::{Event, FromWorker, Outbox, Outcome, Question, StartRun, Suspend, Warning},
     replay::{Made, Replay},
 };
 
@@ -28,7 +28,8 @@ pub(crate) struct ExecutionState {
     pub(crate) start: StartRun,
     pub(crate) clock: Clock,
     pub(crate) cancelled: CancellationToken,
-    outbox: mpsc::Sender<FromWorker>,
+    /// To the engine.
+    pub(crate) outbox: Outbox,
     /// Whether a recorded call with another argument is a mismatch.
     is_strict: bool,
     replay: Mutex<Replay>,
@@ -61,10 +62,10 @@ impl ExecutionState {
     ) -> Self {
         let journal = std::mem::take(&mut start.journal);
         Self {
+            outbox: Outbox::new(start.execution, outbox),
             start,
             clock,
             cancelled: CancellationToken::new(),
-            outbox,
             is_strict,
             replay: Mutex::new(Replay::new(journal)),
             waits: Mutex::default(),
@@ -85,7 +86,7 @@ impl ExecutionState {
             if self.is_strict {
                 return replay.refuse_input(call);
             }
-            self.send_event(Event::Warning {
+            self.outbox.stream(Event::Warning {
                 call: Some(call.id.clone()),
                 task: Arc::clone(&call.task),
                 warning: Warning {
@@ -165,26 +166,6 @@ impl ExecutionState {
 
     fn dropped_calls(&self) -> MutexGuard<'_, Vec<DroppedCall>> {
         self.dropped.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) async fn send(&self, message: WorkerMessage) {
-        let message = FromWorker {
-            execution: self.start.execution,
-            message,
-        };
-        // A closed link means that the engine is gone: the execution is about to be dropped.
-        let _ = self.outbox.send(message).await;
-    }
-
-    /// Sends an event. Events never hold code up: with a full link they are lost, and the stream
-    /// shows a gap.
-    pub(crate) fn send_event(&self, event: Event) {
-        let message = WorkerMessage::Event(event);
-        let message = FromWorker {
-            execution: self.start.execution,
-            message,
-        };
-        let _ = self.outbox.try_send(message);
     }
 
     /// Keeps a question open for as long as the guard lives.

@@ -206,11 +206,11 @@ impl TaskContext {
         self.usage.add(usage);
     }
 
-    /// Streams a piece of a message. Pieces are not recorded and never hold the task up: a reader
-    /// that is too slow misses some.
+    /// Streams a piece of a message. Pieces are not recorded and never hold the task up: those that
+    /// find no room are joined, and a reader that is too slow misses some.
     pub fn write_message_piece(&self, piece: MessagePiece) {
         self.heartbeat();
-        self.context.execution.send_event(Event::Message {
+        self.context.execution.outbox.stream(Event::Message {
             call: self.call.id.clone(),
             task: Arc::clone(&self.call.task),
             piece,

@@ -88,8 +88,8 @@ pub(super) fn retry(execution: ExecutionId, retry: pb::Retry) -> Result<ToWorker
 }
 
 /// What an execution says. Values that are too large for the service become the failures that they
-/// would become there; an event that is, is lost.
-pub(super) fn request(execution: ExecutionId, message: WorkerMessage) -> Option<ConnectRequest> {
+/// would become there; an event that is, is dropped.
+pub(super) fn request(execution: ExecutionId, message: WorkerMessage) -> ConnectRequest {
     let is_event = matches!(message, WorkerMessage::Event(_));
     let of = |said: Said| ConnectRequest {
         execution_id: number(execution),
@@ -113,14 +113,11 @@ pub(super) fn request(execution: ExecutionId, message: WorkerMessage) -> Option<
         WorkerMessage::Finish(said) => Said::Finish(finish(*said)),
     });
     let bytes = request.encoded_len();
-    if bytes <= MAX_REQUEST_BYTES {
-        return Some(request);
+    match bytes {
+        ..=MAX_REQUEST_BYTES => request,
+        _ if is_event => of(Said::Emit(emit(Event::Dropped { count: 1 }))),
+        _ => of(Said::Finish(failed(too_large(bytes), None))),
     }
-    if is_event {
-        tracing::warn!(bytes, "an event is too large to be streamed");
-        return None;
-    }
-    Some(of(Said::Finish(failed(too_large(bytes), None))))
 }
 
 fn message_piece(piece: MessagePiece) -> pb::MessagePiece {
@@ -174,6 +171,10 @@ fn emit(event: Event) -> pb::Emit {
         }
         Event::Custom { call, task, value } => {
             (call, task, Emitted::Custom(encode::payload(&value)))
+        }
+        Event::Dropped { count } => {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            (None, "".into(), Emitted::DroppedCount(count))
         }
     };
     pb::Emit {

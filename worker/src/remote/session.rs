@@ -175,9 +175,7 @@ impl Session {
         ) {
             self.ended.insert(execution);
         }
-        let Some(mut request) = message::request(execution, message) else {
-            return;
-        };
+        let mut request = message::request(execution, message);
         if !is_event {
             self.delivery.number(&mut request);
         }

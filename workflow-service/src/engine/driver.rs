@@ -7,7 +7,7 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use tokio::{select, sync::mpsc, time::Instant};
 use weft_worker::{
     Failure,
-    protocol::{CacheEntry, StartRun, ToWorker, WorkerMessage},
+    protocol::{CacheEntry, StartRun, ToWorker},
 };
 
 use super::{
@@ -65,11 +65,7 @@ pub(super) async fn drive(
         log,
         machine: RunMachine::new(&dispatch),
         jitter: jitter(dispatch.fence),
-        errands: Errands::new(
-            dispatch.tenant.clone(),
-            dispatch.run.id,
-            shared.targets.clone(),
-        ),
+        errands: Errands::new(&dispatch, seat.execution, shared.targets.clone()),
         begin: Instant::now(),
         overdue: dispatch
             .remaining
@@ -149,8 +145,10 @@ impl Driver<'_> {
             if self.is_lost && self.append.is_none() && self.rest.is_none() {
                 return Driven::Unfinished;
             }
-            let hears =
-                self.rest.is_none() && !self.is_lost && self.uncommitted.len() < MAX_UNCOMMITTED;
+            let hears = self.rest.is_none()
+                && !self.is_lost
+                && self.uncommitted.len() < MAX_UNCOMMITTED
+                && !self.machine.holds_much_back();
             select! {
                 biased;
                 Some(committed) = OptionFuture::from(self.append.as_mut()) => {
@@ -238,10 +236,7 @@ impl Driver<'_> {
     async fn errand(&mut self, errand: Errand) {
         let now = self.shared.now();
         let effects = match errand {
-            Errand::Event(event) => {
-                let event = WorkerMessage::Event(event);
-                self.machine.heard(event, now, self.jitter.random())
-            }
+            Errand::Said(message) => self.machine.heard(message, now, self.jitter.random()),
             Errand::Due { call, attempt } => self.machine.due(call, attempt, now),
             Errand::Attempted {
                 call,

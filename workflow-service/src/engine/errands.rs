@@ -10,13 +10,13 @@ use service_runtime::Tenant;
 use tokio::{select, sync::mpsc};
 use weft_worker::{
     CallId, Failure, Json, Usage, UsageMeter,
-    protocol::{Event, Lookup, Outcome, TargetCall},
+    protocol::{ExecutionId, FromWorker, Lookup, Outbox, Outcome, TargetCall, WorkerMessage},
 };
 
 use super::targets::{TargetContext, Targets};
 use crate::{
     domain::{RunId, Timestamp},
-    store::{CacheScope, CheckpointStore},
+    store::{CacheScope, CheckpointStore, Dispatch},
 };
 
 /// Passing events of targets that may wait for the driver.
@@ -25,8 +25,8 @@ const EVENT_QUEUE: usize = 256;
 /// What became of an errand.
 #[derive(Debug)]
 pub(super) enum Errand {
-    /// A target has something to stream.
-    Event(Event),
+    /// A target says something, as a worker does.
+    Said(WorkerMessage),
     /// The next attempt of a target is due.
     Due { call: Arc<TargetCall>, attempt: u32 },
     /// An attempt of a target ended.
@@ -48,28 +48,30 @@ pub(super) enum Errand {
 pub(super) struct Errands {
     tenant: Tenant,
     run_id: RunId,
+    thread_id: Arc<str>,
     targets: Targets,
     /// What each target that is called has used.
     meters: HashMap<CallId, UsageMeter>,
     under_way: FuturesUnordered<Pin<Box<dyn Future<Output = Errand> + Send>>>,
     /// One that ended, told after what it wrote.
     ended: Option<Errand>,
-    events: mpsc::Sender<Event>,
-    written: mpsc::Receiver<Event>,
+    outbox: Arc<Outbox>,
+    said: mpsc::Receiver<FromWorker>,
 }
 
 impl Errands {
-    pub(super) fn new(tenant: Tenant, run_id: RunId, targets: Targets) -> Self {
-        let (events, written) = mpsc::channel(EVENT_QUEUE);
+    pub(super) fn new(dispatch: &Dispatch, execution: ExecutionId, targets: Targets) -> Self {
+        let (link, said) = mpsc::channel(EVENT_QUEUE);
         Self {
-            tenant,
-            run_id,
+            tenant: dispatch.tenant.clone(),
+            run_id: dispatch.run.id,
+            thread_id: dispatch.run.thread_id.shared(),
             targets,
             meters: HashMap::new(),
             under_way: FuturesUnordered::new(),
             ended: None,
-            events,
-            written,
+            outbox: Arc::new(Outbox::new(execution, link)),
+            said,
         }
     }
 
@@ -79,12 +81,14 @@ impl Errands {
         let context = TargetContext {
             tenant: self.tenant.clone(),
             run_id: self.run_id,
+            thread_id: Arc::clone(&self.thread_id),
             call: call.call.id.clone(),
             target: Arc::clone(&call.call.task),
             attempt,
             usage: meter.clone(),
-            events: self.events.clone(),
+            outbox: Arc::clone(&self.outbox),
         };
+        let outbox = Arc::clone(&self.outbox);
         let target = self.targets.find(&call.call.task);
         self.under_way.push(Box::pin(async move {
             let outcome = match target {
@@ -96,11 +100,14 @@ impl Errands {
                         outcome = performed => outcome.unwrap_or_else(|_| {
                             Err(Failure::new("PANICKED", "the target panicked; see the log"))
                         }),
+                        // After the target, so that what it has just streamed is sent.
+                        never = outbox.forward() => match never {},
                         timed_out = too_long(call.timeout) => Err(timed_out),
                     }
                 }
                 Err(unknown) => Err(unknown),
             };
+            outbox.flush().await;
             let outcome = outcome.map_err(|error| error.of_call(&call.call.id, &call.call.task));
             Errand::Attempted {
                 call,
@@ -145,15 +152,15 @@ impl Errands {
     /// is no errand.
     pub(super) async fn next(&mut self) -> Errand {
         loop {
-            if let Ok(event) = self.written.try_recv() {
-                return Errand::Event(event);
+            if let Ok(said) = self.said.try_recv() {
+                return Errand::Said(said.message);
             }
             if let Some(ended) = self.ended.take() {
                 return ended;
             }
             select! {
                 biased;
-                Some(event) = self.written.recv() => return Errand::Event(event),
+                Some(said) = self.said.recv() => return Errand::Said(said.message),
                 Some(errand) = self.under_way.next() => self.ended = Some(errand),
                 else => std::future::pending().await,
             }

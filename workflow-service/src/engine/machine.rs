@@ -82,6 +82,8 @@ pub(super) struct RunMachine {
     retried: HashMap<CallId, u32>,
     /// Events that wait for a record before them.
     held_back: VecDeque<Held>,
+    /// Roughly what they hold of memory.
+    held_bytes: usize,
     /// Calls of targets and lookups that were asked for: each is seen to once, however often it is said.
     asked: HashSet<CallId>,
     /// Where the run's output is to be kept.
@@ -122,6 +124,7 @@ impl RunMachine {
             committing: VecDeque::new(),
             retried: HashMap::new(),
             held_back: VecDeque::new(),
+            held_bytes: 0,
             asked: HashSet::new(),
             cache: None,
             messages: HashMap::new(),

@@ -4,10 +4,9 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use async_trait::async_trait;
 use service_runtime::Tenant;
-use tokio::sync::mpsc;
 use weft_worker::{
     CallId, Failure, Json, Usage, UsageMeter,
-    protocol::{Event, MessagePiece, Outcome, Warning},
+    protocol::{Event, MessagePiece, Outbox, Outcome, Warning},
 };
 
 use crate::domain::RunId;
@@ -27,6 +26,8 @@ pub struct TargetContext {
     pub tenant: Tenant,
     /// The run.
     pub run_id: RunId,
+    /// Thread of the run.
+    pub thread_id: Arc<str>,
     /// The call.
     pub call: CallId,
     /// Name of the target.
@@ -34,7 +35,7 @@ pub struct TargetContext {
     /// 1 for the first attempt.
     pub attempt: u32,
     pub(super) usage: UsageMeter,
-    pub(super) events: mpsc::Sender<Event>,
+    pub(super) outbox: Arc<Outbox>,
 }
 
 impl TargetContext {
@@ -51,7 +52,7 @@ impl TargetContext {
 
     /// Tells those who follow the run's tasks something that does not stop it. Not recorded.
     pub fn warn(&self, reason: &str, message: impl Into<String>) {
-        let _ = self.events.try_send(Event::Warning {
+        self.outbox.stream(Event::Warning {
             call: Some(self.call.clone()),
             task: Arc::clone(&self.target),
             warning: Warning {
@@ -61,11 +62,10 @@ impl TargetContext {
         });
     }
 
-    /// Streams a piece of a message. Pieces are not recorded and never hold the target up: a reader
-    /// that is too slow misses some.
+    /// Streams a piece of a message. Pieces are not recorded and never hold the target up: those that
+    /// find no room are joined, and a reader that is too slow misses some.
     pub fn write_message_piece(&self, piece: MessagePiece) {
-        // A full queue means that the run's driver is behind: the stream shows a gap.
-        let _ = self.events.try_send(Event::Message {
+        self.outbox.stream(Event::Message {
             call: self.call.clone(),
             task: Arc::clone(&self.target),
             piece,

@@ -111,6 +111,7 @@ impl RunMachine {
             .held_back
             .pop_front_if(|held| matches!(held, Held::Event(_)))
         {
+            self.held_bytes -= event.kind.weight();
             effects.push(Effect::Publish(*event));
         }
         if self.durability == Durability::Sync {

@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use weft_worker::{
     CallId, Usage,
-    protocol::{self, MessagePiece},
+    protocol::{self, MessagePart, MessagePiece},
 };
 
 use super::{Effect, Held, RunMachine};
 use crate::domain::{Event, EventKind, TaskStep, Timestamp};
+
+/// Memory that events which wait for a record may hold, in bytes, before no more is heard.
+const MAX_HELD_BYTES: usize = 4 * 1024 * 1024;
 
 impl RunMachine {
     pub(super) fn event(&mut self, event: protocol::Event, now: Timestamp) -> Vec<Effect> {
@@ -40,6 +43,9 @@ impl RunMachine {
                 task,
                 warning,
             },
+            protocol::Event::Dropped { count } => EventKind::Gap {
+                dropped: i64::try_from(count).unwrap_or(i64::MAX),
+            },
         };
         self.publish(kind, now).into_iter().collect()
     }
@@ -51,21 +57,26 @@ impl RunMachine {
         piece: MessagePiece,
         now: Timestamp,
     ) -> Vec<Effect> {
-        let empty = MessagePiece {
-            text: String::new(),
-            ..piece.clone()
-        };
-        let messages = self.messages.entry(call.clone()).or_default();
-        let begins = messages
-            .insert(Arc::clone(&piece.message_id), empty.clone())
-            .is_none();
-        // A worker before this one may have written half of it before it was lost.
-        let reset = (begins && self.run.attempt > 1).then(|| EventKind::Message {
-            call: call.clone(),
-            task: Arc::clone(&task),
-            piece: empty,
-            reset: true,
-        });
+        let messages = self.messages.get(&call);
+        let begins = messages.is_none_or(|known| !known.contains_key(&piece.message_id));
+        let mut reset = None;
+        if begins {
+            let empty = MessagePiece {
+                message_id: Arc::clone(&piece.message_id),
+                part: MessagePart::Text,
+                text: String::new(),
+                model: Arc::clone(&piece.model),
+            };
+            // A worker before this one may have written half of it before it was lost.
+            reset = (self.run.attempt > 1).then(|| EventKind::Message {
+                call: call.clone(),
+                task: Arc::clone(&task),
+                piece: empty.clone(),
+                reset: true,
+            });
+            let messages = self.messages.entry(call.clone()).or_default();
+            messages.insert(Arc::clone(&piece.message_id), empty);
+        }
         let piece = EventKind::Message {
             call,
             task,
@@ -101,8 +112,14 @@ impl RunMachine {
         if self.held_back.is_empty() {
             return Some(Effect::Publish(event));
         }
+        self.held_bytes += event.kind.weight();
         self.held_back.push_back(Held::Event(Box::new(event)));
         None
+    }
+
+    /// Whether so much waits for a record to be committed that no more should be heard before it is.
+    pub(in super::super) fn holds_much_back(&self) -> bool {
+        self.held_bytes > MAX_HELD_BYTES
     }
 
     /// The first of `count` new numbers.

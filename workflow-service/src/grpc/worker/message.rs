@@ -185,6 +185,10 @@ fn emit(said: pb::Emit) -> Result<Event, Malformed> {
             task,
             warning: Warning { reason, message },
         },
+        Some(Emitted::DroppedCount(count)) => Event::Dropped {
+            count: u64::try_from(count)
+                .map_err(|_| Malformed::new("dropped_count", "must not be negative"))?,
+        },
     })
 }
 

@@ -1,7 +1,13 @@
 //! The recent events of runs that are under way, for those who follow them.
 //!
 //! A reader keeps its own place and takes what is newer, so that a thousand readers of one run cost
-//! a place each, and one that stops reading holds nobody up.
+//! a place each, and one that stops reading holds nobody up. One that is behind gets what is there of
+//! a message at once.
+//!
+//! # Layout
+//! - `entry`: events as they are kept
+
+mod entry;
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -13,6 +19,7 @@ use tokio::sync::watch;
 use service_runtime::config::human;
 use weft_worker::{CallId, protocol::Warning};
 
+use self::entry::Entry;
 use crate::domain::{Event, EventKind, Run, RunId, TaskStep};
 
 /// Memory that the kept events of one run may hold, in bytes. Older ones are dropped first; durable
@@ -79,7 +86,7 @@ pub(super) struct EventLog {
 
 #[derive(Debug, Default)]
 struct Kept {
-    events: VecDeque<Arc<Event>>,
+    entries: VecDeque<Entry>,
     weight: usize,
     /// Events up to this number are not kept.
     floor: i64,
@@ -126,7 +133,7 @@ impl EventLog {
         kept.begun = true;
         kept.base = base;
         // What earlier dispatches left here is behind the floor now.
-        kept.events.clear();
+        kept.entries.clear();
         kept.weight = 0;
         kept.floor = kept.floor.max(base);
         kept.waits.clear();
@@ -151,15 +158,7 @@ impl EventLog {
         {
             let mut kept = self.lock();
             kept.note_wait(&event.kind);
-            kept.weight += event.kind.weight();
-            kept.events.push_back(Arc::new(event));
-            while kept.weight > MAX_WEIGHT
-                && kept.events.len() > 1
-                && let Some(dropped) = kept.events.pop_front()
-            {
-                kept.weight -= dropped.kind.weight();
-                kept.floor = dropped.sequence;
-            }
+            kept.add(event);
         }
         self.changed.send_replace(sequence);
     }
@@ -173,14 +172,11 @@ impl EventLog {
                 base: kept.base,
             };
         }
-        let first = kept.events.partition_point(|event| event.sequence <= after);
-        let events: Vec<_> = kept
-            .events
-            .iter()
-            .skip(first)
-            .take(READ_BATCH)
-            .cloned()
-            .collect();
+        let first = kept
+            .entries
+            .partition_point(|entry| entry.last_sequence() <= after);
+        let newer = kept.entries.iter().skip(first).take(READ_BATCH);
+        let events: Vec<_> = newer.map(|entry| entry.following(after)).collect();
         if !events.is_empty() {
             Read::Events(events)
         } else if kept.rested.is_some() {
@@ -217,6 +213,24 @@ impl EventLog {
 }
 
 impl Kept {
+    fn add(&mut self, event: Event) {
+        let last = self.entries.back_mut();
+        let joined = last.and_then(|last| last.join(&event));
+        self.weight += joined.unwrap_or_else(|| {
+            let entry = Entry::new(event);
+            let weight = entry.weight();
+            self.entries.push_back(entry);
+            weight
+        });
+        while self.weight > MAX_WEIGHT
+            && self.entries.len() > 1
+            && let Some(dropped) = self.entries.pop_front()
+        {
+            self.weight -= dropped.weight();
+            self.floor = dropped.last_sequence();
+        }
+    }
+
     /// Notes what a call waits for, or that it waits no longer: whatever else it says.
     fn note_wait(&mut self, event: &EventKind) {
         let (call, waits) = match event {
@@ -252,47 +266,4 @@ impl Kept {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::Timestamp;
-
-    fn event(sequence: i64, bytes: usize) -> Event {
-        let text = format!("\"{}\"", "x".repeat(bytes));
-        Event {
-            sequence,
-            run_id: RunId::new(),
-            time: Timestamp::default(),
-            kind: EventKind::Value(weft_worker::json::from_text(text).unwrap()),
-        }
-    }
-
-    fn sequences(read: &Read) -> Vec<i64> {
-        match read {
-            Read::Events(events) => events.iter().map(|event| event.sequence).collect(),
-            _ => Vec::new(),
-        }
-    }
-
-    #[test]
-    fn a_reader_gets_what_follows_its_place() {
-        let log = EventLog::default();
-        log.begin(2);
-        log.push(event(3, 1));
-        log.push(event(4, 1));
-        assert_eq!(sequences(&log.read(2)), [3, 4]);
-        assert_eq!(sequences(&log.read(3)), [4]);
-        assert!(matches!(log.read(4), Read::UpToDate));
-        assert!(matches!(log.read(1), Read::Behind { floor: 2, base: 2 }));
-    }
-
-    #[test]
-    fn memory_is_bounded_and_a_slow_reader_learns_that_it_is_behind() {
-        let log = EventLog::default();
-        for sequence in 1..=20 {
-            log.push(event(sequence, MAX_WEIGHT / 4));
-        }
-        assert!(log.lock().weight <= MAX_WEIGHT);
-        assert!(matches!(log.read(1), Read::Behind { floor: 17, base: 0 }));
-        assert_eq!(sequences(&log.read(17)), [18, 19, 20]);
-    }
-}
+mod tests;
