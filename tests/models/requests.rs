@@ -3,6 +3,7 @@
 use anyhow::Result;
 use e2e::provider::{Asked, Provider};
 use serde_json::{Value, json};
+use uuid::Uuid;
 use workflow_service::llm::{
     ChatRequest,
     options::{CacheTime, Options, OutputSchema, ToolChoice, ToolSpec},
@@ -309,11 +310,38 @@ async fn responses_is_sent_what_it_takes() -> Result<()> {
                 "parameters": { "type": "object" }, "strict": false }],
             "tool_choice": "required",
             "parallel_tool_calls": false,
-            "prompt_cache_key": "t",
+            "prompt_cache_key": key_of("t"),
         })
     );
     let plain = sent("responses", "", say("hello")).await?.body;
     let fields: Vec<&String> = plain.as_object().unwrap().keys().collect();
     assert_eq!(fields, ["model", "input", "store", "stream"]);
+    Ok(())
+}
+
+/// What a prompt cache is asked for on this thread.
+fn key_of(thread: &str) -> String {
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, thread.as_bytes()).to_string()
+}
+
+#[tokio::test]
+async fn the_key_of_a_prompt_cache_is_the_conversations_and_fits_whatever_that_is_called()
+-> Result<()> {
+    let long = "t".repeat(256);
+    for (api, settings) in [("responses", ""), ("chat", "")] {
+        for thread in ["t", &long] {
+            let request = ChatRequest {
+                options: options(),
+                thread: thread.into(),
+                ..say("hello")
+            };
+            let body = sent(api, settings, request).await?.body;
+            let key = body["prompt_cache_key"].as_str();
+            // Only of OpenAI itself is it known that it takes one in Chat Completions.
+            let expected = (api == "responses").then(|| key_of(thread));
+            assert_eq!(key, expected.as_deref());
+            assert!(key.is_none_or(|key| key.len() <= 64));
+        }
+    }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! A model behind a double, and what it answers.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context as _, Result};
 use e2e::{
     Cluster,
@@ -9,11 +11,16 @@ use e2e::{
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 use weft_worker::Failure;
-use workflow_service::llm::{
-    ChatRequest, Models, Piece,
-    message::{Message, Role},
-    options::Options,
-    settings::Providers,
+use workflow_service::{
+    domain::{Concurrency, Durability, RunId, ThreadId, Timestamp},
+    engine::NewRunRequest,
+    llm::{
+        ChatRequest, Models, Piece,
+        message::{Message, Role},
+        options::Options,
+        settings::Providers,
+    },
+    store::NewRun,
 };
 
 /// The wire formats, with the path that each is called at.
@@ -165,4 +172,30 @@ pub(crate) fn configure(cluster: &mut Cluster, url: &str) {
 /// The output of a run as JSON.
 pub(crate) fn output(run: &weft_proto::workflow::v1::Run) -> Result<Value> {
     e2e::payload::read(run.output.as_ref()).with_context(|| format!("{run:?}"))
+}
+
+/// A run of an engine in this process, on the thread `t`.
+pub(crate) fn new_run(entrypoint: &str, input: &Value, config: &Value) -> Result<NewRunRequest> {
+    let run = NewRun {
+        id: RunId::new(),
+        thread_id: ThreadId::parse("t").map_err(anyhow::Error::msg)?,
+        entrypoint: entrypoint.into(),
+        version: "".into(),
+        input: weft_worker::json::from_text(input.to_string())?,
+        config: weft_worker::json::from_text(config.to_string())?,
+        labels: BTreeMap::new(),
+        branch_from: None,
+        concurrency: Concurrency::Enqueue,
+        durability: Durability::Sync,
+        timeout: None,
+        start_after: None,
+        request: None,
+        claim: false,
+        now: Timestamp::now(),
+    };
+    Ok(NewRunRequest {
+        entrypoint: entrypoint.to_owned(),
+        version: None,
+        run,
+    })
 }

@@ -1,26 +1,27 @@
 //! Calls of `llm/chat` and `memory/*`: what any entrypoint has the service do.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use e2e::{
     Cluster, PATIENCE,
     provider::{Provider, Reply},
+    within,
 };
 use serde_json::{Value, json};
 use service_runtime::Tenant;
-use weft_worker::{Context, Entrypoint, Failure, Target, Worker, json};
+use weft_worker::{Context, Entrypoint, Failure, Target, Worker};
 use workflow_service::{
-    domain::{Concurrency, Durability, EventKind, Run, RunId, ThreadId, Timestamp},
-    engine::{Engine, EngineSettings, NewRunRequest, Retention},
+    domain::{Event, EventKind},
+    engine::{Engine, EngineSettings, Retention},
     llm::{ModelName, retry},
     memory::MemoryClient,
-    store::{NewRun, sqlite::SqliteStore},
+    store::sqlite::SqliteStore,
     targets,
     workflows::Services,
 };
 
-use crate::support::{begun, events, models, spoken};
+use crate::support::{begun, events, models, new_run, spoken};
 
 /// An entrypoint that makes one call after the other, `[name, argument]`, and returns the results.
 fn caller() -> Worker {
@@ -42,11 +43,20 @@ fn caller() -> Worker {
     Worker::new().entrypoint(caller)
 }
 
-/// An engine with the targets of the service.
+/// An engine with the targets of the service, whose provider speaks Messages.
 async fn engine(folder: &std::path::Path, provider: &Provider, memory_url: &str) -> Result<Engine> {
+    engine_of(folder, "messages", provider, memory_url).await
+}
+
+async fn engine_of(
+    folder: &std::path::Path,
+    api: &str,
+    provider: &Provider,
+    memory_url: &str,
+) -> Result<Engine> {
     let services = Services {
         memory: MemoryClient::new(memory_url, PATIENCE)?,
-        models: models("messages", provider.url(), "")?,
+        models: models(api, provider.url(), "")?,
         default_model: ModelName {
             provider: "p".into(),
             model: "m".into(),
@@ -64,36 +74,26 @@ async fn engine(folder: &std::path::Path, provider: &Provider, memory_url: &str)
     Ok(engine)
 }
 
-async fn run(engine: &Engine, calls: Value) -> Result<(Run, Value)> {
+async fn run(engine: &Engine, calls: Value) -> Result<Value> {
+    Ok(followed(engine, calls).await?.1)
+}
+
+/// What a run streams, and its output.
+async fn followed(engine: &Engine, calls: Value) -> Result<(Vec<Arc<Event>>, Value)> {
+    let request = new_run("caller", &calls, &json!({}))?;
     let tenant = Tenant::default();
-    let run = NewRun {
-        id: RunId::new(),
-        thread_id: ThreadId::parse("t").map_err(anyhow::Error::msg)?,
-        entrypoint: "caller".into(),
-        version: "".into(),
-        input: json::from_text(calls.to_string())?,
-        config: json::from_text("{}")?,
-        labels: BTreeMap::new(),
-        branch_from: None,
-        concurrency: Concurrency::Enqueue,
-        durability: Durability::Sync,
-        timeout: None,
-        start_after: None,
-        request: None,
-        claim: false,
-        now: Timestamp::now(),
-    };
-    let request = NewRunRequest {
-        entrypoint: "caller".to_owned(),
-        version: None,
-        run,
-    };
-    let started = engine.start_run(&tenant, request).await?;
-    let run = engine.wait(&tenant, started.id, PATIENCE).await?;
-    let run = run.context("no run")?;
-    let output = run.output.as_ref().with_context(|| format!("{run:?}"))?;
+    let mut follower = engine.start_and_follow(&tenant, request, 0).await?;
+    let mut events = Vec::new();
+    while let Some(event) = within("an event", follower.next()).await?? {
+        events.push(event);
+    }
+    let output = events.iter().find_map(|event| match &event.kind {
+        EventKind::Value(output) => Some(output),
+        _ => None,
+    });
+    let output = output.with_context(|| format!("{:?}", events.last()))?;
     let output = serde_json::from_str(output.get())?;
-    Ok((run, output))
+    Ok((events, output))
 }
 
 #[tokio::test]
@@ -110,7 +110,7 @@ async fn a_model_is_asked_without_a_key_and_its_pieces_are_shown_under_the_call(
         ["llm/chat", { "messages": "hi" }],
         ["llm/chat", { "model": "nobody:x", "messages": [] }],
     ]);
-    let (run, output) = run(&engine, calls).await?;
+    let (events, output) = followed(&engine, calls).await?;
     assert_eq!(output[0]["content"], "Hello you");
     assert_eq!(
         output[0]["usage"],
@@ -120,15 +120,54 @@ async fn a_model_is_asked_without_a_key_and_its_pieces_are_shown_under_the_call(
     assert_eq!(output[2], json!({ "failed": "UNKNOWN_MODEL" }));
     assert_eq!(provider.asked().len(), 2);
 
-    let follower = engine.follow(&Tenant::default(), run.id, 0).await?;
-    let mut follower = follower.context("no run")?;
+    // The half answer is taken back, and the recorded one comes after all of its pieces.
     let mut shown = Vec::new();
-    while let Some(event) = follower.next().await? {
-        if let EventKind::Update { task, call, .. } = &event.kind {
-            shown.push((task.to_string(), call.as_ref().map(ToString::to_string)));
-        }
+    for event in &events {
+        let (task, call, what) = match &event.kind {
+            EventKind::Message { reset: true, .. } => {
+                shown.clear();
+                continue;
+            }
+            EventKind::Message {
+                task, call, piece, ..
+            } => (task, Some(call), piece.text.clone()),
+            EventKind::Update { task, call, .. } => (task, call.as_ref(), "recorded".to_owned()),
+            _ => continue,
+        };
+        shown.push((task.to_string(), call.map(ToString::to_string), what));
     }
-    assert_eq!(shown[0], ("llm/chat".to_owned(), Some("0".to_owned())));
+    let of_call = shown
+        .iter()
+        .take_while(|(task, call, _)| task == "llm/chat" && call.as_deref() == Some("0"));
+    let text: Vec<_> = of_call.map(|(_, _, what)| what.as_str()).collect();
+    assert_eq!(text.concat(), "Hello yourecorded");
+    engine.stop().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn all_runs_of_a_thread_ask_for_one_prompt_cache() -> Result<()> {
+    let said = json!({"type": "message", "role": "assistant",
+        "content": [{"type": "output_text", "text": "hello"}]});
+    let stream = events(&[json!({"type": "response.completed",
+        "response": {"status": "completed", "output": [said]}})]);
+    let replies = [Reply::stream(stream.clone()), Reply::stream(stream)];
+    let provider = Provider::start(replies).await?;
+    let folder = tempfile::tempdir()?;
+    let engine = engine_of(folder.path(), "responses", &provider, "http://127.0.0.1:1").await?;
+    let question = json!({ "messages": [{ "role": "user", "content": "hi" }],
+        "options": { "cache": "5m" } });
+    for _ in 0..2 {
+        let output = run(&engine, json!([["llm/chat", question]])).await?;
+        assert_eq!(output[0]["content"], "hello");
+    }
+    let asked = provider.asked();
+    let keys: Vec<_> = asked
+        .iter()
+        .map(|asked| asked.body["prompt_cache_key"].as_str())
+        .collect();
+    assert!(keys[0].is_some());
+    assert_eq!(keys[0], keys[1]);
     engine.stop().await;
     Ok(())
 }
@@ -157,7 +196,7 @@ async fn items_are_put_found_read_and_deleted() -> Result<()> {
         ["memory/get", { "namespace": namespace }],
         ["memory/guess", {}],
     ]);
-    let (_, output) = run(&engine, calls).await?;
+    let output = run(&engine, calls).await?;
     let found = json!({ "namespace": namespace, "key": "k", "value": item });
     assert_eq!(output[0], json!({ "key": "k" }));
     assert!(

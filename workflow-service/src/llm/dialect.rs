@@ -118,6 +118,15 @@ const RESERVED: [&str; 7] = [
     "n",
 ];
 
+/// What a provider is asked to find the cache of a prompt by, if there is to be one: the conversation,
+/// each request of which repeats the one before it, in a later run too. A key for all of an entrypoint
+/// would be used too often for one cache. Names of threads may be private, and longer than the 64
+/// characters that keys may have.
+fn prompt_cache_key(request: &ChatRequest) -> Option<String> {
+    let key = || Uuid::new_v5(&Uuid::NAMESPACE_OID, request.thread.as_bytes());
+    request.options.cache.map(|_| key().to_string())
+}
+
 /// Only Anthropic's format bounds what a model thinks.
 fn no_thinking_tokens(options: &Options) -> Option<BadOption> {
     let why = "is not taken here; use `effort`";

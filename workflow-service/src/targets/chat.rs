@@ -1,5 +1,7 @@
 //! `llm/chat`: asks a model. Its argument is a [`Question`], its result the model's message.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use weft_worker::{Json, json, protocol::Outcome};
 
@@ -23,8 +25,7 @@ impl CallTarget for ChatTarget {
         let question: Question = super::read(&input)?;
         let asker = Asker {
             key: context.idempotency_key(),
-            // A thread has one run at a time.
-            thread: context.run_id.to_string().into(),
+            thread: Arc::clone(&context.thread_id),
             meter: &|usage| context.add_usage(usage),
             write: &|piece| context.write_message_piece(piece),
             warn: &|reason, message| context.warn(reason, message),

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
-    super::{image_url, tool_text},
+    super::{image_url, prompt_cache_key, tool_text},
     Chat,
 };
 use crate::llm::{
@@ -42,7 +42,7 @@ pub(super) struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     parallel_tool_calls: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    prompt_cache_key: Option<&'a str>,
+    prompt_cache_key: Option<String>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stream: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -162,10 +162,7 @@ impl<'a> Body<'a> {
             parallel_tool_calls: options
                 .parallel_tool_calls
                 .filter(|_| !request.tools.is_empty()),
-            prompt_cache_key: options
-                .cache
-                .filter(|_| chat.is_openai)
-                .map(|_| &*request.thread),
+            prompt_cache_key: prompt_cache_key(request).filter(|_| chat.is_openai),
             stream,
             stream_options: stream.then(|| json!({ "include_usage": true })),
         }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::super::{image_url, tool_text};
+use super::super::{image_url, prompt_cache_key, tool_text};
 use crate::llm::{
     ChatRequest,
     content::{Block, Content},
@@ -43,7 +43,7 @@ pub(super) struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     parallel_tool_calls: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    prompt_cache_key: Option<&'a str>,
+    prompt_cache_key: Option<String>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     stream: bool,
 }
@@ -130,7 +130,7 @@ impl<'a> Body<'a> {
                     ToolChoice::Tool(name) => json!({ "type": "function", "name": name }),
                 }),
             parallel_tool_calls: options.parallel_tool_calls.filter(|_| has_tools),
-            prompt_cache_key: options.cache.map(|_| &*request.thread),
+            prompt_cache_key: prompt_cache_key(request),
             stream: options.stream.unwrap_or(true),
         }
     }
