@@ -11,8 +11,8 @@ use e2e::{
     provider::{Provider, Reply},
     runs::{start, succeeded},
 };
-use serde_json::json;
-use weft_proto::workflow::v1::{Event, StreamMode, event::Kind, task_event::Step};
+use serde_json::{Value, json};
+use weft_proto::workflow::v1::{Event, StartRunRequest, StreamMode, event::Kind, task_event::Step};
 
 use crate::support::{begun, cluster, configure, events, spoken};
 
@@ -83,16 +83,25 @@ async fn an_answer_that_a_kill_cut_short_is_asked_for_once_more() -> Result<()> 
 
 #[tokio::test]
 async fn an_answer_that_was_recorded_is_not_asked_for_again() -> Result<()> {
+    kill_after_an_answer("chat", &json!({"user_id": "1", "memory": {"mode": "tool"}})).await
+}
+
+#[tokio::test]
+async fn an_agent_goes_on_where_it_stood_and_pays_for_no_answer_twice() -> Result<()> {
+    kill_after_an_answer("agent", &json!({"user_id": "1"})).await
+}
+
+async fn kill_after_an_answer(entrypoint: &str, config: &Value) -> Result<()> {
     // The run is held after its first answer, which says what to remember.
-    let remember = json!([
-        {"type": "message_start", "message": {}},
-        {"type": "content_block_start", "index": 0, "content_block":
-            {"type": "tool_use", "id": "t1", "name": "remember", "input": {"data": "is Bob"}}},
-        {"type": "message_delta", "delta": {"stop_reason": "tool_use"}},
-        {"type": "message_stop"},
-    ]);
+    let remember = [
+        json!({"type": "message_start", "message": {}}),
+        json!({"type": "content_block_start", "index": 0, "content_block":
+            {"type": "tool_use", "id": "t1", "name": "remember", "input": {"data": "is Bob"}}}),
+        json!({"type": "message_delta", "delta": {"stop_reason": "tool_use"}}),
+        json!({"type": "message_stop"}),
+    ];
     let provider = Provider::start([
-        Reply::stream(events(remember.as_array().unwrap())),
+        Reply::stream(events(&remember)),
         Reply::stream(spoken(&["Hello Bob"])),
     ])
     .await?;
@@ -100,9 +109,11 @@ async fn an_answer_that_was_recorded_is_not_asked_for_again() -> Result<()> {
     configure(&mut cluster, provider.url());
     let (mut cluster, gate) = Gate::in_cluster(cluster).await?;
     gate.hold(Hold::Before("PutItem"));
-    let mut run = chat("t", "1", "I am Bob");
-    let config = json!({"user_id": "1", "memory": {"mode": "tool"}});
-    run.config = Some(payload::json(&config));
+    let run = StartRunRequest {
+        entrypoint: entrypoint.to_owned(),
+        config: Some(payload::json(config)),
+        ..chat("t", "1", "I am Bob")
+    };
     let mut client = cluster.workflow_client()?;
     let run_id = start(&mut client, run).await?.id;
     gate.sees("PutItem", 1).await?;

@@ -13,6 +13,7 @@
 //! - [`agents`]: models that call tools
 //! - [`conversations`]: long ones, edited ones
 //! - [`pieces`]: what is shown of an answer while it is written
+//! - [`many_streams`]: many answers at once
 //! - [`waiting`]: runs that wait for a provider, and say so
 //! - [`usage`]: what answers took
 //! - [`targets`]: calls of `llm/chat` and `memory/*`
@@ -21,6 +22,7 @@ mod agents;
 mod answers;
 mod conversations;
 mod kills;
+mod many_streams;
 mod memory_modes;
 mod pieces;
 mod reference;

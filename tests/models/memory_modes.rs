@@ -1,6 +1,8 @@
 //! What `chat` remembers, and who decides it.
 
-use anyhow::Result;
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context as _, Result};
 use e2e::{
     Cluster, chat,
     conversation::memories_of,
@@ -10,9 +12,20 @@ use e2e::{
     runs::invoke,
 };
 use serde_json::{Value, json};
+use service_runtime::Tenant;
+use tokio::time::Instant;
 use weft_proto::workflow::v1::{Run, StartRunRequest, run::State};
+use weft_worker::Worker;
+use workflow_service::{
+    domain::RunState,
+    engine::{Engine, EngineSettings, Retention, Targets},
+    llm::{ModelName, Models, settings::Providers},
+    memory::MemoryClient,
+    store::sqlite::SqliteStore,
+    workflows::{Services, chat::Chat},
+};
 
-use crate::support::{cluster, configure, output, spoken};
+use crate::support::{cluster, configure, new_run, output, spoken};
 
 fn run(thread: &str, text: &str, memory: &Value) -> StartRunRequest {
     let config = json!({ "user_id": "1", "memory": memory });
@@ -178,4 +191,50 @@ async fn a_run_goes_on_without_memory_if_it_may_and_says_so() -> Result<()> {
     let notice = answer["notice"].as_str().unwrap();
     assert!(notice.contains("memory was away"), "{notice}");
     cluster.finish().await
+}
+
+/// Time moves on as soon as there is nothing else to do.
+#[tokio::test(start_paused = true)]
+async fn a_run_that_must_not_go_on_without_memory_waits_for_it_and_then_fails_and_says_why()
+-> Result<()> {
+    let services = Services {
+        // Where nobody listens.
+        memory: MemoryClient::new("http://127.0.0.1:1", Duration::from_secs(5))?,
+        models: Models::new(&Providers::default(), |_| None)?,
+        default_model: ModelName {
+            provider: "echo".into(),
+            model: "offline".into(),
+        },
+    };
+    let folder = tempfile::tempdir()?;
+    let settings = EngineSettings {
+        max_runs: 1,
+        cancel_grace: Duration::ZERO,
+        retention: Retention::default(),
+    };
+    let store = Arc::new(SqliteStore::open(folder.path())?);
+    let engine = Engine::new(store, Targets::default(), settings);
+    engine.host(Worker::new().entrypoint(Chat { services }.entrypoint()));
+    engine.start();
+    let begin = Instant::now();
+    let (tenant, chat) = (
+        Tenant::default(),
+        new_run("chat", &json!("hello"), &json!({ "user_id": "1" }))?,
+    );
+    let id = chat.run.id;
+    let mut events = engine.start_and_follow(&tenant, chat, 0).await?;
+    // Waits without a limit: it would be over as soon as the disk is waited for.
+    while events.next().await?.is_some() {}
+    let run = engine.run(&tenant, id).await?;
+    let run = run.context("no run")?;
+    assert_eq!(run.state, RunState::Failed);
+    let failure = run.failure.context("no failure")?;
+    assert_eq!(failure.reason, "MEMORY_UNAVAILABLE");
+    assert_eq!(
+        failure.call.map(|call| call.task).as_deref(),
+        Some("recall")
+    );
+    assert!(begin.elapsed() >= Duration::from_secs(40));
+    engine.stop().await;
+    Ok(())
 }
