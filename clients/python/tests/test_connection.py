@@ -10,9 +10,9 @@ import pytest
 from proxy import Proxy
 from services import PATIENCE, Cluster, until
 
-from weft.client import AsyncClient, Custom, Update
+from weft.client import AsyncClient, Custom, Gap, Update
 from weft.errors import InvalidArgument
-from weft.func import Worker, entrypoint, get_stream_writer, task
+from weft.func import Worker, _session, entrypoint, get_stream_writer, task
 
 
 @pytest.fixture
@@ -133,6 +133,27 @@ async def test_a_stream_whose_connection_drops_shows_each_result_once(
     updates = [event.data.result for event in events if isinstance(event.data, Update)]
     assert updates == [0, 1, 2, 3, 6]
     assert proxy.accepted > 1
+
+
+async def test_what_is_written_at_once_waits_and_what_is_too_much_for_that_is_counted(
+    cluster: Cluster, asynchronous: AsyncClient, unique: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_session, "MAX_WAITING_EVENTS", 20_000)
+
+    @entrypoint(name=unique)
+    async def workflow(count: int) -> None:
+        for number in range(count):
+            get_stream_writer()(number)
+
+    async with Worker(workflow, workflow=cluster.workflow.address):
+        for count, fits in [(50, True), (1000, False)]:
+            stream = asynchronous.runs.stream(unique, count, modes=["custom"])
+            events = [event.data async for event in stream]
+            written = [one.value for one in events if isinstance(one, Custom)]
+            lost = sum(one.dropped_count for one in events if isinstance(one, Gap))
+            assert written == sorted(set(written))
+            assert len(written) + lost == count
+            assert (lost == 0) == fits
 
 
 def test_a_worker_that_is_refused_says_why(cluster: Cluster) -> None:

@@ -174,7 +174,7 @@ class StateChanged:
 
 @dataclass(frozen=True)
 class Gap:
-    """Pieces were dropped because this reader was too slow or came too late."""
+    """Events were dropped: this reader was too slow or too late, or they were too many at once."""
 
     dropped_count: int
     """How many."""

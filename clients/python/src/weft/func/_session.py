@@ -12,7 +12,7 @@ import logging
 import os
 import socket
 import uuid
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -38,10 +38,16 @@ _FINAL = (
 )
 #: Seconds that the service has to end a stream that this side has closed.
 LEAVE_TIMEOUT = 2.0
-#: Events that may wait to be sent. Further ones are lost, so that they never hold results up.
-MAX_WAITING_EVENTS = 1024
+#: Bytes of events that may wait to be sent, roughly. Further ones are lost, so that they never hold
+#: code or results up, and readers are told how many.
+MAX_WAITING_EVENTS = 4 * 1024 * 1024
 #: Messages that are sent again if the stream drops before the service has received them.
 _NUMBERED = ("capacity", "record", "lookup", "delegate", "suspend", "finish")
+
+
+def _weight(message: pb.ConnectRequest) -> int:
+    """Bytes that a message takes while it waits, roughly."""
+    return message.ByteSize() + 256
 
 
 class Session:
@@ -73,6 +79,8 @@ class Session:
         self._outbox: deque[pb.ConnectRequest] = deque()
         self._something_to_send = asyncio.Event()
         self._events_waiting = 0
+        self._events_lost: Counter[int] = Counter()
+        """By execution, since it was last told."""
         self._leaving = False
         self._is_connected = True
         self._lease: float = 15.0
@@ -85,16 +93,24 @@ class Session:
     def send(self, message: pb.ConnectRequest) -> None:
         """Sends a message, now or on the next stream."""
         kind = message.WhichOneof("message")
-        if kind == "emit":
-            if self._events_waiting >= MAX_WAITING_EVENTS:
-                return
-            self._events_waiting += 1
+        if kind == "emit" and self._events_waiting >= MAX_WAITING_EVENTS:
+            if message.execution_id in self._executions:
+                self._events_lost[message.execution_id] += 1
+            return
+        if lost := self._events_lost.pop(message.execution_id, 0):
+            gap = pb.Emit(dropped_count=lost)
+            self._put(pb.ConnectRequest(execution_id=message.execution_id, emit=gap))
         if kind in _NUMBERED:
             if message.execution_id and message.execution_id not in self._executions:
                 return
             self._sequence += 1
             message.sequence = self._sequence
             self._unreceived.append(message)
+        self._put(message)
+
+    def _put(self, message: pb.ConnectRequest) -> None:
+        if message.HasField("emit"):
+            self._events_waiting += _weight(message)
         self._outbox.append(message)
         self._something_to_send.set()
 
@@ -133,6 +149,7 @@ class Session:
     def _forget(self) -> None:
         """None of the executions counts any more."""
         self._executions.clear()
+        self._events_lost.clear()
         self._is_idle.set()
         self._forget_all()
 
@@ -209,6 +226,7 @@ class Session:
                 self._executions.add(response.execution_id)
             case "fenced":
                 self._executions.discard(response.execution_id)
+                self._events_lost.pop(response.execution_id, None)
                 if not self._executions:
                     self._is_idle.set()
             case _:
@@ -224,7 +242,7 @@ class Session:
             while self._outbox:
                 message = self._outbox.popleft()
                 if message.HasField("emit"):
-                    self._events_waiting -= 1
+                    self._events_waiting -= _weight(message)
                 message.received = self._received
                 await call.write(message)
             if self._leaving:
