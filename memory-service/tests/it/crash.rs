@@ -200,6 +200,8 @@ async fn a_kill_at_any_moment_loses_no_acknowledged_write_and_leaves_none_half_d
             let (client, log, done) = (client.clone(), log.clone(), done.clone());
             writers.spawn(write(client, writer, round, log, done));
         }
+        // Without writers nothing is acknowledged any more.
+        drop(done);
         for _ in 0..random(&mut state, WRITES) {
             acknowledged.recv().await.unwrap();
         }

@@ -4,6 +4,7 @@
 //! - [`Settings`]: what it is opened with
 //! - `folder`: the data folder, its lock and its engines
 //! - `format`: the file that says what it holds
+//! - `durable`: what a loss of power cannot take any more
 //! - `schema`: indexes and vectors
 //! - `point`: points of the engine
 //! - `filter`: selections as filters
@@ -20,6 +21,7 @@
 
 mod apart;
 mod archive;
+mod durable;
 mod filter;
 mod folder;
 mod format;
@@ -37,14 +39,13 @@ mod tests;
 mod walk;
 mod writer;
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc};
 
 use futures::FutureExt as _;
 use service_runtime::Tenant;
 use tokio::{
     sync::{Mutex, Semaphore, oneshot},
     task::{JoinHandle, JoinSet, spawn_blocking},
-    time::MissedTickBehavior,
 };
 
 use self::{
@@ -90,7 +91,7 @@ struct Running {
     /// `None` if nothing is to be optimised.
     optimiser: Option<Optimiser>,
     flusher: JoinSet<()>,
-    /// Dropped to let the flusher end after the flush it is in.
+    /// Dropped to let the flusher end after what it is at.
     flushing: oneshot::Sender<()>,
 }
 
@@ -102,8 +103,7 @@ impl EdgeStore {
     /// [`OpenError`] if the folder is in use, of another format, or damaged.
     pub async fn open(folder: &Path, settings: Settings) -> Result<Self, OpenError> {
         let path = folder.to_owned();
-        let flush = settings.flush;
-        Self::start(folder, flush, move || Shared::open(&path, &settings)).await
+        Self::start(folder, move || Shared::open(&path, &settings)).await
     }
 
     /// What made the vectors that are in `folder`; `None` for nothing, also if it is not there.
@@ -125,7 +125,6 @@ impl EdgeStore {
 
     async fn start(
         folder: &Path,
-        flush: Flush,
         open: impl FnOnce() -> Result<Shared, OpenError> + Send + 'static,
     ) -> Result<Self, OpenError> {
         let opened = spawn_blocking(open).await;
@@ -142,9 +141,7 @@ impl EdgeStore {
         let commands = Commands::new(writer.commands());
         let mut flusher = JoinSet::new();
         let (flushing, stopped) = oneshot::channel();
-        if let Flush::Every(interval) = flush {
-            flusher.spawn(flush_regularly(shared.clone(), interval, stopped));
-        }
+        flusher.spawn(durable::keep_regularly(shared.clone(), stopped));
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let most_reads = u32::try_from(processors * READS_PER_PROCESSOR).unwrap_or(u32::MAX);
         Ok(Self {
@@ -204,29 +201,6 @@ impl EdgeStore {
             if !chunk.more {
                 return Ok((live, expired));
             }
-        }
-    }
-}
-
-async fn flush_regularly(
-    shared: Arc<Shared>,
-    interval: Duration,
-    mut stopped: oneshot::Receiver<()>,
-) {
-    let mut ticks = tokio::time::interval(interval);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            _ = &mut stopped => return,
-        }
-        if !shared.is_dirty() {
-            continue;
-        }
-        let shared = shared.clone();
-        let flushed = spawn_blocking(move || shared.flush()).await;
-        if let Ok(Err(error)) = flushed {
-            tracing::error!(%error, "flush failed; what was written since the last one would not survive a loss of power");
         }
     }
 }

@@ -3,21 +3,19 @@
 use std::{
     collections::BTreeSet,
     path::Path,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 use qdrant_edge::{EdgeShard, OperationError, UpdateOperation};
 
 use super::{
+    durable::Disk,
     folder::{Folder, FolderError},
     optimiser::{self, Litter},
     query,
     registry::Registry,
     renewal, schema,
-    settings::{Begun, Flush, Settings},
+    settings::{Begun, Settings},
 };
 use crate::{
     domain::IndexIdentity,
@@ -93,9 +91,7 @@ pub(super) struct Shared {
     registry: RwLock<Registry>,
     /// What was removed and still takes up room.
     pub(super) litter: Litter,
-    /// Whether something was written since the last flush.
-    dirty: AtomicBool,
-    flush: Flush,
+    pub(super) disk: Disk,
     least_free: u64,
     /// The folder of the index that is filled.
     next: Option<Folder>,
@@ -149,8 +145,7 @@ impl Shared {
             missing: Mutex::new(missing),
             registry: RwLock::new(registry),
             litter: Litter::new(settings.optimise_from),
-            dirty: AtomicBool::new(true),
-            flush: settings.flush,
+            disk: Disk::new(settings.flush),
             least_free: settings.least_free,
             next,
             folder,
@@ -205,16 +200,9 @@ impl Shared {
 
     /// Does one operation. It is on the disk after [`acknowledge`](Self::acknowledge).
     pub(super) fn update(&self, operation: UpdateOperation) -> Result<(), StoreError> {
-        self.dirty.store(true, Ordering::Release);
-        self.shard().update(operation).map_err(engine_error)
-    }
-
-    /// Makes what was done last survive what it is promised to, before it is acknowledged.
-    pub(super) fn acknowledge(&self) -> Result<(), StoreError> {
-        match self.flush {
-            Flush::Always => self.flush(),
-            Flush::Every(_) => Ok(()),
-        }
+        let updated = self.shard().update(operation).map_err(engine_error);
+        self.disk.lags();
+        updated
     }
 
     /// Whether there is room on the disk for a write.
@@ -229,31 +217,6 @@ impl Shared {
             return Err(StoreError::Full { free, needed });
         }
         Ok(())
-    }
-
-    pub(super) fn is_dirty(&self) -> bool {
-        self.dirty.load(Ordering::Acquire)
-    }
-
-    pub(super) fn flush(&self) -> Result<(), StoreError> {
-        if self.dirty.swap(false, Ordering::AcqRel) {
-            let Engines { first, other, .. } = self.engines();
-            first.flush().map_err(|error| {
-                self.dirty.store(true, Ordering::Release);
-                engine_error(error)
-            })?;
-            // What it lacks after a loss of power is found out when it is opened.
-            if let Some(Err(error)) = other.map(|other| other.flush()) {
-                tracing::warn!(%error, "the index that is not searched was not flushed");
-            }
-        }
-        Ok(())
-    }
-
-    /// Flushes also if nothing was written, for what the engine did by itself.
-    pub(super) fn flush_all(&self) -> Result<(), StoreError> {
-        self.dirty.store(true, Ordering::Release);
-        self.flush()
     }
 }
 
