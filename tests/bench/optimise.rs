@@ -150,9 +150,9 @@ impl Bench {
         begin.elapsed()
     }
 
-    async fn fill(&self) {
+    async fn fill(&self) -> Vec<Duration> {
         let puts = stream::iter(0..self.items).map(|item| self.put(item));
-        puts.buffer_unordered(AT_ONCE).count().await;
+        puts.buffer_unordered(AT_ONCE).collect().await
     }
 
     /// Three in ten.
@@ -255,9 +255,10 @@ async fn main() {
     let folder = tempfile::tempdir().unwrap();
     let bench = Bench::open(folder.path(), items, dims, 0).await;
     let begin = Instant::now();
-    bench.fill().await;
+    let latencies = bench.fill().await;
     println!("filled with {items} items in {:.1?}", begin.elapsed());
     println!("when       what         calls    p50 ms    p99 ms    max ms");
+    print("filling", "put", latencies);
     bench.measure("full").await;
     bench.remove().await;
     bench.measure("littered").await;

@@ -1,36 +1,39 @@
-//! The engine, called as the service calls it, on the same files.
+//! Plain calls of the engine, on the service's files.
 
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{collections::HashMap, path::Path};
 
-use futures::future::BoxFuture;
 use memory_service::{
     domain::{Filter as Condition, Json, filter::terms::Narrowing},
     lexical::{Bm25, WordVector},
 };
 use qdrant_edge::{
-    AnyVariants, Direction, EdgeShard, FacetRequestBuilder, FieldCondition, Filter,
-    IdfCorpusParams, IdfParams, JsonPath, Match, NamedQuery, OrderBy, OrderByInterface, PointId,
-    PointInsertOperations, PointOperations, PointStructPersisted, QueryEnum, QueryRequestBuilder,
+    AnyVariants, Condition as EngineCondition, Direction, EdgeShard, FacetRequestBuilder,
+    FieldCondition, Filter, Fusion, IdfCorpusParams, IdfParams, JsonPath, Match, NamedQuery,
+    OrderBy, OrderByInterface, PointId, PointInsertOperations, PointOperations,
+    PointStructPersisted, PrefetchBuilder, QueryEnum, QueryRequestBuilder, Record,
     RetrieveRequestBuilder, ScoringQuery, ScrollRequestBuilder, SearchParams, SparseVector,
     TypedMultiDenseVector, UpdateOperation, ValueVariants, VectorInternal, VectorPersisted,
     VectorStructPersisted, WithPayloadInterface,
 };
-use tokio::task::spawn_blocking;
 
-use crate::{Kind, Subject, USERS, service::Hashed, user, words};
+use crate::{Kind, USERS, calls::condition, service::Hashed, user, words};
 
-const TENANT: &str = "default";
+/// Points that are made before they are written.
+const READY: usize = 1_000;
+
+/// How many are asked for.
+pub(crate) const LIMIT: usize = 10;
 
 /// The engine, without anything around it.
-pub(crate) struct Engine(Arc<Inner>);
-
-struct Inner {
-    shard: EdgeShard,
-    items: usize,
-    embedder: Hashed,
-    bm25: Bm25,
-    /// What points look like; the parts that differ are made for each.
-    ids: Vec<PointId>,
+pub(crate) struct Engine {
+    pub(crate) shard: EdgeShard,
+    pub(crate) items: usize,
+    pub(crate) embedder: Hashed,
+    pub(crate) bm25: Bm25,
+    /// Where the items are, by their numbers.
+    pub(crate) ids: Vec<PointId>,
+    /// Some points as they are.
+    ready: Vec<PointStructPersisted>,
 }
 
 impl Engine {
@@ -38,72 +41,48 @@ impl Engine {
         let shard = EdgeShard::load(&folder.join("engine"), None).unwrap();
         let request = ScrollRequestBuilder::new()
             .limit(items)
-            .with_payload(WithPayloadInterface::Bool(false));
-        let (records, _) = shard.scroll(request.build()).unwrap();
-        Self(Arc::new(Inner {
+            .with_payload(WithPayloadInterface::Bool(true));
+        let (mut records, _) = shard.scroll(request.build()).unwrap();
+        let number = |record: &Record| {
+            let value = record.payload.as_ref().unwrap().0["value"].as_str();
+            let value: serde_json::Value = serde_json::from_str(value.unwrap()).unwrap();
+            value["n"].as_u64().unwrap()
+        };
+        records.sort_by_cached_key(number);
+        let (embedder, bm25) = (Hashed(dims), Bm25::new().unwrap());
+        let ids = records.iter().map(|record| record.id).collect();
+        let ready = records.into_iter().take(READY).enumerate();
+        let ready = ready.map(|(number, record)| PointStructPersisted {
+            id: record.id,
+            vector: vectors(&embedder, &bm25, &words(number)),
+            payload: record.payload,
+        });
+        let ready = ready.collect();
+        Self {
             shard,
             items,
-            embedder: Hashed(dims),
-            bm25: Bm25::new().unwrap(),
-            ids: records.into_iter().map(|record| record.id).collect(),
-        }))
+            embedder,
+            bm25,
+            ids,
+            ready,
+        }
     }
-}
 
-impl Subject for Engine {
-    fn call(&self, kind: Kind, number: usize) -> BoxFuture<'_, ()> {
-        let inner = self.0.clone();
-        let number = number % inner.items;
-        Box::pin(async move {
-            let called = spawn_blocking(move || inner.call(kind, number)).await;
-            called.unwrap();
-        })
-    }
-}
-
-fn field(name: &str) -> JsonPath {
-    name.parse().unwrap()
-}
-
-fn within(scope: String) -> Filter {
-    let value = Match::new_value(ValueVariants::String(scope));
-    Filter::new_must(qdrant_edge::Condition::Field(FieldCondition::new_match(
-        field("scopes"),
-        value,
-    )))
-}
-
-impl Inner {
-    fn call(&self, kind: Kind, number: usize) {
-        let everyone = || within(format!("{TENANT}.bench"));
-        let user = within(format!("{TENANT}.bench.{}", user(number, self.items)));
+    /// One plain call.
+    pub(crate) fn call(&self, kind: Kind, number: usize) {
+        let number = number % self.items;
+        let everyone = || within(scope(&[]));
+        let user = within(scope(&[user(number, self.items)]));
         let query = words(number + 1);
         match kind {
-            Kind::Get => drop(self.load(vec![self.ids[number]])),
-            Kind::Put => self.put(number),
-            Kind::Lexical => self.load_all(self.lexical(&query, everyone())),
-            Kind::Semantic => self.load_all(self.semantic(&query, everyone())),
-            Kind::Hybrid => {
-                self.lexical(&query, everyone());
-                self.load_all(self.semantic(&query, everyone()));
-            }
-            Kind::HybridOfUser => {
-                self.lexical(&query, user.clone());
-                self.load_all(self.semantic(&query, user));
-            }
-            Kind::Filtered => {
-                let condition = format!(r#"{{"kind":{}}}"#, number % 100);
-                let condition = Condition::parse(&Json::parse(&condition).unwrap()).unwrap();
-                let mut filter = everyone();
-                for clause in Narrowing::of(&condition).clauses {
-                    let any = AnyVariants::Integers(clause.into_iter().collect());
-                    let condition = FieldCondition::new_match(field("terms"), Match::new_any(any));
-                    let all = filter.must.get_or_insert_default();
-                    all.push(qdrant_edge::Condition::Field(condition));
-                }
-                self.newest(filter);
-            }
-            Kind::Namespace => self.newest(user),
+            Kind::Get => assert_eq!(self.load(vec![self.ids[number]]).len(), 1),
+            Kind::Put => self.write(self.ready[number % self.ready.len()].clone()),
+            Kind::Lexical => self.load_best(self.lexical(&query, everyone(), LIMIT)),
+            Kind::Semantic => self.load_best(self.semantic(&query, everyone(), LIMIT)),
+            Kind::Hybrid => self.load_best(self.both(&query, everyone())),
+            Kind::HybridOfUser => self.load_best(self.both(&query, user)),
+            Kind::Filtered => self.load_newest(narrowed(everyone(), number)),
+            Kind::Namespace => self.load_newest(user),
             Kind::Namespaces => {
                 let request = FacetRequestBuilder::new(field("scopes")).limit(2 * USERS);
                 self.shard.facet(request.build()).unwrap();
@@ -111,44 +90,24 @@ impl Inner {
         }
     }
 
-    fn load(&self, ids: Vec<PointId>) -> usize {
+    pub(crate) fn load(&self, ids: Vec<PointId>) -> Vec<Record> {
         let request =
             RetrieveRequestBuilder::new(ids).with_payload(WithPayloadInterface::Bool(true));
-        self.shard.retrieve(request.build()).unwrap().len()
+        self.shard.retrieve(request.build()).unwrap()
     }
 
-    fn load_all(&self, ids: Vec<PointId>) {
-        assert!(self.load(ids) > 0);
+    fn load_best(&self, request: QueryRequestBuilder) {
+        let request = request.with_payload(WithPayloadInterface::Bool(true));
+        assert!(!self.shard.query(request.build()).unwrap().is_empty());
     }
 
-    fn newest(&self, filter: Filter) {
-        let order = OrderBy {
-            key: field("update_time"),
-            direction: Some(Direction::Desc),
-            start_from: None,
-        };
-        let request = ScrollRequestBuilder::new()
-            .limit(10)
-            .filter(filter)
-            .with_payload(WithPayloadInterface::Bool(true))
-            .order_by(OrderByInterface::Struct(order));
+    fn load_newest(&self, filter: Filter) {
+        let request = newest(filter, LIMIT).with_payload(WithPayloadInterface::Bool(true));
         assert!(!self.shard.scroll(request.build()).unwrap().0.is_empty());
     }
 
-    fn ranked(&self, request: QueryRequestBuilder) -> Vec<PointId> {
-        let points = self.shard.query(request.build()).unwrap();
-        points.into_iter().map(|point| point.id).collect()
-    }
-
-    fn lexical(&self, query: &str, scope: Filter) -> Vec<PointId> {
-        let WordVector { words, weights } = self.bm25.query(query).unwrap();
-        let nearest = QueryEnum::Nearest(NamedQuery {
-            query: VectorInternal::Sparse(SparseVector {
-                indices: words,
-                values: weights,
-            }),
-            using: Some("words".into()),
-        });
+    /// The best by words, which weigh by how rare they are in `scope`.
+    pub(crate) fn lexical(&self, query: &str, scope: Filter, limit: usize) -> QueryRequestBuilder {
         let corpus = IdfCorpusParams {
             corpus: scope.clone(),
         };
@@ -156,50 +115,120 @@ impl Inner {
             idf: Some(IdfParams::Corpus(corpus)),
             ..SearchParams::default()
         };
-        let request = QueryRequestBuilder::new(10).query(ScoringQuery::Vector(nearest));
-        self.ranked(request.params(params).filter(scope))
+        let request = QueryRequestBuilder::new(limit).query(self.words(query));
+        request.params(params).filter(scope)
     }
 
-    fn semantic(&self, query: &str, scope: Filter) -> Vec<PointId> {
-        let flattened_vectors = self.embedder.vector(query);
-        let nearest = QueryEnum::Nearest(NamedQuery {
-            query: VectorInternal::MultiDense(TypedMultiDenseVector {
-                dim: flattened_vectors.len(),
-                flattened_vectors,
-            }),
-            using: Some("meanings".into()),
-        });
-        let request = QueryRequestBuilder::new(10).query(ScoringQuery::Vector(nearest));
-        self.ranked(request.filter(scope))
+    pub(crate) fn semantic(&self, query: &str, scope: Filter, limit: usize) -> QueryRequestBuilder {
+        let request = QueryRequestBuilder::new(limit).query(self.meaning(query));
+        request.filter(scope)
     }
 
-    /// Writes a point anew as it is.
-    fn put(&self, number: usize) {
-        let id = self.ids[number];
-        let request =
-            RetrieveRequestBuilder::new(vec![id]).with_payload(WithPayloadInterface::Bool(true));
-        let found = self.shard.retrieve(request.build()).unwrap().remove(0);
-        let text = words(number);
-        let WordVector { words, weights } =
-            self.bm25.document(std::slice::from_ref(&text)).unwrap();
-        let words = SparseVector {
+    /// The best by the places in both lists, as the engine fuses them.
+    fn both(&self, query: &str, scope: Filter) -> QueryRequestBuilder {
+        let side = |query| {
+            PrefetchBuilder::new(LIMIT)
+                .query(query)
+                .filter(scope.clone())
+        };
+        let fusion = Fusion::Rrf {
+            k: 2,
+            weights: None,
+        };
+        QueryRequestBuilder::new(LIMIT)
+            .add_prefetch(side(self.words(query)).build())
+            .add_prefetch(side(self.meaning(query)).build())
+            .query(ScoringQuery::Fusion(fusion))
+    }
+
+    fn words(&self, query: &str) -> ScoringQuery {
+        let WordVector { words, weights } = self.bm25.query(query).unwrap();
+        let vector = VectorInternal::Sparse(SparseVector {
             indices: words,
             values: weights,
-        };
-        let meanings = VectorPersisted::MultiDense(vec![self.embedder.vector(&text)]);
-        let vectors = HashMap::from([
-            ("words".to_owned(), VectorPersisted::Sparse(words)),
-            ("meanings".to_owned(), meanings),
-        ]);
-        let point = PointStructPersisted {
-            id,
-            vector: VectorStructPersisted::Named(vectors),
-            payload: found.payload,
-        };
+        });
+        near(vector, "words")
+    }
+
+    fn meaning(&self, query: &str) -> ScoringQuery {
+        let flattened_vectors = self.embedder.vector(query);
+        let vector = VectorInternal::MultiDense(TypedMultiDenseVector {
+            dim: flattened_vectors.len(),
+            flattened_vectors,
+        });
+        near(vector, "meanings")
+    }
+
+    pub(crate) fn write(&self, point: PointStructPersisted) {
         let points = PointInsertOperations::PointsList(vec![point]);
         let upsert = PointOperations::UpsertPoints(points);
-        self.shard
-            .update(UpdateOperation::PointOperation(upsert))
-            .unwrap();
+        let upsert = UpdateOperation::PointOperation(upsert);
+        self.shard.update(upsert).unwrap();
     }
+}
+
+fn near(query: VectorInternal, using: &str) -> ScoringQuery {
+    ScoringQuery::Vector(QueryEnum::Nearest(NamedQuery {
+        query,
+        using: Some(using.into()),
+    }))
+}
+
+/// The newest that pass a filter.
+pub(crate) fn newest(filter: Filter, limit: usize) -> ScrollRequestBuilder {
+    let order = OrderBy {
+        key: field("update_time"),
+        direction: Some(Direction::Desc),
+        start_from: None,
+    };
+    ScrollRequestBuilder::new()
+        .limit(limit)
+        .filter(filter)
+        .order_by(OrderByInterface::Struct(order))
+}
+
+/// The vectors of a document with this text.
+pub(crate) fn vectors(embedder: &Hashed, bm25: &Bm25, text: &str) -> VectorStructPersisted {
+    let WordVector { words, weights } = bm25.document(&[text.to_owned()]).unwrap();
+    let words = SparseVector {
+        indices: words,
+        values: weights,
+    };
+    VectorStructPersisted::Named(HashMap::from([
+        ("words".to_owned(), VectorPersisted::Sparse(words)),
+        (
+            "meanings".to_owned(),
+            VectorPersisted::MultiDense(vec![embedder.vector(text)]),
+        ),
+    ]))
+}
+
+pub(crate) fn field(name: &str) -> JsonPath {
+    name.parse().unwrap()
+}
+
+/// What the items under these labels have in common.
+pub(crate) fn scope(labels: &[String]) -> String {
+    let labels = [&["default".to_owned(), "bench".to_owned()], labels].concat();
+    labels.join(".")
+}
+
+pub(crate) fn within(scope: String) -> Filter {
+    let value = Match::new_value(ValueVariants::String(scope));
+    Filter::new_must(is("scopes", value))
+}
+
+fn is(name: &str, value: Match) -> EngineCondition {
+    EngineCondition::Field(FieldCondition::new_match(field(name), value))
+}
+
+/// What passes the condition of [`Kind::Filtered`], too.
+pub(crate) fn narrowed(mut filter: Filter, number: usize) -> Filter {
+    let condition = Condition::parse(&Json::parse(&condition(number)).unwrap()).unwrap();
+    for clause in Narrowing::of(&condition).clauses {
+        let any = AnyVariants::Integers(clause.into_iter().collect());
+        let all = filter.must.get_or_insert_default();
+        all.push(is("terms", Match::new_any(any)));
+    }
+    filter
 }

@@ -1,8 +1,7 @@
-//! Calls of the service, as its clients make them.
+//! The service, over an embedder that costs next to nothing.
 
 use std::{path::Path, sync::Arc};
 
-use futures::future::BoxFuture;
 use memory_service::{
     domain::{IndexPath, SystemClock},
     embed::{Embedded, Embedder, Embedding, Template},
@@ -15,15 +14,9 @@ use memory_service::{
 use service_runtime::{Listeners, Server, ServerSettings};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Channel;
-use weft_proto::{
-    common::v1::{Payload, PayloadForm, payload::Form},
-    memory::v1::{
-        self as pb, batch_operation::Operation, memory_service_client::MemoryServiceClient,
-    },
-};
+use weft_proto::memory::v1::{self as pb, batch_operation::Operation};
 
-use crate::{Kind, Subject, USERS, document, user, words};
+use crate::{calls::Calls, own::Own};
 
 /// Puts of one batch while the service is filled.
 const FILL: usize = 500;
@@ -68,9 +61,8 @@ impl Embedder for Hashed {
 
 /// The service, and a client of it.
 pub(crate) struct Service {
-    client: MemoryServiceClient<Channel>,
+    pub(crate) calls: Calls,
     memory: Arc<Memory>,
-    items: usize,
     stop: CancellationToken,
     serving: JoinSet<()>,
 }
@@ -78,28 +70,7 @@ pub(crate) struct Service {
 impl Service {
     /// Serves so many items.
     pub(crate) async fn start(folder: &Path, dims: usize, items: usize) -> Self {
-        let embedding = Embedding {
-            embedder: Arc::new(Hashed(dims)),
-            template: Template::parse("{text}").unwrap(),
-        };
-        let settings = Settings {
-            embedder: Some(embedding.identity()),
-            ..Settings::default()
-        };
-        let store = Arc::new(EdgeStore::open(folder, settings).await.unwrap());
-        let defaults = Defaults {
-            index_paths: vec![IndexPath::parse("text").unwrap()],
-            ..Defaults::default()
-        };
-        let bm25 = Bm25::new().unwrap();
-        let memory = Memory::new(
-            store,
-            Arc::new(SystemClock),
-            bm25,
-            Some(embedding),
-            defaults,
-        );
-        let memory = Arc::new(memory);
+        let memory = memory(folder, dims).await;
         let any = "127.0.0.1:0".parse().unwrap();
         let listeners = Listeners::bind(any, any).await.unwrap();
         let address = format!("http://{}", listeners.grpc_addr());
@@ -110,13 +81,9 @@ impl Service {
         let stopped = stop.clone().cancelled_owned();
         let mut serving = JoinSet::new();
         serving.spawn(async move { server.serve(stopped).await.unwrap() });
-        let channel = Channel::from_shared(address).unwrap();
-        let channel = channel.connect().await.unwrap();
-        let client = MemoryServiceClient::new(channel).max_decoding_message_size(64 << 20);
         let service = Self {
-            client,
+            calls: Calls::connect(address, items).await,
             memory,
-            items,
             stop,
             serving,
         };
@@ -125,114 +92,49 @@ impl Service {
     }
 
     async fn fill(&self) {
-        for first in (0..self.items).step_by(FILL) {
-            let numbers = first..self.items.min(first + FILL);
+        let items = self.calls.items();
+        for first in (0..items).step_by(FILL) {
+            let numbers = first..items.min(first + FILL);
             let put = |number| pb::BatchOperation {
-                operation: Some(Operation::Put(self.put(number))),
+                operation: Some(Operation::Put(self.calls.put(number))),
             };
             let operations = numbers.map(put).collect();
             let batch = pb::BatchRequest { operations };
-            self.client.clone().batch(batch).await.unwrap();
+            self.calls.client().batch(batch).await.unwrap();
+        }
+    }
+
+    /// Its code, to be called without gRPC.
+    pub(crate) fn own(&self) -> Own {
+        Own {
+            memory: self.memory.clone(),
+            items: self.calls.items(),
         }
     }
 
     pub(crate) async fn stop(mut self) {
-        drop(self.client);
+        drop(self.calls);
         self.stop.cancel();
         while self.serving.join_next().await.is_some() {}
         self.memory.close().await.unwrap();
     }
-
-    fn put(&self, number: usize) -> pb::PutItemRequest {
-        pb::PutItemRequest {
-            namespace: vec!["bench".to_owned(), user(number, self.items)],
-            key: format!("k{number}"),
-            value: Some(text(document(number))),
-            ..pb::PutItemRequest::default()
-        }
-    }
-
-    async fn search(&self, request: pb::SearchItemsRequest) {
-        let request = pb::SearchItemsRequest {
-            payload_form: PayloadForm::Text.into(),
-            ..request
-        };
-        let found = self.client.clone().search_items(request).await.unwrap();
-        assert!(!found.into_inner().hits.is_empty());
-    }
 }
 
-fn text(json: String) -> Payload {
-    Payload {
-        form: Some(Form::JsonText(json)),
-    }
-}
-
-impl Subject for Service {
-    fn call(&self, kind: Kind, number: usize) -> BoxFuture<'_, ()> {
-        let number = number % self.items;
-        let mut client = self.client.clone();
-        let under = |prefix: &[&str]| prefix.iter().map(|label| (*label).to_owned()).collect();
-        let ranked = move |ranking: pb::Ranking, namespace_prefix| pb::SearchItemsRequest {
-            namespace_prefix,
-            query: words(number + 1),
-            ranking: ranking.into(),
-            ..pb::SearchItemsRequest::default()
-        };
-        Box::pin(async move {
-            let user = user(number, self.items);
-            match kind {
-                Kind::Get => {
-                    let request = pb::GetItemRequest {
-                        namespace: under(&["bench", &user]),
-                        key: format!("k{number}"),
-                        payload_form: PayloadForm::Text.into(),
-                        ..pb::GetItemRequest::default()
-                    };
-                    client.get_item(request).await.unwrap();
-                }
-                Kind::Put => drop(client.put_item(self.put(number)).await.unwrap()),
-                Kind::Lexical => {
-                    self.search(ranked(pb::Ranking::Lexical, under(&["bench"])))
-                        .await
-                }
-                Kind::Semantic => {
-                    self.search(ranked(pb::Ranking::Semantic, under(&["bench"])))
-                        .await
-                }
-                Kind::Hybrid => {
-                    self.search(ranked(pb::Ranking::Hybrid, under(&["bench"])))
-                        .await
-                }
-                Kind::HybridOfUser => {
-                    let prefix = under(&["bench", &user]);
-                    self.search(ranked(pb::Ranking::Hybrid, prefix)).await;
-                }
-                Kind::Filtered => {
-                    let filter = format!(r#"{{"kind":{}}}"#, number % 100);
-                    let request = pb::SearchItemsRequest {
-                        namespace_prefix: under(&["bench"]),
-                        filter: Some(text(filter)),
-                        ..pb::SearchItemsRequest::default()
-                    };
-                    self.search(request).await;
-                }
-                Kind::Namespace => {
-                    let request = pb::SearchItemsRequest {
-                        namespace_prefix: under(&["bench", &user]),
-                        ..pb::SearchItemsRequest::default()
-                    };
-                    self.search(request).await;
-                }
-                Kind::Namespaces => {
-                    let request = pb::ListNamespacesRequest {
-                        limit: USERS as i32,
-                        ..pb::ListNamespacesRequest::default()
-                    };
-                    let listed = client.list_namespaces(request).await.unwrap().into_inner();
-                    assert_eq!(listed.namespaces.len(), USERS.min(self.items));
-                }
-            }
-        })
-    }
+async fn memory(folder: &Path, dims: usize) -> Arc<Memory> {
+    let embedding = Embedding {
+        embedder: Arc::new(Hashed(dims)),
+        template: Template::parse("{text}").unwrap(),
+    };
+    let settings = Settings {
+        embedder: Some(embedding.identity()),
+        ..Settings::default()
+    };
+    let store = Arc::new(EdgeStore::open(folder, settings).await.unwrap());
+    let defaults = Defaults {
+        index_paths: vec![IndexPath::parse("text").unwrap()],
+        ..Defaults::default()
+    };
+    let bm25 = Bm25::new().unwrap();
+    let clock = Arc::new(SystemClock);
+    Arc::new(Memory::new(store, clock, bm25, Some(embedding), defaults))
 }
