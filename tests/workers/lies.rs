@@ -8,7 +8,7 @@ use e2e::{
 use serde_json::json;
 use tonic::Code;
 use weft_proto::workflow::v1::{
-    Call, ConnectRequest, Hello, Question, Record, Suspend, call::Kind,
+    Call, Capacity, ConnectRequest, Hello, Question, Record, Suspend, call::Kind,
     connect_request::Message as Say, connect_response::Message as Heard, outcome, run::State,
 };
 
@@ -214,20 +214,27 @@ async fn a_run_that_its_worker_forgot_goes_to_another_one() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_flood_of_heartbeats_ends_the_stream() -> Result<()> {
-    let (cluster, mut flood, _, _) = with_a_run().await?;
-    for _ in 0..10_000 {
-        if flood
-            .say(0, Say::Heartbeat(Default::default()))
-            .await
-            .is_err()
-        {
-            break;
-        }
+async fn a_message_of_a_session_that_is_numbered_wrong_ends_its_stream() -> Result<()> {
+    let cluster = service().await?;
+    let channel = cluster.workflow()?.channel()?;
+    let capacity = Say::Capacity(Capacity { max_runs: 1 });
+    // One before it is missing; what it says to have received was never sent.
+    for (sequence, received, named) in [(2, 0, "`sequence`"), (1, 7, "`received`")] {
+        let session = Hello {
+            session_id: named.to_owned(),
+            ..hello("odd")
+        };
+        let mut odd = RawWorker::connect(channel.clone(), session).await?;
+        let wrong = ConnectRequest {
+            sequence,
+            received,
+            ..about(0, capacity.clone())
+        };
+        odd.requests.send(wrong).await?;
+        let status = odd.ended().await?;
+        assert_eq!(status.code(), Code::InvalidArgument, "{status:?}");
+        assert!(status.message().contains(named), "{status:?}");
     }
-    let status = flood.ended().await?;
-    assert_eq!(status.code(), Code::InvalidArgument);
-    assert!(status.message().contains("flood"), "{status:?}");
     still_works(cluster).await
 }
 

@@ -9,12 +9,14 @@
 //! - [`takeover`]: how soon the runs of a worker that is lost go on elsewhere
 //! - [`leaving`]: workers that end in good order
 //! - [`lies`]: workers that make no sense
+//! - [`floods`]: workers that say too much, or hear nothing
 //! - [`values`]: values that cannot be kept
 //! - [`schemas`]: inputs that do not fit
 //! - [`conformance`]: the driver that checks any worker, and the one in Rust
 //! - [`typescript`]: the example of a worker without a library
 
 mod conformance;
+mod floods;
 mod leaving;
 mod lies;
 mod loss;

@@ -47,6 +47,7 @@ enum Next {
     Closed,
     Ask,
     Silence,
+    Deafness,
     Arrived(Box<Arrival>),
     Drain,
     DrainOverdue,
@@ -63,6 +64,8 @@ impl Stream {
         let (lease, mut heard_at) = (session.times.lease, Instant::now());
         let mut asks = tokio::time::interval_at(heard_at + lease / 3, lease / 3);
         let mut drained_at = None;
+        // Since when there is something for the worker that it does not take.
+        let mut deaf_since = heard_at;
         loop {
             let is_draining = drained_at.is_some();
             if is_draining && session.is_idle() && session.leaving.is_empty() {
@@ -70,6 +73,9 @@ impl Stream {
             }
             let hears = session.arrived.len() < MAX_WAITING;
             let speaks = session.leaving.len() < MAX_WAITING;
+            if session.leaving.is_empty() {
+                deaf_since = Instant::now();
+            }
             let next = select! {
                 heard = self.incoming.message(), if hears => Next::Heard(heard),
                 said = session.link.inbox.recv(), if speaks => Next::Said(said),
@@ -82,6 +88,9 @@ impl Stream {
                 () = self.outgoing.closed() => Next::Closed,
                 _ = asks.tick() => Next::Ask,
                 () = sleep_until(heard_at + lease), if hears => Next::Silence,
+                () = sleep_until(deaf_since + lease), if !session.leaving.is_empty() => {
+                    Next::Deafness
+                }
                 Some(arrival) = arrivals.recv() => Next::Arrived(Box::new(arrival)),
                 () = draining.cancelled(), if !is_draining => Next::Drain,
                 Some(()) = OptionFuture::from(drained_at.map(sleep_until)) => Next::DrainOverdue,
@@ -114,6 +123,7 @@ impl Stream {
                 }
                 // Nobody else sends here: the room that was found is there.
                 Next::RoomOutside => {
+                    deaf_since = Instant::now();
                     if let Some(response) = session.next_to_send() {
                         let _ = self.outgoing.try_send(Ok(response));
                     }
@@ -122,6 +132,10 @@ impl Stream {
                 Next::Ask => session.ping(),
                 Next::Silence => {
                     let why = format!("it was silent for {lease:?}");
+                    return self.end(status::lease_lost(&why), &why);
+                }
+                Next::Deafness => {
+                    let why = format!("it took no message for {lease:?}");
                     return self.end(status::lease_lost(&why), &why);
                 }
                 Next::Arrived(arrival) => return Over::Replaced(arrival),
