@@ -11,6 +11,7 @@ import asyncio
 import functools
 import os
 import threading
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from typing import Any, Concatenate, TypeVar
 
@@ -74,6 +75,35 @@ async def call(coroutine: Coroutine[Any, Any, R]) -> R:
     if is_current():
         return await coroutine
     return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, loop()))
+
+
+class Calls:
+    """Calls functions in the loop of another thread, in order. The loop is woken once for all calls
+    that wait for it.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._is_woken = False
+
+    def make(self, function: Callable[..., None], *args: Any) -> None:
+        """Calls a function soon. Raises a `RuntimeError` if the loop is closed."""
+        self._waiting.append(functools.partial(function, *args))
+        # Set back before what waits is looked at: nothing waits for a loop that is not woken.
+        if not self._is_woken or self._loop.is_closed():
+            self._is_woken = True
+            self._loop.call_soon_threadsafe(self._catch_up)
+
+    def _catch_up(self) -> None:
+        self._is_woken = False
+        try:
+            while self._waiting:
+                self._waiting.popleft()()
+        finally:
+            # One of them failed.
+            if self._waiting:
+                self._loop.call_soon(self._catch_up)
 
 
 def in_io(

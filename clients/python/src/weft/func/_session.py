@@ -84,6 +84,8 @@ class Session:
         self._leaving = False
         self._is_connected = True
         self._lease: float = 15.0
+        self._heard_at = 0.0
+        """When the service said something last, by the clock of the loop."""
         self._executions: set[int] = set()
         """Those that are not fenced."""
         self._is_idle = asyncio.Event()
@@ -176,8 +178,11 @@ class Session:
             self._welcomed(first)
             pauses.reset()
             reader = asyncio.create_task(self._read(call))
-            tasks = [reader, asyncio.create_task(self._write(call))]
+            silence = asyncio.create_task(self._silence())
+            tasks = [reader, asyncio.create_task(self._write(call)), silence]
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if silence.done():
+                raise asyncio.TimeoutError
             # If this side is closed or broken, the other one has a moment to say why.
             await asyncio.wait([reader], timeout=LEAVE_TIMEOUT)
             if reader.done():
@@ -189,11 +194,22 @@ class Session:
             call.cancel()
 
     async def _read(self, call: Any) -> None:
+        loop = asyncio.get_running_loop()
         while True:
-            response = await asyncio.wait_for(call.read(), self._lease)
+            response = await call.read()
             if response is grpc.aio.EOF:
                 return
+            self._heard_at = loop.time()
             self._heard(response)
+
+    async def _silence(self) -> None:
+        """Lasts until the service has said nothing for as long as its lease."""
+        loop = asyncio.get_running_loop()
+        self._heard_at = loop.time()
+        left = self._lease
+        while left > 0:
+            await asyncio.sleep(left)
+            left = self._heard_at + self._lease - loop.time()
 
     def _welcomed(self, response: pb.ConnectResponse) -> None:
         self._is_connected = True

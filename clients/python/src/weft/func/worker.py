@@ -80,6 +80,8 @@ class Worker:
         self._session: Session | None = None
         self._session_end: concurrent.futures.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._calls_here: _io.Calls | None = None
+        self._calls_in_io: _io.Calls | None = None
 
     #: Whether calls of an entrypoint rely on this worker; see `weft.func._hosting`.
     _on_purpose = True
@@ -92,6 +94,7 @@ class Worker:
         if self._session_end is not None:
             raise RuntimeError("the worker has been started")
         self._loop = asyncio.get_running_loop()
+        self._calls_here, self._calls_in_io = _io.Calls(self._loop), _io.Calls(_io.loop())
         await _io.call(self._connect(timeout))
         if self._on_purpose:
             for program in self._programs:
@@ -213,8 +216,8 @@ class Worker:
 
     def _in_loop(self, function: Callable[..., None], *args: Any) -> None:
         try:
-            if self._loop is not None:
-                self._loop.call_soon_threadsafe(function, *args)
+            if self._calls_here is not None:
+                self._calls_here.make(function, *args)
         except RuntimeError:
             # The loop is closed: its runs go elsewhere.
             if self._session is not None:
@@ -264,8 +267,8 @@ class Worker:
         execution.run()
 
     def _send(self, message: pb.ConnectRequest) -> None:
-        if self._session is not None:
-            _io.loop().call_soon_threadsafe(self._session.send, message)
+        if self._session is not None and self._calls_in_io is not None:
+            self._calls_in_io.make(self._session.send, message)
 
     def _ended(self, execution: Execution) -> None:
         self._executions.pop(execution.id, None)
