@@ -33,6 +33,7 @@
 //! - `bin/example-worker.rs`: a worker, for the tests and for those who write one
 //! - `bin/program-worker.rs`: a worker that executes random programs; `kills/`: the tests that kill it,
 //!   and its service
+//! - `power/`: what a loss of power leaves of workflow-service's store
 //! - `worker-conformance/`: tells whether any worker speaks the protocol; `bin/conformance-worker.rs`
 //!   is the one in Rust that it checks
 //! - `e2e/`, `models/`, `workers/`: the tests of both services, of language models and of workers, a
