@@ -61,8 +61,9 @@ struct Shared {
     engine: Engine,
     draining: CancellationToken,
     times: WorkerTimes,
-    /// Where streams of living sessions go.
-    sessions: Mutex<HashMap<SessionKey, mpsc::Sender<Arrival>>>,
+    /// Where streams of living sessions go. In boxes: a queue has room for 32 of what it holds from
+    /// the beginning, and there is one for each session.
+    sessions: Mutex<HashMap<SessionKey, mpsc::Sender<Box<Arrival>>>>,
     tasks: TaskTracker,
 }
 
@@ -103,7 +104,7 @@ impl Connections {
 
 impl Shared {
     /// Gives a stream to its session, or begins one.
-    async fn arrive(self: &Arc<Self>, key: Option<SessionKey>, mut arrival: Arrival) {
+    async fn arrive(self: &Arc<Self>, key: Option<SessionKey>, mut arrival: Box<Arrival>) {
         if let Some(key) = &key {
             let living = self.sessions().get(key).cloned();
             if let Some(session) = living {
@@ -136,7 +137,7 @@ impl Shared {
         });
     }
 
-    fn sessions(&self) -> MutexGuard<'_, HashMap<SessionKey, mpsc::Sender<Arrival>>> {
+    fn sessions(&self) -> MutexGuard<'_, HashMap<SessionKey, mpsc::Sender<Box<Arrival>>>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -169,7 +170,7 @@ impl WorkerService for Connections {
             stream: Stream { incoming, outgoing },
         };
         let key = (!session_id.is_empty()).then_some((tenant, session_id));
-        self.shared.arrive(key, arrival).await;
+        self.shared.arrive(key, Box::new(arrival)).await;
         Ok(Response::new(ReceiverStream::new(responses)))
     }
 }

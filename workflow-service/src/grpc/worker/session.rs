@@ -64,11 +64,11 @@ struct Assigned {
 
 impl Session {
     /// Goes on with a new stream, unless the worker missed what is not kept any more.
-    fn resume(&mut self, arrival: Arrival) -> Result<super::Stream, Box<Arrival>> {
+    fn resume(&mut self, arrival: Box<Arrival>) -> Result<super::Stream, Box<Arrival>> {
         if !self.delivery.can_resume(arrival.received)
             || self.delivery.confirm(arrival.received).is_err()
         {
-            return Err(Box::new(arrival));
+            return Err(arrival);
         }
         self.hosting.set_max_runs(arrival.worker.max_runs);
         self.hosting.set_away(false);

@@ -58,7 +58,7 @@ impl Stream {
     pub(super) async fn pump(
         mut self,
         session: &mut Session,
-        arrivals: &mut mpsc::Receiver<Arrival>,
+        arrivals: &mut mpsc::Receiver<Box<Arrival>>,
         draining: &CancellationToken,
     ) -> Over {
         let (lease, mut heard_at) = (session.times.lease, Instant::now());
@@ -91,7 +91,7 @@ impl Stream {
                 () = sleep_until(deaf_since + lease), if !session.leaving.is_empty() => {
                     Next::Deafness
                 }
-                Some(arrival) = arrivals.recv() => Next::Arrived(Box::new(arrival)),
+                Some(arrival) = arrivals.recv() => Next::Arrived(arrival),
                 () = draining.cancelled(), if !is_draining => Next::Drain,
                 Some(()) = OptionFuture::from(drained_at.map(sleep_until)) => Next::DrainOverdue,
             };

@@ -25,15 +25,15 @@ impl Session {
     /// ends.
     pub(in super::super) async fn host(
         shared: &Shared,
-        arrival: Arrival,
-        arrivals: &mut mpsc::Receiver<Arrival>,
-    ) -> Option<Arrival> {
+        arrival: Box<Arrival>,
+        arrivals: &mut mpsc::Receiver<Box<Arrival>>,
+    ) -> Option<Box<Arrival>> {
         let Arrival {
             worker,
             has_session,
             mut stream,
             ..
-        } = arrival;
+        } = *arrival;
         let (name, max_runs) = (worker.name.clone(), worker.max_runs);
         let is_strict = |hosted: &&EntrypointDescription| hosted.is_strict;
         let strict = worker.hosted.iter().filter(is_strict);
@@ -59,12 +59,12 @@ impl Session {
                 Over::Ended(why) => break (why, None),
                 Over::Lost(why) if !has_session => break (why, None),
                 Over::Lost(why) => why,
-                Over::Replaced(arrival) => match session.resume(*arrival) {
+                Over::Replaced(arrival) => match session.resume(arrival) {
                     Ok(resumed) => {
                         stream = resumed;
                         continue;
                     }
-                    Err(arrival) => break ("it began anew".to_owned(), Some(*arrival)),
+                    Err(arrival) => break ("it began anew".to_owned(), Some(arrival)),
                 },
             };
             tracing::warn!(worker = %name, %why, "a worker's stream was lost");
@@ -75,7 +75,7 @@ impl Session {
             };
             match came_back.map(|arrival| session.resume(arrival)) {
                 Some(Ok(resumed)) => stream = resumed,
-                Some(Err(arrival)) => break ("it began anew".to_owned(), Some(*arrival)),
+                Some(Err(arrival)) => break ("it began anew".to_owned(), Some(arrival)),
                 None => {
                     let grace = session.times.grace;
                     break (
@@ -92,7 +92,10 @@ impl Session {
 
     /// Waits for the worker to connect again, for as long as it may take. What it said before is
     /// passed on meanwhile.
-    async fn comes_back(&mut self, arrivals: &mut mpsc::Receiver<Arrival>) -> Option<Arrival> {
+    async fn comes_back(
+        &mut self,
+        arrivals: &mut mpsc::Receiver<Box<Arrival>>,
+    ) -> Option<Box<Arrival>> {
         let mut overdue = pin!(sleep(self.times.grace));
         loop {
             select! {
