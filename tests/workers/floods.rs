@@ -3,7 +3,9 @@
 use anyhow::{Result, bail};
 use e2e::raw_worker::{RawWorker, hello, record, returned};
 use tonic::Code;
-use weft_proto::workflow::v1::{connect_request::Message as Say, connect_response::Message as Heard};
+use weft_proto::workflow::v1::{
+    connect_request::Message as Say, connect_response::Message as Heard,
+};
 
 use crate::stage::{output, still_works, with_a_run};
 
