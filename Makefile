@@ -14,7 +14,7 @@ AIMOCK := aimock npm:@copilotkit/aimock@1.43.0
 use_toolchain = RUSTUP_TOOLCHAIN=$$(scripts/toolchain) && export RUSTUP_TOOLCHAIN
 build = cargo build --locked --workspace --bins
 
-.PHONY: help run demo demo-python test test-qdrant test-python check check-python lint-proto figures worker-conformance simulate bench-workflow bench-memory bench-peers bench-llm bench-optimise
+.PHONY: help run demo demo-python test test-qdrant test-python check check-python lint-proto figures worker-conformance simulate bench-workflow bench-memory bench-worker bench-peers bench-llm bench-optimise
 
 help:
 	@echo 'make run         start both services on 127.0.0.1:50051 and 50052, data in ./data'
@@ -30,6 +30,7 @@ help:
 	@echo 'make bench-workflow  runs a second beside the limit of the disk (release build)'
 	@echo 'make bench-memory  calls a second through gRPC beside those of the engine itself (release build)'
 	@echo 'make bench-optimise  what it costs that removed items give their room back (release build)'
+	@echo 'make bench-worker  runs a second of workers in Rust and Python beside those in the service, and idle workers (release build)'
 	@echo 'make bench-peers  runs a second beside those of Restate and LangGraph, which it installs (release build)'
 	@echo 'make bench-llm   tokens through StreamRun beside reading their provider directly (release build)'
 	@echo 'make check       formatting and lints'
@@ -101,6 +102,11 @@ bench-workflow:
 
 bench-memory:
 	@$(use_toolchain) && cargo bench --locked --workspace --bench memory
+
+bench-worker:
+	@$(use_toolchain) && cargo build --locked --workspace --release --bin workflow-service && \
+	if programs=$$(scripts/python); then export WEFT_BENCH_PYTHON="$$programs/python"; fi && \
+	cargo bench --locked --workspace --bench worker
 
 # What is measured beside Weft. One that cannot be installed is left out, aloud; so are all without.
 PEERS ?= RESTATE LANGGRAPH POSTGRES

@@ -20,6 +20,7 @@ const MAX_RUNS: usize = 10_000;
 pub(crate) struct Hosted {
     engine: Engine,
     url: String,
+    admin: String,
     stop: CancellationToken,
     serving: JoinSet<()>,
 }
@@ -27,6 +28,8 @@ pub(crate) struct Hosted {
 impl Hosted {
     /// Starts the service, whose store is in this folder.
     pub(crate) async fn start(store: &Path, worker: Worker) -> Self {
+        // Before the store makes its instruments.
+        service_runtime::metrics::install();
         let store = Arc::new(SqliteStore::open(store).unwrap());
         let engine = Engine::new(
             store,
@@ -42,6 +45,7 @@ impl Hosted {
         let any = "127.0.0.1:0".parse().unwrap();
         let listeners = Listeners::bind(any, any).await.unwrap();
         let url = format!("http://{}", listeners.grpc_addr());
+        let admin = listeners.admin_addr().to_string();
         let server = Server::new("bench", listeners, &ServerSettings::default());
         let workflows = Workflows::new(engine.clone(), server.draining(), Duration::ZERO);
         let server = server.add_service(WorkflowServiceServer::new(workflows));
@@ -53,14 +57,15 @@ impl Hosted {
         Self {
             engine,
             url,
+            admin,
             stop,
             serving,
         }
     }
 
-    /// Where it serves gRPC.
-    pub(crate) fn url(&self) -> &str {
-        &self.url
+    /// Where it serves gRPC, as a URL, and its metrics, as `host:port`.
+    pub(crate) fn addresses(&self) -> (&str, &str) {
+        (&self.url, &self.admin)
     }
 
     /// Ends it in good order.

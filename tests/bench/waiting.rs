@@ -8,17 +8,14 @@ use std::{
     time::Instant,
 };
 
-use e2e::process::resident_bytes;
+use e2e::{payload, process::resident_bytes, runs::Workflows};
 use futures::future::join_all;
-use tonic::transport::Channel;
 use weft_proto::workflow::v1::{
     InvokeRunRequest, ResumeRunRequest, StartRunRequest, WaitRunRequest,
-    resume_run_request::Resume, run::State, workflow_service_client::WorkflowServiceClient,
+    resume_run_request::Resume, run::State,
 };
 
-use crate::{number, payload};
-
-type Workflows = WorkflowServiceClient<Channel>;
+use crate::number;
 
 /// Callers that start runs at once.
 const CALLERS: usize = 64;
@@ -27,7 +24,7 @@ const CALLERS: usize = 64;
 async fn ask(mut client: Workflows, steps: u32) -> String {
     let start = StartRunRequest {
         entrypoint: "ask".to_owned(),
-        input: Some(payload(&steps.to_string())),
+        input: Some(payload::text(steps.to_string())),
         ..StartRunRequest::default()
     };
     let request = InvokeRunRequest {
@@ -84,7 +81,7 @@ pub(crate) async fn replay(client: &Workflows) {
         let begin = Instant::now();
         let answer = ResumeRunRequest {
             run_id: run_id.clone(),
-            resume: Some(Resume::Answer(payload("true"))),
+            resume: Some(Resume::Answer(payload::text("true"))),
         };
         client.resume_run(answer).await.unwrap();
         let wait = WaitRunRequest {

@@ -1,6 +1,6 @@
 //! One running service, from its first line to its exit.
 
-use std::process::ExitStatus;
+use std::{fs, process::ExitStatus, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
@@ -224,11 +224,26 @@ pub async fn signal(child: &Child, signal: Signal) -> Result<()> {
 /// # Errors
 /// If there is no such process, or the system does not tell.
 pub fn resident_bytes(id: u32) -> Result<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
+    let status = fs::read_to_string(format!("/proc/{id}/status"))?;
     let line = status
         .lines()
         .find_map(|line| line.strip_prefix("VmRSS:"))
         .context("no VmRSS")?;
     let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse()?;
     Ok(kibibytes * 1024)
+}
+
+/// Time that a process has computed, to a hundredth of a second.
+///
+/// # Errors
+/// As [`resident_bytes`].
+pub fn cpu_time(id: u32) -> Result<Duration> {
+    /// Ticks in a second, as the kernel tells them to programs on every machine there is.
+    const TICKS: u32 = 100;
+    let stat = fs::read_to_string(format!("/proc/{id}/stat"))?;
+    // The name before may have spaces.
+    let (_, fields) = stat.rsplit_once(") ").context("no fields")?;
+    let mut fields = fields.split(' ').skip(11);
+    let mut ticks = || -> Result<u32> { Ok(fields.next().context("no time")?.parse()?) };
+    Ok(Duration::from_secs(1) * (ticks()? + ticks()?) / TICKS)
 }

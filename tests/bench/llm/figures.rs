@@ -1,8 +1,6 @@
 //! What many streams make.
 
-use std::{fs, time::Duration};
-
-use anyhow::{Context as _, Result};
+use std::time::Duration;
 
 use crate::{TOKENS, reading::Heard};
 
@@ -77,16 +75,4 @@ fn percentiles(mut durations: Vec<Duration>) -> [f64; 2] {
         let duration = durations.get(index).copied().unwrap_or_default();
         duration.as_secs_f64() * 1e3
     })
-}
-
-/// Time that a process has computed.
-pub(crate) fn cpu_time(id: u32) -> Result<Duration> {
-    /// Ticks in a second, as the kernel tells them to programs on every machine there is.
-    const TICKS: u32 = 100;
-    let stat = fs::read_to_string(format!("/proc/{id}/stat"))?;
-    // The name before may have spaces.
-    let (_, fields) = stat.rsplit_once(") ").context("no fields")?;
-    let mut fields = fields.split(' ').skip(11);
-    let mut ticks = || -> Result<u32> { Ok(fields.next().context("no time")?.parse()?) };
-    Ok(Duration::from_secs(1) * (ticks()? + ticks()?) / TICKS)
 }

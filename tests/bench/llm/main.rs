@@ -19,11 +19,15 @@ mod reading;
 use std::{env, future::Future, time::Duration};
 
 use anyhow::{Context as _, Result};
-use e2e::{Cluster, Process, cluster::WORKFLOW, process::resident_bytes};
+use e2e::{
+    Cluster, Process,
+    cluster::WORKFLOW,
+    process::{cpu_time, resident_bytes},
+};
 use tokio::{task::JoinSet, time::Instant};
 
 use self::{
-    figures::{Figures, cpu_time},
+    figures::Figures,
     provider::PacedProvider,
     reading::{Heard, Service, directly},
 };

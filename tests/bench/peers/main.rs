@@ -8,12 +8,11 @@
 //! what `install` prints; a system without is left out, aloud.
 //!
 //! # Layout
-//! - `load`: what programs are asked for, and what they answer
 //! - `program`: a system as the benchmark sees it
 //! - `weft`: Weft's program, in two forms
 //! - `restate/`, `langgraph_peer.py`: those of the others
 //! - `goals`: how much faster Weft is, and is to be
-//! - `disk`, `hosted`: shared with `make bench-workflow`
+//! - `disk`, `hosted`, `load`, `parts`, `sequence`: shared with the other benchmarks of the service
 #![expect(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -25,21 +24,23 @@ mod disk;
 mod goals;
 #[path = "../hosted.rs"]
 mod hosted;
+#[path = "../load.rs"]
 mod load;
+#[path = "../parts.rs"]
+mod parts;
 mod program;
+#[path = "../sequence.rs"]
+mod sequence;
 mod weft;
 
 use std::{collections::HashMap, env, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result};
-use tokio::{
-    process::Command,
-    select,
-    signal::unix::{SignalKind, signal},
-};
+use tokio::process::Command;
 
 use crate::{
-    load::{Figures, Load, Sample},
+    load::{Figures, Load, Sample, seconds},
+    parts::this_program,
     program::Program,
 };
 
@@ -104,7 +105,10 @@ impl System {
     fn command(self) -> Result<Command> {
         let langgraph = || -> Result<Command> {
             let mut command = Command::new(installed("WEFT_BENCH_LANGGRAPH")?);
-            command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/langgraph_peer.py"));
+            command.arg(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/peers/langgraph_peer.py"
+            ));
             Ok(command)
         };
         Ok(match self {
@@ -132,24 +136,9 @@ impl System {
 /// What every system did in every cell.
 pub(crate) type Table = HashMap<(Cell, System), Figures>;
 
-/// This program, in another of its parts.
-pub(crate) fn this_program(part: &str) -> Result<Command> {
-    let mut command = Command::new(env::current_exe()?);
-    command.arg(part);
-    Ok(command)
-}
-
 fn installed(variable: &str) -> Result<String> {
     env::var(variable)
         .with_context(|| format!("`{variable}` is not set; `make bench-peers` sets it"))
-}
-
-fn seconds() -> Result<f64> {
-    let Ok(text) = env::var("WEFT_BENCH_SECONDS") else {
-        return Ok(2.0);
-    };
-    text.parse()
-        .with_context(|| format!("`WEFT_BENCH_SECONDS` is no number: {text}"))
 }
 
 fn disk(seconds: f64) -> Result<()> {
@@ -199,7 +188,7 @@ async fn measure(
     let mut samples: Vec<Sample> = programs.iter().map(|_| Sample::default()).collect();
     for _ in 0..ROUNDS {
         for ((_, program), sample) in programs.iter_mut().zip(&mut samples) {
-            sample.add(program.ask(&load).await?);
+            *sample += program.ask(&load).await?;
         }
     }
     for ((system, _), sample) in programs.iter().zip(samples) {
@@ -243,25 +232,13 @@ async fn compare() -> Result<()> {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    // Cargo passes one that says what it runs this for.
-    let arguments: Vec<String> = env::args()
-        .skip(1)
-        .filter(|word| word != "--bench")
-        .collect();
+    let arguments = parts::arguments();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
         ["weft-worker", folder] => weft::with_worker(Path::new(folder)).await,
         ["weft-hosted", folder] => weft::hosted(Path::new(folder)).await,
-        ["worker", url] => weft::work(url).await,
-        ["service", folder] => weft::serve(Path::new(folder)).await,
-        _ => {
-            let mut terminated = signal(SignalKind::terminate())?;
-            // Whatever ends it, programs end and folders go.
-            select! {
-                compared = compare() => compared,
-                _ = tokio::signal::ctrl_c() => Ok(()),
-                _ = terminated.recv() => Ok(()),
-            }
-        }
+        ["worker", url] => parts::work(url).await,
+        ["service", folder] => parts::serve(Path::new(folder)).await,
+        _ => parts::until_asked_to_end(compare()).await,
     }
 }

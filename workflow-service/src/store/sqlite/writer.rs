@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use metrics::{counter, describe_counter, describe_histogram, histogram};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
@@ -25,6 +26,10 @@ const PROBE_BYTES: i64 = 256 * 1024;
 /// How long the writer looks for the next write before it sleeps. To be woken takes about half as
 /// long; whatever else wants to run goes first meanwhile.
 const AWAKE: Duration = Duration::from_micros(100);
+
+/// What metrics are called.
+const COMMITTING: &str = "workflow_commit_seconds";
+const WRITES: &str = "workflow_writes_total";
 
 /// Answers a write once its transaction is committed, or has failed.
 type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
@@ -187,6 +192,12 @@ fn closed() -> StoreError {
 }
 
 fn run(connection: &Connection, mut jobs: mpsc::Receiver<Job>) {
+    describe_histogram!(
+        COMMITTING,
+        "how long commits took, each of all writes that waited"
+    );
+    describe_counter!(WRITES, "writes that were committed");
+    let (committing, writes) = (histogram!(COMMITTING), counter!(WRITES));
     let mut batch = Vec::with_capacity(MAX_BATCH);
     while let Some(first) = next(&mut jobs) {
         batch.push(first);
@@ -195,7 +206,11 @@ fn run(connection: &Connection, mut jobs: mpsc::Receiver<Job>) {
         {
             batch.push(job);
         }
-        commit(connection, &mut batch);
+        let count = batch.len();
+        if let Some(took) = commit(connection, &mut batch) {
+            committing.record(took);
+            writes.increment(count as u64);
+        }
     }
 }
 
@@ -212,7 +227,8 @@ fn next(jobs: &mut mpsc::Receiver<Job>) -> Option<Job> {
     jobs.blocking_recv()
 }
 
-fn commit(connection: &Connection, batch: &mut Vec<Job>) {
+/// Does the writes in one transaction and answers them. How long its commit took; `None` if it failed.
+fn commit(connection: &Connection, batch: &mut Vec<Job>) -> Option<Duration> {
     let begun = execute(connection, "BEGIN IMMEDIATE").map_err(transaction_failed);
     let done: Vec<Done> = batch
         .drain(..)
@@ -223,6 +239,7 @@ fn commit(connection: &Connection, batch: &mut Vec<Job>) {
                 .map_err(StoreError::clone))
         })
         .collect();
+    let begin = Instant::now();
     let committed = begun.and_then(|()| {
         let committed = match done.iter().any(|done| done.is_torn) {
             true => Err(StoreError::Unavailable(
@@ -236,9 +253,12 @@ fn commit(connection: &Connection, batch: &mut Vec<Job>) {
         }
         committed
     });
+    let took = begin.elapsed();
+    let is_committed = committed.is_ok();
     for Done { answer, .. } in done {
         answer(committed.clone());
     }
+    is_committed.then_some(took)
 }
 
 fn transaction_failed(error: rusqlite::Error) -> StoreError {

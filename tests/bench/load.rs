@@ -1,15 +1,28 @@
-//! What programs are asked for, and what they answer.
+//! Callers that start runs, and what they see.
 
-use std::time::{Duration, Instant};
+use std::{
+    env,
+    ops::AddAssign,
+    time::{Duration, Instant},
+};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
 
-/// A line of input of a program.
+/// Seconds of one measurement: `WEFT_BENCH_SECONDS`, or 2.
+pub(crate) fn seconds() -> Result<f64> {
+    let Ok(text) = env::var("WEFT_BENCH_SECONDS") else {
+        return Ok(2.0);
+    };
+    text.parse()
+        .with_context(|| format!("`WEFT_BENCH_SECONDS` is no number: {text}"))
+}
+
+/// What callers are to do; a line of input of a program of `make bench-peers`.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Load {
-    /// Tasks of each run, one after the other.
+    /// Tasks of each run.
     pub tasks: u32,
     /// Callers, each of which starts a run when its last one has ended.
     pub callers: u32,
@@ -17,7 +30,7 @@ pub(crate) struct Load {
     pub seconds: f64,
 }
 
-/// A line of output of a program: what the callers saw.
+/// What callers saw; a line of output of such a program.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Sample {
     /// Until the last run had ended.
@@ -56,12 +69,14 @@ impl Load {
     }
 }
 
-impl Sample {
-    pub(crate) fn add(&mut self, other: Self) {
+impl AddAssign for Sample {
+    fn add_assign(&mut self, other: Self) {
         self.seconds += other.seconds;
         self.latencies.extend(other.latencies);
     }
+}
 
+impl Sample {
     pub(crate) fn figures(mut self) -> Figures {
         self.latencies.sort_unstable_by(f64::total_cmp);
         let at = |share: usize| {
