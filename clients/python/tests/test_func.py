@@ -392,7 +392,8 @@ def test_what_a_model_writes_is_streamed_from_within_tasks(cluster: Cluster, uni
     items = list(workflow.stream("hello there", stream_mode=["messages", "values"]))
     (output,) = [item for mode, item in items if mode == "values"]
     chunks = [item[0] for mode, item in items if mode == "messages"]
-    assert len(chunks) > 1
+    # Pieces that are there at once come as one.
+    assert chunks
     assert "".join(chunk.content for chunk in chunks) == output["content"]
     assert {chunk.id for chunk in chunks} == {output["id"]}
 
