@@ -34,6 +34,12 @@ impl Record {
         point_id(&self.tenant, &self.item.id)
     }
 
+    /// About how many bytes it is.
+    pub(super) fn bytes(&self) -> usize {
+        let numbers: usize = self.vectors.meanings.iter().map(Vec::len).sum();
+        self.item.value.text().len() + numbers * size_of::<f32>()
+    }
+
     /// Reads back what is stored at a place.
     pub(super) fn decode(
         place: PointId,

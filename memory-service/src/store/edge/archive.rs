@@ -100,6 +100,7 @@ fn record(point: qdrant_edge::Record) -> Kept {
 pub(super) fn restore(shared: &Shared, records: Vec<Record>) -> Result<u64, StoreError> {
     shared.check_room(Growth::Much)?;
     let places: Vec<_> = records.iter().map(Record::place).collect();
+    let bytes = records.iter().map(Record::bytes).sum();
     let Engines { first, stage, .. } = shared.engines();
     let heads = query::heads(&first, &places)?;
     let mut differing = Vec::new();
@@ -129,6 +130,7 @@ pub(super) fn restore(shared: &Shared, records: Vec<Record>) -> Result<u64, Stor
         shared.update(UpdateOperation::PointOperation(
             PointOperations::UpsertPoints(points),
         ))?;
+        shared.disk.count(bytes);
     }
     let mut registry = shared.registry_mut();
     for (Record { tenant, item, .. }, before) in &written {

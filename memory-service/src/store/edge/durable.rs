@@ -30,9 +30,9 @@ use super::{
 };
 use crate::store::StoreError;
 
-/// Parts of the log, of 32 MiB each, that were completed since the last flush, from which on it is long:
-/// the engine does what is in them again within a second or two when it is opened.
-const LONG_LOG: usize = 2;
+/// Bytes of documents and vectors after which the log is made short although something is written: a
+/// flush of so many lets writes wait for some 50 ms, and a start does them again within a second.
+const LONG_LOG: usize = 16 << 20;
 
 /// Since when there may be something in the log that a start has to do again.
 const LONGEST_LOG: Duration = Duration::from_secs(60);
@@ -45,6 +45,8 @@ pub(super) struct Disk {
     dirty: AtomicBool,
     /// Whether something was written since the log was looked after.
     busy: AtomicBool,
+    /// Bytes that were written since the last flush.
+    written: AtomicUsize,
     log: Log,
 }
 
@@ -54,6 +56,7 @@ impl Disk {
             flush,
             dirty: AtomicBool::new(true),
             busy: AtomicBool::new(false),
+            written: AtomicUsize::new(0),
             log: Log::default(),
         }
     }
@@ -62,6 +65,11 @@ impl Disk {
     pub(super) fn lags(&self) {
         self.dirty.store(true, Ordering::Release);
         self.busy.store(true, Ordering::Release);
+    }
+
+    /// Counts what was written.
+    pub(super) fn count(&self, bytes: usize) {
+        self.written.fetch_add(bytes, Ordering::AcqRel);
     }
 }
 
@@ -88,8 +96,8 @@ impl Shared {
             self.sync().inspect_err(|_| {
                 self.disk.busy.store(true, Ordering::Release);
             })?;
-            let grown = self.disk.log.grown.load(Ordering::Acquire);
-            if grown < LONG_LOG && !late {
+            let written = self.disk.written.load(Ordering::Acquire);
+            if written < LONG_LOG && !late {
                 return Ok(false);
             }
         }
@@ -102,7 +110,7 @@ impl Shared {
 
     pub(super) fn flush(&self) -> Result<(), StoreError> {
         if self.disk.dirty.swap(false, Ordering::AcqRel) {
-            self.disk.log.grown.store(0, Ordering::Release);
+            self.disk.written.store(0, Ordering::Release);
             let Engines { first, other, .. } = self.engines();
             first.flush().map_err(|error| {
                 self.disk.dirty.store(true, Ordering::Release);
@@ -156,8 +164,6 @@ pub(super) async fn keep_regularly(shared: Arc<Shared>, mut stopped: oneshot::Re
 struct Log {
     /// Parts that are complete, and wholly on the disk.
     done: Mutex<BTreeSet<PathBuf>>,
-    /// How many of them were completed since the last flush.
-    grown: AtomicUsize,
 }
 
 impl Log {
@@ -184,7 +190,6 @@ impl Log {
             if !done.contains(part) {
                 sync(part)?;
                 done.insert(part.clone());
-                self.grown.fetch_add(1, Ordering::AcqRel);
             }
         }
         match open {

@@ -201,6 +201,7 @@ pub(super) fn index(shared: &Shared, records: Vec<Record>) -> Result<(), StoreEr
     };
     shared.check_room(Growth::Much)?;
     let places: Vec<_> = records.iter().map(Record::place).collect();
+    let bytes = records.iter().map(Record::bytes).sum();
     let heads = query::heads(&engines.first, &places)?;
     let (mut points, mut indexed) = (Vec::new(), Vec::new());
     for (record, place) in records.into_iter().zip(places) {
@@ -235,6 +236,9 @@ pub(super) fn index(shared: &Shared, records: Vec<Record>) -> Result<(), StoreEr
     let upsert = PointOperations::UpsertPoints(PointInsertOperations::PointsList(points));
     let updated = present.update(UpdateOperation::PointOperation(upsert));
     updated.map_err(engine_error)?;
+    // Flushed by and by, so that the switch does not have to.
+    shared.disk.lags();
+    shared.disk.count(bytes);
     found(shared, &indexed);
     Ok(())
 }

@@ -226,8 +226,8 @@ async fn the_log_is_made_short_when_nothing_is_written_or_it_is_long() {
         kept = store.shared.keep(false).unwrap();
         assert_ne!(kept, store.shared.is_dirty());
     }
-    // Two complete parts of 32 MiB, and one that is not.
-    assert!((56..96).contains(&written), "{written}");
+    // The last one may be counted a moment later.
+    assert!((16..=17).contains(&written), "{written}");
     store.put(&tenant, put("more")).await.unwrap();
     assert_eq!(store.shared.keep(false), Ok(false));
     assert_eq!(store.shared.keep(false), Ok(true));

@@ -104,6 +104,7 @@ fn run(shared: &Shared, first: Command, queue: &mut mpsc::Receiver<Command>) {
     while let Some(command) = next {
         if let Command::Apart(apart) = command {
             write(shared, std::mem::take(&mut writes));
+            shared.disk.count(bytes);
             return apart.run(shared);
         }
         bytes += match &command {
@@ -115,6 +116,7 @@ fn run(shared: &Shared, first: Command, queue: &mut mpsc::Receiver<Command>) {
         next = if full { None } else { queue.try_recv().ok() };
     }
     write(shared, writes);
+    shared.disk.count(bytes);
 }
 
 /// Decides and does a batch of writes, then answers them.
