@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::{TOKENS, reading::Heard};
+use crate::{
+    cell::{Cell, Pace},
+    reading::Heard,
+};
 
 /// Figures of a cell.
 #[derive(Debug, Default)]
@@ -18,15 +21,20 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
-    pub(crate) const HEAD: &str = "streams  read       first token p50, p99 ms   token p50, p99 ms   \
-                                   tokens/s   lost %   CPU µs/token   KiB/stream";
+    pub(crate) const HEAD: &str = "streams  a second  read       first token p50, p99 ms   \
+                                   token p50, p99 ms   tokens/s   lost %   CPU µs/token   KiB/stream";
 
     pub(crate) fn add(&mut self, heard: Heard) {
         self.firsts.push(heard.first);
         self.delays.extend(heard.delays);
     }
 
-    pub(crate) fn row(&self, streams: u32, how: &str) -> String {
+    pub(crate) fn row(&self, cell: &Cell, how: &str) -> String {
+        let Cell { streams, pace, .. } = cell;
+        let rate = match pace.rate {
+            0 => "all".to_owned(),
+            rate => rate.to_string(),
+        };
         let (first, token) = (
             percentiles(self.firsts.clone()),
             percentiles(self.delays.clone()),
@@ -38,9 +46,9 @@ impl Figures {
         let memory = self
             .memory
             .map_or_else(String::new, |bytes| format!("{:.1}", bytes as f64 / 1024.0));
-        let said = self.firsts.len() as f64 * f64::from(TOKENS);
+        let said = self.firsts.len() as f64 * f64::from(pace.tokens);
         format!(
-            "{streams:>7}  {how:<9}  {:>11.3} {:>11.3}   {:>8.3} {:>8.3}   {:>8.0}   {:>6.1}   {cpu:>12}   {memory:>10}",
+            "{streams:>7}  {rate:>8}  {how:<9}  {:>11.3} {:>11.3}   {:>8.3} {:>8.3}   {:>8.0}   {:>6.1}   {cpu:>12}   {memory:>10}",
             first[0],
             first[1],
             token[0],
@@ -50,8 +58,13 @@ impl Figures {
         )
     }
 
-    /// What is added to reading directly.
-    pub(crate) fn beside(&self, direct: &Self) -> String {
+    /// What it is beside reading directly: what is added, or which part of the tokens comes through
+    /// in the same time.
+    pub(crate) fn beside(&self, direct: &Self, pace: Pace) -> String {
+        if pace.rate == 0 {
+            let rate = |figures: &Self| figures.delays.len() as f64 / figures.elapsed.as_secs_f64();
+            return format!("{:>77.2} of it", rate(self) / rate(direct));
+        }
         let added = |of: fn(&Self) -> Vec<Duration>| {
             let (through, direct) = (percentiles(of(self)), percentiles(of(direct)));
             (through[0] - direct[0], through[1] - direct[1])
@@ -61,7 +74,7 @@ impl Figures {
             added(|figures| figures.delays.clone()),
         );
         format!(
-            "         added      {:>11.3} {:>11.3}   {:>8.3} {:>8.3}",
+            "                   added      {:>11.3} {:>11.3}   {:>8.3} {:>8.3}",
             first.0, first.1, token.0, token.1
         )
     }

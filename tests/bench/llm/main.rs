@@ -1,17 +1,20 @@
 //! `make bench-llm`: what a token costs on its way through StreamRun, beside reading the same provider
 //! directly, in the same run.
 //!
-//! The provider is a process of its own that says [`TOKENS`] tokens a stream, [`RATE`] of them a second;
-//! each token is the time at which it was sent. The service is the real binary, with the provider's
-//! limits lifted; the reader is this process. Streams begin within [`SPREAD`] of one another. Best on a
-//! quiet machine: all three share its cores.
+//! The provider is a process of its own that says each stream's tokens at a steady rate, or as fast as
+//! they are taken; each token is the time at which it was sent, and a write of its own. The service is
+//! the real binary, with the provider's limits lifted; the reader is this process. Steady streams begin
+//! within [`SPREAD`] of one another. Best on a quiet machine: all three share its cores, and with as
+//! many tokens as they can carry together, delays are those of the queue for a core.
 //!
 //! # Layout
+//! - `cell`: how many streams, and what they say
 //! - `provider`: the provider
 //! - `reading`: one stream, read either way
 //! - `figures`: what many streams make
 #![expect(clippy::print_stdout, reason = "the table is what it prints")]
 
+mod cell;
 mod figures;
 mod provider;
 mod reading;
@@ -27,17 +30,12 @@ use e2e::{
 use tokio::{task::JoinSet, time::Instant};
 
 use self::{
+    cell::{CELLS, Cell, Pace},
     figures::Figures,
     provider::PacedProvider,
     reading::{Heard, Service, directly},
 };
 
-/// Tokens of a stream.
-const TOKENS: u32 = 100;
-/// Tokens of a stream in a second: what fast models write.
-const RATE: u32 = 50;
-/// Streams that are open at once, and how often that is done.
-const CELLS: [(u32, u32); 3] = [(1, 10), (100, 2), (1000, 2)];
 /// Time within which the streams of a cell begin.
 const SPREAD: Duration = Duration::from_secs(1);
 /// Between two looks at the memory of the service.
@@ -54,36 +52,34 @@ async fn main() -> Result<()> {
         ("WEFT_PROVIDERS__PACED__API", "messages"),
         ("WEFT_PROVIDERS__PACED__BASE_URL", &provider.url()),
         ("WEFT_PROVIDERS__PACED__MAX_CONCURRENT", "4096"),
-        ("WEFT_DEFAULT_MODEL", "paced:m"),
+        ("WEFT_DEFAULT_MODEL", "paced:1x1"),
         ("WEFT_LOG", "warn"),
     ] {
         cluster.set(WORKFLOW, name, value);
     }
     cluster.start_workflow().await?;
-    println!(
-        "{TOKENS} tokens a stream, {RATE} a second; delays from the provider's write to the reader"
-    );
+    println!("delays from the provider's write to the reader");
     println!("{}", Figures::HEAD);
-    for (streams, rounds) in CELLS {
+    for cell in CELLS {
         let address = provider.address();
-        let direct = cell(streams, rounds, |_| directly(address)).await?;
+        let direct = read(&cell, |_| directly(address, cell.pace)).await?;
         let service = cluster.workflow()?;
-        let through = through(service, streams, rounds).await?;
-        println!("{}", direct.row(streams, "directly"));
-        println!("{}", through.row(streams, "StreamRun"));
-        println!("{}", through.beside(&direct));
+        let through = through(service, &cell).await?;
+        println!("{}", direct.row(&cell, "directly"));
+        println!("{}", through.row(&cell, "StreamRun"));
+        println!("{}", through.beside(&direct, cell.pace));
     }
     cluster.finish().await
 }
 
 /// Reads streams through the service, and looks at what it takes.
-async fn through(process: &Process, streams: u32, rounds: u32) -> Result<Figures> {
+async fn through(process: &Process, cell: &Cell) -> Result<Figures> {
     let id = process.id().context("the service has ended")?;
-    let service = Service::connect(process, streams).await?;
+    let service = Service::connect(process, cell.streams).await?;
     // What is allocated once and kept is not a stream's.
-    service.read(0).await?;
+    service.read(0, Pace::ONE).await?;
     let (idle, cpu) = (resident_bytes(id)?, cpu_time(id)?);
-    let read = cell(streams, rounds, |number| service.read(number));
+    let read = read(cell, |number| service.read(number, cell.pace));
     let mut looks = tokio::time::interval(LOOK_INTERVAL);
     let mut most = idle;
     tokio::pin!(read);
@@ -94,22 +90,26 @@ async fn through(process: &Process, streams: u32, rounds: u32) -> Result<Figures
         }
     };
     figures.cpu = Some(cpu_time(id)?.saturating_sub(cpu));
-    figures.memory = Some((most - idle) / u64::from(streams));
+    figures.memory = Some((most - idle) / u64::from(cell.streams));
     Ok(figures)
 }
 
-/// Reads that many streams at once, that many times.
-async fn cell<F, R>(streams: u32, rounds: u32, read: R) -> Result<Figures>
+/// Reads the streams of a cell, as often as it says.
+async fn read<F, R>(cell: &Cell, read: R) -> Result<Figures>
 where
     F: Future<Output = Result<Heard>> + Send + 'static,
     R: Fn(u32) -> F,
 {
     let mut figures = Figures::default();
-    for _ in 0..rounds {
+    let spread = match cell.pace.rate {
+        0 => Duration::ZERO,
+        _ => SPREAD,
+    };
+    for _ in 0..cell.rounds {
         let begin = Instant::now();
         let mut reading = JoinSet::new();
-        for number in 0..streams {
-            let (start, read) = (begin + SPREAD * number / streams, read(number));
+        for number in 0..cell.streams {
+            let (start, read) = (begin + spread * number / cell.streams, read(number));
             reading.spawn(async move {
                 tokio::time::sleep_until(start).await;
                 read.await

@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use serde::Deserialize;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::{TcpListener, TcpStream},
@@ -15,7 +16,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval_at},
 };
 
-use crate::{RATE, TOKENS};
+use crate::cell::Pace;
 
 /// Makes this program the provider.
 pub(crate) const ARGUMENT: &str = "provider";
@@ -69,6 +70,11 @@ pub(crate) async fn serve() -> Result<()> {
     }
 }
 
+#[derive(Deserialize)]
+struct Asked {
+    model: String,
+}
+
 async fn converse(connection: TcpStream) -> Result<()> {
     connection.set_nodelay(true)?;
     let mut connection = BufReader::new(connection);
@@ -84,12 +90,13 @@ async fn converse(connection: TcpStream) -> Result<()> {
         }
         let mut body = vec![0; length];
         connection.read_exact(&mut body).await?;
-        speak(&mut connection).await?;
+        let asked: Asked = serde_json::from_slice(&body)?;
+        speak(&mut connection, asked.model.parse()?).await?;
     }
 }
 
 /// One answer, in the form of Messages.
-async fn speak(connection: &mut BufReader<TcpStream>) -> Result<()> {
+async fn speak(connection: &mut BufReader<TcpStream>, pace: Pace) -> Result<()> {
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\
                 transfer-encoding: chunked\r\n\r\n";
     let begin = event(
@@ -101,12 +108,14 @@ async fn speak(connection: &mut BufReader<TcpStream>) -> Result<()> {
     );
     let begin = format!("{head}{}", chunk(&begin));
     connection.write_all(begin.as_bytes()).await?;
-    let period = Duration::from_secs(1) / RATE;
-    let mut pace = interval_at(Instant::now(), period);
+    let period = Duration::from_secs(1) / pace.rate.max(1);
+    let mut ticks = interval_at(Instant::now(), period);
     // As a model that was held up does: it does not make up for it.
-    pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    for _ in 0..TOKENS {
-        pace.tick().await;
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for _ in 0..pace.tokens {
+        if pace.rate > 0 {
+            ticks.tick().await;
+        }
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos();
         let delta = format!(r#""index":0,"delta":{{"type":"text_delta","text":"{now} "}}"#);
         let token = chunk(&event("content_block_delta", &delta));

@@ -19,7 +19,7 @@ use weft_proto::workflow::v1::{
     workflow_service_client::WorkflowServiceClient,
 };
 
-use crate::TOKENS;
+use crate::cell::Pace;
 
 /// Streams of one connection: the service lets a connection have 256.
 const STREAMS_OF_A_CONNECTION: u32 = 200;
@@ -37,13 +37,15 @@ pub(crate) struct Heard {
 struct Ear {
     begin: Instant,
     heard: Option<Heard>,
+    tokens: u32,
 }
 
 impl Ear {
-    fn new() -> Self {
+    fn new(pace: Pace) -> Self {
         Self {
             begin: Instant::now(),
             heard: None,
+            tokens: pace.tokens,
         }
     }
 
@@ -56,7 +58,7 @@ impl Ear {
         let first = self.begin.elapsed();
         let heard = self.heard.get_or_insert_with(|| Heard {
             first,
-            delays: Vec::with_capacity(TOKENS as usize),
+            delays: Vec::with_capacity(self.tokens as usize),
         });
         for token in text.split_ascii_whitespace() {
             let sent = Duration::from_nanos(token.parse()?);
@@ -73,26 +75,32 @@ impl Ear {
 /// Reads a stream of the provider at `address`.
 pub(crate) fn directly(
     address: &str,
+    pace: Pace,
 ) -> impl Future<Output = Result<Heard>> + Send + 'static + use<> {
     const TEXT: &[u8] = b"\"text\":\"";
     let address = address.to_owned();
     async move {
-        let mut ear = Ear::new();
+        let mut ear = Ear::new(pace);
         let mut connection = TcpStream::connect(&address).await?;
-        let request = "POST /v1/messages HTTP/1.1\r\ncontent-length: 2\r\n\r\n{}";
+        let body = json!({ "model": pace.to_string() }).to_string();
+        let request = format!(
+            "POST /v1/messages HTTP/1.1\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
         connection.write_all(request.as_bytes()).await?;
         let mut read = Vec::new();
         // The provider's last chunk.
         while !read.ends_with(b"\r\n0\r\n\r\n") {
             let more = connection.read_buf(&mut read).await?;
             ensure!(more > 0, "the provider went away");
-            while let Some(begin) = find(&read, TEXT).map(|at| at + TEXT.len())
+            let mut heard = 0;
+            while let Some(begin) = find(&read[heard..], TEXT).map(|at| heard + at + TEXT.len())
                 && let Some(length) = find(&read[begin..], b"\"")
             {
-                let end = begin + length;
-                ear.hear(std::str::from_utf8(&read[begin..end])?)?;
-                read.drain(..end);
+                heard = begin + length;
+                ear.hear(std::str::from_utf8(&read[begin..heard])?)?;
             }
+            read.drain(..heard);
         }
         ear.all()
     }
@@ -120,11 +128,13 @@ impl Service {
     pub(crate) fn read(
         &self,
         number: u32,
+        pace: Pace,
     ) -> impl Future<Output = Result<Heard>> + Send + 'static + use<> {
         let client = self.0.get(number as usize % self.0.len()).cloned();
         async move {
             let mut client = client.context("no connection")?;
-            let config = json!({ "user_id": "1", "memory": { "mode": "off" } });
+            let config = json!({ "user_id": "1", "memory": { "mode": "off" },
+                "model": format!("paced:{pace}") });
             let start = StartRunRequest {
                 entrypoint: "chat".to_owned(),
                 input: Some(payload::json(&json!("hello"))),
@@ -136,7 +146,7 @@ impl Service {
                 modes: vec![StreamMode::Messages.into()],
                 ..StreamRunRequest::default()
             };
-            let mut ear = Ear::new();
+            let mut ear = Ear::new(pace);
             let mut events = client.stream_run(request).await?.into_inner();
             while let Some(response) = events.message().await? {
                 if let Some(Kind::Message(piece)) = response.event.and_then(|event| event.kind) {
