@@ -13,6 +13,7 @@
 //! - [`targets`]: what the service does itself when a run, in any language, calls it
 //! - [`llm`]: language models
 //! - [`memory`]: client of memory-service
+//! - [`turns`]: a queue in which those who wait take turns
 //! - [`grpc`]: the API
 //! - [`config`]: flags and settings
 //! - [`service`]: wires the parts together
@@ -26,6 +27,7 @@ pub mod memory;
 pub mod service;
 pub mod store;
 pub mod targets;
+pub mod turns;
 pub mod workflows;
 
 pub use config::Config;

@@ -4,7 +4,6 @@
 //! asks a hundred things at once does not hold up another one that asks one.
 
 use std::{
-    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -12,6 +11,7 @@ use std::{
 use tokio::{sync::oneshot, time::Instant};
 
 use super::settings::ProviderSettings;
+use crate::turns::Turns;
 
 /// Requests that may wait for one provider. They hold their conversations in memory.
 const MAX_WAITING: usize = 10_000;
@@ -63,10 +63,8 @@ struct State {
     retries: Option<Allowance>,
     /// The provider asked for a pause until then.
     paused_until: Option<Instant>,
-    waiting: HashMap<Arc<str>, VecDeque<oneshot::Sender<Permit>>>,
-    /// Threads that wait, each once; the first one has the next turn.
-    turns: VecDeque<Arc<str>>,
-    waiting_count: usize,
+    /// By thread.
+    waiting: Turns<Arc<str>, oneshot::Sender<Permit>>,
 }
 
 /// What may be used in a time: it grows steadily up to a burst, and is negative after more was
@@ -114,9 +112,7 @@ impl Limits {
             tokens: Allowance::new(settings.tokens_per_minute),
             retries: Allowance::new(RETRIES_PER_MINUTE),
             paused_until: None,
-            waiting: HashMap::new(),
-            turns: VecDeque::new(),
-            waiting_count: 0,
+            waiting: Turns::default(),
         })))
     }
 
@@ -126,16 +122,11 @@ impl Limits {
     /// [`TooManyWait`].
     pub fn enqueue(&self, thread: &Arc<str>) -> Result<Turn, TooManyWait> {
         let mut state = self.lock();
-        if state.waiting_count >= MAX_WAITING {
+        if state.waiting.len() >= MAX_WAITING {
             return Err(TooManyWait);
         }
         let (sender, granted) = oneshot::channel();
-        let queue = state.waiting.entry(Arc::clone(thread)).or_default();
-        queue.push_back(sender);
-        if queue.len() == 1 {
-            state.turns.push_back(Arc::clone(thread));
-        }
-        state.waiting_count += 1;
+        state.waiting.push(thread, sender);
         Ok(Turn {
             limits: self.clone(),
             granted,
@@ -173,13 +164,13 @@ impl Limits {
         loop {
             let (sender, permit) = {
                 let mut state = self.lock();
-                if state.turns.is_empty() || state.under_way >= state.max_concurrent {
+                if state.waiting.is_empty() || state.under_way >= state.max_concurrent {
                     return None;
                 }
                 if let Some(until) = state.not_before(Instant::now()) {
                     return Some(until);
                 }
-                let Some(sender) = state.next() else {
+                let Some(sender) = state.waiting.pop() else {
                     continue;
                 };
                 // One that went away takes nothing.
@@ -241,19 +232,6 @@ impl State {
         let requests = self.requests.as_mut().and_then(|each| each.when(1.0, now));
         let tokens = self.tokens.as_mut().and_then(|each| each.when(0.0, now));
         paused.max(requests).max(tokens)
-    }
-
-    /// The first of the thread whose turn it is, which then waits for its next turn.
-    fn next(&mut self) -> Option<oneshot::Sender<Permit>> {
-        let thread = self.turns.pop_front()?;
-        let queue = self.waiting.get_mut(&thread)?;
-        let sender = queue.pop_front();
-        match queue.is_empty() {
-            true => drop(self.waiting.remove(&thread)),
-            false => self.turns.push_back(thread),
-        }
-        self.waiting_count -= 1;
-        sender
     }
 }
 
