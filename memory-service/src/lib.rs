@@ -147,6 +147,7 @@ impl Service for MemoryService {
         "journal_ttl",
         "worker_lease",
         "worker_grace",
+        "task_wait",
     ];
     type Args = Args;
     type Config = Config;

@@ -37,6 +37,7 @@ impl Hosted {
             EngineSettings {
                 max_runs: MAX_RUNS,
                 cancel_grace: Duration::from_secs(1),
+                task_wait: Duration::from_secs(1),
                 retention: Retention::default(),
             },
         );

@@ -210,6 +210,7 @@ async fn a_run_that_must_not_go_on_without_memory_waits_for_it_and_then_fails_an
     let settings = EngineSettings {
         max_runs: 1,
         cancel_grace: Duration::ZERO,
+        task_wait: Duration::ZERO,
         retention: Retention::default(),
     };
     let store = Arc::new(SqliteStore::open(folder.path())?);

@@ -65,6 +65,7 @@ async fn engine_of(
     let settings = EngineSettings {
         max_runs: 10,
         cancel_grace: PATIENCE,
+        task_wait: PATIENCE,
         retention: Retention::default(),
     };
     let store = Arc::new(SqliteStore::open(folder)?);

@@ -4,7 +4,7 @@ use std::{fs, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use tokio::process::Child;
-use weft_proto::workflow::v1::ListEntrypointsRequest;
+use weft_proto::workflow::v1::{ListEntrypointsRequest, ListTasksRequest};
 
 use crate::{
     Launch,
@@ -140,6 +140,25 @@ pub async fn begins(folder: &Path, name: &str, count: usize) -> Result<Began> {
 /// If the folder is gone.
 pub fn let_go(folder: &Path, name: &str) -> Result<()> {
     Ok(fs::write(folder.join(name), "")?)
+}
+
+/// Waits until so many workers offer a task.
+///
+/// # Errors
+/// If they do not in time.
+pub async fn offer(client: &mut Workflows, task: &str, count: i32) -> Result<()> {
+    let there = async {
+        loop {
+            let listed = client.list_tasks(ListTasksRequest {}).await?.into_inner();
+            let mut offered = listed.tasks.iter();
+            let found = offered.find(|offered| offered.name == task);
+            if found.map_or(0, |found| found.worker_count) == count {
+                return anyhow::Ok(());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    within(&format!("{count} workers to offer `{task}`"), there).await?
 }
 
 /// Waits until so many workers host the default version of an entrypoint.

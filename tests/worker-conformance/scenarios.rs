@@ -10,7 +10,10 @@ use weft_proto::workflow::v1::{
     connect_request::Message as Heard, connect_response::Message as Say, finish::End, outcome,
 };
 
-use crate::service::{Connection, Service, echoed, entry, start_run, value};
+use crate::{
+    service::{Connection, Service, echoed, entry, start_run, value},
+    tasks,
+};
 
 /// A check of one worker, in a process of its own.
 pub(crate) type Scenario =
@@ -81,6 +84,18 @@ pub(crate) const SCENARIOS: &[(&str, Scenario)] = &[
         "a session that is not resumed forgets its runs",
         |service| Box::pin(begins_anew(service)),
     ),
+    ("a task on offer is done and told", |service| {
+        Box::pin(tasks::done(service))
+    }),
+    ("a task on offer says how it failed", |service| {
+        Box::pin(tasks::fails(service))
+    }),
+    ("a task on offer that is fenced is silent", |service| {
+        Box::pin(tasks::fenced(service))
+    }),
+    ("what came of a task on offer is told again", |service| {
+        Box::pin(tasks::resumes(service))
+    }),
 ];
 
 fn number_of(outcome: &Outcome) -> Result<Value> {
@@ -410,11 +425,7 @@ async fn pings(service: &mut Service) -> Result<()> {
     worker.start(1, &json!([{"echo": "a"}]), vec![]).await?;
     let first = worker.record(1, "0", "echo").await?;
     for _ in 0..3 {
-        worker.ping().await?;
-        let Heard::Heartbeat(heartbeat) = worker.next_of(0).await? else {
-            bail!("a ping is not answered by a heartbeat");
-        };
-        let at_work = heartbeat.execution_ids;
+        let at_work = worker.heartbeat().await?;
         ensure!(
             at_work == [1],
             "it works at execution 1, not at {at_work:?}"

@@ -10,7 +10,7 @@ use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::{Request, Response, Status, Streaming, transport::Server};
 use uuid::Uuid;
 use weft_proto::workflow::v1::{
-    Ack, Call, ConnectRequest, ConnectResponse, Hello, JournalEntry, Outcome, Ping, StartRun,
+    Ack, Call, ConnectRequest, ConnectResponse, Emit, Hello, JournalEntry, Outcome, Ping, StartRun,
     Welcome, call,
     connect_request::Message as Heard,
     connect_response::Message as Say,
@@ -180,6 +180,26 @@ impl Connection {
             outcome: Some(outcome),
         };
         self.say(execution, Say::Ack(ack)).await
+    }
+
+    /// What the worker streams next about `execution`, before it says anything else.
+    pub(crate) async fn next_emitted(&mut self, execution: i64) -> Result<Emit> {
+        let heard = timeout(PATIENCE, self.requests.message())
+            .await
+            .context("the worker says nothing")??;
+        match heard.map(|heard| (heard.execution_id, heard.message)) {
+            Some((about, Some(Heard::Emit(emit)))) if about == execution => Ok(emit),
+            other => bail!("not an Emit of {execution}: {other:?}"),
+        }
+    }
+
+    /// The executions that the worker says it works at.
+    pub(crate) async fn heartbeat(&mut self) -> Result<Vec<i64>> {
+        self.ping().await?;
+        match self.next_of(0).await? {
+            Heard::Heartbeat(heartbeat) => Ok(heartbeat.execution_ids),
+            other => bail!("a ping is not answered by a heartbeat: {other:?}"),
+        }
     }
 
     /// What the worker says next, but for what it streams.

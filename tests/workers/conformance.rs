@@ -14,7 +14,21 @@ async fn the_worker_in_rust_passes_every_scenario() -> Result<()> {
     let output = within("the scenarios", driver).await??;
     let report = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{report}");
-    assert!(report.contains("20 passed, 0 failed"), "{report}");
+    assert!(report.contains("24 passed, 0 failed, 0 about"), "{report}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_worker_that_offers_no_tasks_is_spared_what_is_about_them() -> Result<()> {
+    let driver = Command::new(binary::find("worker-conformance")?)
+        .arg(binary::find("conformance-worker")?)
+        .args(["{url}", "--no-tasks"])
+        .kill_on_drop(true)
+        .output();
+    let output = within("the scenarios", driver).await??;
+    let report = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{report}");
+    assert!(report.contains("20 passed, 0 failed, 4 about"), "{report}");
     Ok(())
 }
 

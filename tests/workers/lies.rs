@@ -217,7 +217,10 @@ async fn a_run_that_its_worker_forgot_goes_to_another_one() -> Result<()> {
 async fn a_message_of_a_session_that_is_numbered_wrong_ends_its_stream() -> Result<()> {
     let cluster = service().await?;
     let channel = cluster.workflow()?.channel()?;
-    let capacity = Say::Capacity(Capacity { max_runs: 1 });
+    let capacity = Say::Capacity(Capacity {
+        max_runs: 1,
+        max_tasks: 0,
+    });
     // One before it is missing; what it says to have received was never sent.
     for (sequence, received, named) in [(2, 0, "`sequence`"), (1, 7, "`received`")] {
         let session = Hello {

@@ -10,6 +10,7 @@
 //! - [`leaving`]: workers that end in good order
 //! - [`lies`]: workers that make no sense
 //! - [`floods`]: workers that say too much, or hear nothing
+//! - [`offers`]: tasks on offer
 //! - [`values`]: values that cannot be kept
 //! - [`schemas`]: inputs that do not fit
 //! - [`conformance`]: the driver that checks any worker, and the one in Rust
@@ -20,6 +21,7 @@ mod floods;
 mod leaving;
 mod lies;
 mod loss;
+mod offers;
 mod schemas;
 mod stage;
 mod states;

@@ -76,6 +76,7 @@ impl Service {
         let settings = EngineSettings {
             max_runs: config.max_runs,
             cancel_grace: config.cancel_grace,
+            task_wait: config.task_wait,
             retention: Retention::default(),
         };
         let times = WorkerTimes {

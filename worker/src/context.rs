@@ -11,7 +11,8 @@ use uuid::Uuid;
 use crate::{
     Failure, json,
     protocol::{Event, StartRun, Warning},
-    state::{ExecutionState, Scope},
+    scope::Scope,
+    state::ExecutionState,
 };
 
 pub use calls::TaskCall;

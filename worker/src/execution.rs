@@ -13,7 +13,7 @@ use tokio::{
 
 use crate::{
     CallId, Clock, Context, Entrypoint, Failure,
-    pending::panicked,
+    attempt::panicked,
     protocol::{Finish, FromWorker, Outcome, StartRun, Suspend, WorkerMessage},
     state::{DroppedCall, ExecutionState},
 };

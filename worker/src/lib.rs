@@ -132,6 +132,35 @@
 //! let entrypoint = Entrypoint::new("digest", "1", digest).strict();
 //! ```
 //!
+//! # Tasks on offer
+//! A worker can offer a task on its own, so that runs of others can call it: an agent as a tool, an
+//! entrypoint in any language as the target `task/NAME`. It is the same task that entrypoints call.
+//! The service records its outcome, tries it again as its policy says, and gives it to another
+//! worker if this one is lost. It makes no calls of its own, and what it caches is not shared.
+//!
+//! ```
+//! # use serde::{Deserialize, Serialize};
+//! # use weft_worker::{Context, Failure, Target, Task, TaskContext, Worker};
+//! #[derive(Serialize, Deserialize, schemars::JsonSchema)]
+//! struct Order {
+//!     /// Number of the order.
+//!     number: u32,
+//! }
+//!
+//! let lookup = Task::new("lookup_order", |_: TaskContext, order: Order| async move {
+//!     Ok(format!("order {} is on its way", order.number))
+//! })
+//! .description("Tells where an order is.")
+//! .typed();
+//! let worker = Worker::new().task(lookup);
+//!
+//! // Elsewhere:
+//! async fn follow_up(context: Context, number: u32) -> Result<String, Failure> {
+//!     let lookup = Target::<Order, String>::new("task/lookup_order");
+//!     context.call_target(&lookup, &Order { number }).await
+//! }
+//! ```
+//!
 //! # Changing code under unfinished runs
 //! A run stays with the version of the entrypoint that it started with. Give a changed entrypoint
 //! another version and host both, until the runs of the old one are finished. Without a new
@@ -142,13 +171,15 @@
 //!
 //! # Layout
 //! - `entrypoint`, `task`, `target`: what user code defines, and what it can have the service do
+//! - `offer`: tasks that runs of others can call
 //! - `context`: what user code can ask and do while it runs
 //! - `usage`: what calls of language models take
 //! - `failure`, `retry`: how things fail, and when they are tried again
 //! - `call`, `replay`: which recorded result belongs to which call, and in which order they are
 //!   released
 //! - `clock`: where the time comes from
-//! - `pending`, `state`: calls under way, and what code waits for
+//! - `pending`, `attempt`: calls under way
+//! - `state`, `scope`: what code waits for, and where it makes its calls from
 //! - `execution`, `worker`: run the code
 //! - `outbox`: what an execution says, on its way to the engine
 //! - [`protocol`]: what a worker and the engine tell each other
@@ -161,6 +192,7 @@
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
+mod attempt;
 mod call;
 mod clock;
 mod context;
@@ -168,12 +200,14 @@ mod entrypoint;
 mod execution;
 mod failure;
 pub mod json;
+mod offer;
 mod outbox;
 mod pending;
 pub mod protocol;
 mod remote;
 mod replay;
 mod retry;
+mod scope;
 mod state;
 mod target;
 mod task;
@@ -189,6 +223,7 @@ pub use entrypoint::{
 };
 pub use failure::{FailedCall, Failure};
 pub use json::Json;
+pub use offer::TaskDescription;
 pub use remote::{RemoteError, RemoteWorker};
 pub use retry::RetryPolicy;
 pub use target::Target;

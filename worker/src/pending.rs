@@ -1,15 +1,16 @@
 //! Calls under way: from the place in the journal to the recorded outcome.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use futures::FutureExt as _;
 use tokio::sync::oneshot;
 
 use crate::{
-    Call, Context, Failure, Json, RetryPolicy, TaskContext, Usage, UsageMeter,
+    Call, Failure, Json, RetryPolicy, Usage, UsageMeter,
+    attempt::Attempt,
     protocol::{Event, Lookup, Outcome, Question, Record, TargetCall, WorkerMessage},
     replay::{Made, Reply},
-    state::{ExecutionState, Scope},
+    scope::Scope,
+    state::ExecutionState,
     task::{TaskFunction, TaskPolicy},
 };
 
@@ -103,60 +104,22 @@ impl PendingTask {
         }
     }
 
-    async fn attempt(&self, attempt: u32, usage: UsageMeter) -> Outcome {
-        let scope = Scope::new(Some(self.call.id.clone()), Arc::clone(&self.call.task));
-        let waits = Arc::clone(&scope.waits);
-        let _at_work = self.execution.begin_attempt(self.call.id.clone(), waits);
+    async fn attempt(&self, number: u32, usage: UsageMeter) -> Outcome {
         self.execution.outbox.stream(Event::TaskStarted {
             call: self.call.id.clone(),
             task: Arc::clone(&self.call.task),
-            attempt,
+            attempt: number,
             input: Arc::clone(&self.input),
         });
-        let scope = Arc::new(scope);
-        let context = Context {
-            execution: Arc::clone(&self.execution),
-            scope: Arc::clone(&scope),
+        let attempt = Attempt {
+            execution: &self.execution,
+            call: &self.call,
+            input: &self.input,
+            policy: &self.policy,
+            function: &self.function,
         };
-        let context = TaskContext {
-            context,
-            call: self.call.clone(),
-            attempt,
-            usage,
-        };
-        let function = Arc::clone(&self.function);
-        let input = Arc::clone(&self.input);
-        let run = AssertUnwindSafe(async move { function(context, input).await });
-        let outcome = tokio::select! {
-            biased;
-            outcome = run.catch_unwind() => {
-                outcome.unwrap_or_else(|panic| Err(panicked(panic.as_ref())))
-            }
-            timed_out = too_long(self.policy.timeout) => Err(timed_out),
-            idle = too_idle(&scope, self.policy.idle_timeout) => Err(idle),
-        };
-        outcome.map_err(|failure| failure.of_call(&self.call.id, &self.call.task))
+        attempt.outcome(number, usage).await
     }
-}
-
-/// Completes with the failure of an attempt that takes longer than it may.
-async fn too_long(limit: Option<Duration>) -> Failure {
-    let Some(limit) = limit else {
-        return std::future::pending().await;
-    };
-    tokio::time::sleep(limit).await;
-    let what = format!("an attempt took longer than {limit:?}");
-    Failure::transient("TASK_TIMEOUT", what)
-}
-
-/// Completes with the failure of an attempt that gives no sign of life.
-async fn too_idle(scope: &Scope, limit: Option<Duration>) -> Failure {
-    let Some(limit) = limit else {
-        return std::future::pending().await;
-    };
-    scope.idle(limit).await;
-    let what = format!("an attempt gave no sign of life for {limit:?}");
-    Failure::transient("TASK_IDLE", what)
 }
 
 /// A call of something that the service does.
@@ -296,14 +259,4 @@ async fn recorded(reply: oneshot::Receiver<Reply>) -> Outcome {
         Ok(Reply::Outcome(outcome)) => outcome,
         Ok(Reply::Retry(_)) | Err(_) => std::future::pending().await,
     }
-}
-
-/// The failure of code that panicked.
-pub(crate) fn panicked(panic: &(dyn std::any::Any + Send)) -> Failure {
-    let message = panic
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "it gave no message".to_owned());
-    Failure::new("PANICKED", format!("the code panicked: {message}"))
 }

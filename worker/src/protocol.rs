@@ -8,6 +8,8 @@
 //!   block the other for good.
 //! - [`ToWorker::Fenced`] ends an execution: nothing said about it counts any longer.
 
+mod offer;
+
 use std::{sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
@@ -16,6 +18,7 @@ use uuid::Uuid;
 use crate::{Call, CallId, Failure, Json, RetryPolicy, Usage};
 
 pub use crate::outbox::Outbox;
+pub use offer::{Done, RunTask};
 
 /// Messages that may wait in each direction of an in-memory link.
 const LINK_CAPACITY: usize = 1024;
@@ -53,6 +56,8 @@ pub enum ToWorker {
         /// When, from now.
         after: Duration,
     },
+    /// Execute a task on offer.
+    RunTask(Box<RunTask>),
     /// The run is to stop: calls of its code fail from now on. It may clean up and finish.
     Cancel {
         /// The execution.
@@ -127,6 +132,8 @@ pub enum WorkerMessage {
     Suspend(Box<Suspend>),
     /// The entrypoint returned, failed, or cannot be replayed. Ends the execution.
     Finish(Box<Finish>),
+    /// A task on offer returned or failed. Ends the execution.
+    Done(Box<Done>),
 }
 
 /// Suspend says what the code waits for. The run is handed to a worker again once some of it has

@@ -1,7 +1,7 @@
 //! What all code of one execution shares.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -10,11 +10,11 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::mpsc, time::Instant};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Call, CallId, Clock, Failure, Json,
+    Call, CallId, Clock, Failure,
     protocol::{Event, FromWorker, Outbox, Outcome, Question, StartRun, Suspend, Warning},
     replay::{Made, Replay},
 };
@@ -32,6 +32,8 @@ pub(crate) struct ExecutionState {
     pub(crate) outbox: Outbox,
     /// Whether a recorded call with another argument is a mismatch.
     is_strict: bool,
+    /// Whether this is a task on offer, which has no journal to record calls in.
+    is_offered: bool,
     replay: Mutex<Replay>,
     waits: Mutex<Waits>,
     cancel_reason: Mutex<String>,
@@ -67,11 +69,32 @@ impl ExecutionState {
             clock,
             cancelled: CancellationToken::new(),
             is_strict,
+            is_offered: false,
             replay: Mutex::new(Replay::new(journal)),
             waits: Mutex::default(),
             cancel_reason: Mutex::default(),
             dropped: Mutex::default(),
         }
+    }
+
+    /// That of a task on offer.
+    pub(crate) fn offered(start: StartRun, clock: Clock, outbox: mpsc::Sender<FromWorker>) -> Self {
+        Self {
+            is_offered: true,
+            ..Self::new(start, clock, outbox, false)
+        }
+    }
+
+    /// Fails where nothing can be called, for there is no journal to record it in.
+    pub(crate) fn may_call(&self, task: &str) -> Result<(), Failure> {
+        if !self.is_offered {
+            return Ok(());
+        }
+        let what = format!(
+            "a task that a worker offers on its own cannot call `{task}`: only calls of \
+             entrypoints, and of tasks that they call themselves, are recorded"
+        );
+        Err(Failure::new("NOTHING_TO_RECORD_IN", what))
     }
 
     pub(crate) fn replay(&self) -> MutexGuard<'_, Replay> {
@@ -209,102 +232,5 @@ impl Drop for Open {
         waits.attempts.remove(&self.call);
         waits.questions.remove(&self.call);
         waits.timers.remove(&self.call);
-    }
-}
-
-/// Scope is where calls are made from: they are counted per caller.
-pub(crate) struct Scope {
-    /// The call that makes them; `None` for the entrypoint.
-    pub(crate) caller: Option<CallId>,
-    /// Name of the calling task; empty for the entrypoint.
-    pub(crate) task: Arc<str>,
-    /// What the last run of the thread saved, for the entrypoint that the run is of.
-    pub(crate) previous: Option<Json>,
-    next_order: AtomicU32,
-    next_value: AtomicU32,
-    last_progress: Mutex<Instant>,
-    keys: Mutex<HashSet<String>>,
-    /// Things it waits for now.
-    pub(crate) waits: Arc<AtomicU32>,
-}
-
-impl Scope {
-    pub(crate) fn new(caller: Option<CallId>, task: Arc<str>) -> Self {
-        Self {
-            caller,
-            task,
-            previous: None,
-            next_order: AtomicU32::new(0),
-            next_value: AtomicU32::new(0),
-            last_progress: Mutex::new(Instant::now()),
-            keys: Mutex::default(),
-            waits: Arc::default(),
-        }
-    }
-
-    /// Id of the next call that is made from here.
-    pub(crate) fn next_call(&self) -> CallId {
-        CallId::new(
-            self.caller.as_ref(),
-            self.next_order.fetch_add(1, Ordering::Relaxed),
-        )
-    }
-
-    /// Id of a call that is made from here under a key.
-    pub(crate) fn keyed_call(&self, key: &str) -> Result<CallId, Failure> {
-        let id = CallId::keyed(self.caller.as_ref(), key)?;
-        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        if keys.insert(key.to_owned()) {
-            return Ok(id);
-        }
-        let what = format!("the key `{key}` stands for another call already; a key names one call");
-        Err(Failure::new("DUPLICATE_KEY", what))
-    }
-
-    /// Name of the next value that is derived here, unique in the run.
-    pub(crate) fn next_value(&self) -> String {
-        let order = self.next_value.fetch_add(1, Ordering::Relaxed);
-        let caller = self.caller.as_ref().map_or("", CallId::as_str);
-        format!("{caller}#{order}")
-    }
-
-    /// Notes that code here gets on.
-    pub(crate) fn note_progress(&self) {
-        *self.last_progress() = Instant::now();
-    }
-
-    /// Completes when code here did not get on for `limit`. Waiting for a call counts as getting on.
-    pub(crate) async fn idle(&self, limit: Duration) {
-        loop {
-            if self.waits.load(Ordering::Relaxed) > 0 {
-                self.note_progress();
-            }
-            let due = *self.last_progress() + limit;
-            if due <= Instant::now() {
-                return;
-            }
-            tokio::time::sleep_until(due).await;
-        }
-    }
-
-    fn last_progress(&self) -> MutexGuard<'_, Instant> {
-        self.last_progress
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Notes that code here waits for something, for as long as the guard lives.
-    pub(crate) fn wait(&self) -> Waiting {
-        self.waits.fetch_add(1, Ordering::Relaxed);
-        Waiting(Arc::clone(&self.waits))
-    }
-}
-
-/// Waiting counts one thing that code waits for.
-pub(crate) struct Waiting(Arc<AtomicU32>);
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -4,9 +4,9 @@ use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
 
 use crate::RetryPolicy;
 
-/// Target is something that the service does itself, such as `llm/chat` or `memory/search`: the
-/// code that calls it needs neither a client nor a key. Its result is recorded like that of a
-/// task.
+/// Target is something that the service does itself, such as `llm/chat` or `memory/search`, or has
+/// done by a worker that offers a task, `task/NAME`: the code that calls it needs neither a client
+/// nor a key. Its result is recorded like that of a task.
 pub struct Target<I, O> {
     pub(crate) name: Arc<str>,
     pub(crate) retry: RetryPolicy,

@@ -21,6 +21,9 @@ pub(crate) type TaskFunction = Arc<dyn Fn(TaskContext, Json) -> TaskFuture + Sen
 /// repeated.
 pub struct Task<I, O> {
     pub(crate) name: Arc<str>,
+    pub(crate) description: String,
+    pub(crate) input_schema: Option<Json>,
+    pub(crate) output_schema: Option<Json>,
     pub(crate) policy: TaskPolicy,
     pub(crate) cache: Option<CachePolicy<I>>,
     pub(crate) function: TaskFunction,
@@ -97,11 +100,41 @@ where
         });
         Self {
             name: name.into(),
+            description: String::new(),
+            input_schema: None,
+            output_schema: None,
             policy: TaskPolicy::default(),
             cache: None,
             function: erased,
             types: PhantomData,
         }
+    }
+
+    /// What it does, for people and models, where a worker [offers](crate::Worker::task) it.
+    #[must_use]
+    pub fn description(mut self, text: &str) -> Self {
+        text.clone_into(&mut self.description);
+        self
+    }
+
+    /// JSON Schema of the argument, where a worker offers it: calls that do not fit fail with
+    /// `INVALID_ARGUMENT`.
+    #[must_use]
+    pub fn input_schema(mut self, schema: Json) -> Self {
+        self.input_schema = Some(schema);
+        self
+    }
+
+    /// JSON Schemas of argument and result, made from their types; see [`Task::input_schema`].
+    #[must_use]
+    pub fn typed(mut self) -> Self
+    where
+        I: schemars::JsonSchema,
+        O: schemars::JsonSchema,
+    {
+        self.input_schema = json::encode("the schema", &schemars::schema_for!(I)).ok();
+        self.output_schema = json::encode("the schema", &schemars::schema_for!(O)).ok();
+        self
     }
 
     /// Tries the task again after retryable failures.
@@ -153,6 +186,9 @@ impl<I, O> Clone for Task<I, O> {
     fn clone(&self) -> Self {
         Self {
             name: Arc::clone(&self.name),
+            description: self.description.clone(),
+            input_schema: self.input_schema.clone(),
+            output_schema: self.output_schema.clone(),
             policy: self.policy.clone(),
             cache: self.cache.clone(),
             function: Arc::clone(&self.function),

@@ -1,12 +1,17 @@
 //! A worker: hosts entrypoints and executes the runs that the engine hands it.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::{select, sync::mpsc, task::JoinSet};
 
 use crate::{
-    Clock, Entrypoint, EntrypointDescription, Failure,
+    Clock, Entrypoint, EntrypointDescription, Failure, Task, TaskDescription,
     execution::{Reply, execute},
+    offer::{self, OfferedTask},
     protocol::{ExecutionId, Finish, FromWorker, StartRun, ToWorker, WorkerLink, WorkerMessage},
 };
 
@@ -14,10 +19,11 @@ use crate::{
 /// number is enough.
 const REPLY_CAPACITY: usize = 64;
 
-/// Worker hosts entrypoints.
+/// Worker hosts entrypoints, and offers tasks.
 #[derive(Clone, Debug, Default)]
 pub struct Worker {
     entrypoints: HashMap<(Arc<str>, Arc<str>), Entrypoint>,
+    tasks: BTreeMap<Arc<str>, OfferedTask>,
     clock: Clock,
 }
 
@@ -38,6 +44,18 @@ impl Worker {
         self
     }
 
+    /// Offers `task` to the runs of others, in place of another one of the same name.
+    #[must_use]
+    pub fn task<I, O>(mut self, task: Task<I, O>) -> Self
+    where
+        I: Serialize + DeserializeOwned + Send + 'static,
+        O: Serialize + DeserializeOwned + Send + 'static,
+    {
+        let task = OfferedTask::new(task);
+        self.tasks.insert(Arc::clone(&task.description.name), task);
+        self
+    }
+
     /// Reads the time from `clock`, in place of the one of the system.
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
@@ -54,6 +72,12 @@ impl Worker {
             .collect();
         descriptions.sort_by(|a, b| (&a.name, &a.version).cmp(&(&b.name, &b.version)));
         descriptions
+    }
+
+    /// The tasks it offers, by name.
+    pub fn describe_tasks(&self) -> Vec<TaskDescription> {
+        let tasks = self.tasks.values();
+        tasks.map(|task| task.description.clone()).collect()
     }
 
     /// Executes runs until the engine closes the link. What is then under way is dropped: it is
@@ -78,6 +102,25 @@ impl Worker {
                                     Box::pin(execute(entrypoint, *start, clock, outbox, receiver)).await;
                                 }
                                 Err(failure) => refuse(execution, failure, &outbox).await,
+                            }
+                            execution
+                        });
+                    }
+                    Some(ToWorker::RunTask(run)) => {
+                        let (sender, receiver) = mpsc::channel(REPLY_CAPACITY);
+                        replies.insert(run.execution, sender);
+                        let execution = run.execution;
+                        let task = self.tasks.get(&run.task).cloned();
+                        let (clock, outbox) = (self.clock.clone(), link.outbox.clone());
+                        executions.spawn(async move {
+                            match task {
+                                Some(task) => {
+                                    Box::pin(task.execute(*run, clock, outbox, receiver)).await;
+                                }
+                                None => {
+                                    let message = offer::unknown(&run.task);
+                                    let _ = outbox.send(FromWorker { execution, message }).await;
+                                }
                             }
                             execution
                         });

@@ -83,6 +83,9 @@ pub struct Config {
     /// others.
     #[serde(with = "human::duration")]
     pub worker_grace: Duration,
+    /// How long a call of a task waits while no worker offers it.
+    #[serde(with = "human::duration")]
+    pub task_wait: Duration,
     /// How gRPC is served.
     pub server: ServerSettings,
 }
@@ -109,6 +112,7 @@ impl Default for Config {
             journal_ttl: Duration::ZERO,
             worker_lease: Duration::from_secs(15),
             worker_grace: Duration::from_secs(2),
+            task_wait: Duration::from_secs(60),
             server: ServerSettings::default(),
         }
     }

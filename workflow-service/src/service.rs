@@ -111,6 +111,7 @@ impl Service for WorkflowService {
         let settings = EngineSettings {
             max_runs: config.max_runs,
             cancel_grace: config.cancel_grace,
+            task_wait: config.task_wait,
             retention: config.retention(),
         };
         let engine = Engine::new(Arc::new(store), targets::all(&services), settings);

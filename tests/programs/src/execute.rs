@@ -9,10 +9,14 @@ use futures::{
 use serde_json::{Value, json};
 use weft_worker::{Context, Failure, RetryPolicy, Target, Task, TaskContext};
 
-use crate::{BROKEN, Effect, FAIL, MODEL_TARGET, Outside, Program, program::of_class};
+use crate::{
+    BROKEN, Effect, FAIL, MODEL_TARGET, Outside, Program,
+    offered::{Asked, call_offered},
+    program::of_class,
+};
 
 /// More attempts than programs let fail, so that none of them is the last.
-const RETRY: RetryPolicy =
+pub(crate) const RETRY: RetryPolicy =
     RetryPolicy::exponential(8, Duration::from_millis(1), Duration::from_millis(5));
 
 /// Signs of life of an attempt that takes longer than its idle timeout, four to each of those.
@@ -91,6 +95,18 @@ impl Program {
                         true => *number,
                         false => DIFFERENT,
                     })
+                }
+                Self::Offered {
+                    number,
+                    failures,
+                    takes,
+                } => {
+                    let asked = Asked {
+                        number: *number,
+                        failures: *failures,
+                        takes: *takes,
+                    };
+                    call_offered(context, outside, asked).await
                 }
                 Self::Caught { number } => {
                     let task = step("caught", outside, |_| async { fails("NO", "no") });

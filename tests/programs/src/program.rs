@@ -15,6 +15,11 @@ pub const FAIL: &str = "FAIL";
 /// What calls of targets ask.
 pub const MODEL_TARGET: &str = "llm/chat";
 
+/// Name of the task that workers offer.
+pub(crate) const OFFERED: &str = "offered";
+/// What calls of it ask.
+pub(crate) const OFFERED_TARGET: &str = "task/offered";
+
 /// Classes of cached calls: few, so that results are found.
 const CLASSES: u64 = 3;
 /// Largest number in a program: sums stay far from overflow.
@@ -65,6 +70,16 @@ pub enum Program {
         number: u64,
         /// Time after which an attempt is given up.
         timeout: Duration,
+    },
+    /// A task that workers offer on its own, called as [`OFFERED_TARGET`]. It fails this often with
+    /// a retryable failure, then returns its number.
+    Offered {
+        /// What it returns.
+        number: u64,
+        /// Attempts of an execution that fail.
+        failures: u32,
+        /// Time that an attempt takes.
+        takes: Duration,
     },
     /// A task that fails for good, caught by its caller.
     Caught {
@@ -178,7 +193,12 @@ impl Program {
                 limit: pace.step(random),
             },
             70..80 => Self::Ask { number },
-            80..91 => Self::Sleep(pace.sleep(random)),
+            80..86 => Self::Sleep(pace.sleep(random)),
+            86..91 => Self::Offered {
+                number,
+                failures: [0, 0, 1][random.random_range(0..3)],
+                takes: pace.step(random),
+            },
             _ => Self::Values,
         }
     }
@@ -194,6 +214,7 @@ impl Program {
             | Self::Hangs { number, .. }
             | Self::Silent { number, .. }
             | Self::Target { number, .. }
+            | Self::Offered { number, .. }
             | Self::Caught { number }
             | Self::Broken { number }
             | Self::Flaky { number, .. } => Ok(*number),

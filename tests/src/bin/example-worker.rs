@@ -1,7 +1,7 @@
 //! A worker as a process of its own: what one looks like, and what the tests kill, stop and replace.
 //!
 //! `example-worker --url URL --folder FOLDER [--version V] [--accepts V] [--max-runs N] [--name NAME]`
-//! hosts two entrypoints of that version:
+//! hosts two entrypoints of that version, and offers their task `step` to other runs:
 //! - `steps` takes a list of names and executes a task for each, one after the other; it returns
 //!   the ids of the processes that executed them. A task whose name begins with `hold` waits until
 //!   there is a file of that name in the folder. One whose name ends with `flaky` fails, and is tried
@@ -99,7 +99,9 @@ fn step(folder: &Path) -> Task<String, u32> {
             Ok(process::id())
         }
     });
-    step.retry(RetryPolicy::exponential(2, AN_HOUR, AN_HOUR))
+    step.description("Executes a step of this name.")
+        .typed()
+        .retry(RetryPolicy::exponential(2, AN_HOUR, AN_HOUR))
 }
 
 async fn steps(
@@ -135,6 +137,7 @@ async fn main() -> Result<()> {
     let options = Options::parse(env::args().skip(1))?;
     let accepts: Vec<&str> = options.accepts.iter().map(String::as_str).collect();
     let (of_steps, of_ask) = (step(&options.folder), step(&options.folder));
+    let on_offer = step(&options.folder);
     let of_steps = (of_steps, options.folder);
     let mut terminated = signal(SignalKind::terminate())?;
     Worker::new()
@@ -150,6 +153,7 @@ async fn main() -> Result<()> {
             })
             .accepts(&accepts),
         )
+        .task(on_offer)
         .connect(options.url)
         .name(options.name)
         .max_runs(options.max_runs)

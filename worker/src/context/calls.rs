@@ -56,7 +56,7 @@ impl Context {
     {
         let id = self.scope.next_call();
         let name = Arc::clone(&target.name);
-        let made = make(id, CallKind::Target, &name, "the argument", input);
+        let made = self.make(id, CallKind::Target, &name, "the argument", input);
         let (retry, timeout) = (target.retry, target.timeout);
         let outcome = made.map(|(call, input)| {
             let made = self.execution.make(&call);
@@ -83,7 +83,7 @@ impl Context {
     {
         let id = self.scope.next_call();
         let name = Arc::clone(&entrypoint.name);
-        let made = make(id, CallKind::Task, &name, "the input", input);
+        let made = self.make(id, CallKind::Task, &name, "the input", input);
         let called = Arc::clone(&entrypoint.function);
         let function: TaskFunction = Arc::new(move |task: TaskContext, input: Json| {
             let returned = called(task.context, input);
@@ -105,7 +105,7 @@ impl Context {
         A: DeserializeOwned + Send + 'static,
     {
         let (id, name) = (self.scope.next_call(), "interrupt".into());
-        let made = make(id, CallKind::Interrupt, &name, "the question", question);
+        let made = self.make(id, CallKind::Interrupt, &name, "the question", question);
         let outcome = made.map(|(call, value)| {
             let made = self.execution.make(&call);
             PendingQuestion {
@@ -129,7 +129,8 @@ impl Context {
         I: Serialize,
         O: DeserializeOwned + Send + 'static,
     {
-        let made = id.and_then(|id| make(id, CallKind::Task, &task.name, "the argument", input));
+        let made =
+            id.and_then(|id| self.make(id, CallKind::Task, &task.name, "the argument", input));
         let mut policy = task.policy.clone();
         if let (Some(cache), Ok((call, _))) = (&task.cache, &made) {
             policy.cache = Some(cache.entry(call, input));
@@ -160,24 +161,26 @@ impl Context {
         });
         TaskCall::new(&self.execution, outcome)
     }
-}
 
-/// What a call asks for. Fails if the argument is no JSON.
-fn make<T: Serialize + ?Sized>(
-    id: CallId,
-    kind: CallKind,
-    task: &Arc<str>,
-    what: &str,
-    input: &T,
-) -> Result<(Call, Json), Failure> {
-    let input = json::encode(what, input).map_err(|failure| failure.of_call(&id, task))?;
-    let call = Call {
-        id,
-        kind,
-        task: Arc::clone(task),
-        input_hash: hash_input(&input),
-    };
-    Ok((call, input))
+    /// What a call asks for. Fails if the argument is no JSON, and where nothing can be called.
+    fn make<T: Serialize + ?Sized>(
+        &self,
+        id: CallId,
+        kind: CallKind,
+        task: &Arc<str>,
+        what: &str,
+        input: &T,
+    ) -> Result<(Call, Json), Failure> {
+        self.execution.may_call(task)?;
+        let input = json::encode(what, input).map_err(|failure| failure.of_call(&id, task))?;
+        let call = Call {
+            id,
+            kind,
+            task: Arc::clone(task),
+            input_hash: hash_input(&input),
+        };
+        Ok((call, input))
+    }
 }
 
 /// TaskCall is a call whose result is recorded; awaiting it gives that result.

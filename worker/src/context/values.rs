@@ -87,6 +87,7 @@ impl Context {
     where
         T: Serialize + DeserializeOwned,
     {
+        self.execution.may_call(name)?;
         let input_hash = hash_input(&json::null());
         let call = Call {
             id,

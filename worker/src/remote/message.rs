@@ -11,8 +11,8 @@ use weft_proto::workflow::v1::{
 use crate::{
     CallId, Failure,
     protocol::{
-        Event, ExecutionId, Finish, JournalEntry, MessagePart, MessagePiece, Outcome, Question,
-        Record, StartRun, Suspend, ToWorker, Warning, WorkerMessage,
+        Done, Event, ExecutionId, Finish, JournalEntry, MessagePart, MessagePiece, Outcome,
+        Question, Record, RunTask, StartRun, Suspend, ToWorker, Warning, WorkerMessage,
     },
     wire::{MAX_REQUEST_BYTES, MAX_VALUE_BYTES, Malformed, decode, encode},
 };
@@ -40,8 +40,7 @@ pub(super) fn start_run(
     let previous = start.previous.as_ref();
     let started = StartRun {
         execution,
-        run_id: Uuid::parse_str(&start.run_id)
-            .map_err(|_| Malformed::new("run_id", "must be a UUID"))?,
+        run_id: run_id(&start.run_id)?,
         thread_id: start.thread_id.into(),
         entrypoint: start.entrypoint.into(),
         version: start.version.into(),
@@ -56,6 +55,25 @@ pub(super) fn start_run(
     let length = usize::try_from(start.journal_length)
         .map_err(|_| Malformed::new("journal_length", "must not be negative"))?;
     Ok((started, length))
+}
+
+/// What is to be executed of the tasks on offer.
+pub(super) fn run_task(execution: ExecutionId, run: pb::RunTask) -> Result<RunTask, Malformed> {
+    Ok(RunTask {
+        execution,
+        run_id: run_id(&run.run_id)?,
+        thread_id: run.thread_id.into(),
+        call: decode::call_id("call_id", &run.call_id)?,
+        task: run.task.into(),
+        attempt: decode::ordinal("attempt", run.attempt)?,
+        input: decode::payload("input", run.input.as_ref(), decode::text)?,
+        config: decode::payload("config", run.config.as_ref(), decode::text)?,
+        timeout: decode::optional_duration("timeout", run.timeout)?,
+    })
+}
+
+fn run_id(text: &str) -> Result<Uuid, Malformed> {
+    Uuid::parse_str(text).map_err(|_| Malformed::new("run_id", "must be a UUID"))
 }
 
 /// Recorded calls.
@@ -111,6 +129,7 @@ pub(super) fn request(execution: ExecutionId, message: WorkerMessage) -> Connect
         }),
         WorkerMessage::Suspend(said) => Said::Suspend(suspend(*said)),
         WorkerMessage::Finish(said) => Said::Finish(finish(*said)),
+        WorkerMessage::Done(said) => Said::Done(done(*said)),
     });
     let bytes = request.encoded_len();
     match bytes {
@@ -197,6 +216,14 @@ fn record(record: Record) -> pb::Record {
             ttl: Some(encode::duration(cache.ttl)),
         }),
         usage: encode::usage(&record.usage),
+    }
+}
+
+fn done(done: Done) -> pb::Done {
+    pb::Done {
+        outcome: Some(encode::outcome(&small_enough(done.outcome))),
+        retry: encode::retry_policy(&done.retry),
+        usage: encode::usage(&done.usage),
     }
 }
 

@@ -1,11 +1,13 @@
-//! Hosting entrypoints as a process of its own.
+//! Hosting entrypoints, and offering tasks, as a process of its own.
 //!
 //! # Layout
+//! - `hello`: what a worker says of itself
 //! - `session`: what outlives a stream: what was sent and received, and the executions
 //! - `stream`: one stream, from its Hello to its end
 //! - `message`: messages of the in-memory protocol to and from the wire
 //! - `pause`: how long to wait between streams
 
+mod hello;
 mod message;
 mod pause;
 mod session;
@@ -31,6 +33,8 @@ use crate::{
 
 /// Runs at a time, unless told otherwise: a hundred that mostly wait for models or databases.
 const DEFAULT_MAX_RUNS: u32 = 100;
+/// Tasks on offer at a time, besides the runs, unless told otherwise.
+const DEFAULT_MAX_TASKS: u32 = 100;
 /// How long runs may go on after a shutdown, unless told otherwise: within the 30 s that Kubernetes
 /// gives.
 const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
@@ -41,7 +45,8 @@ const KEEPALIVE: Duration = Duration::from_secs(5);
 /// As on the server: messages of megabytes should not wait for 64 KiB windows.
 const WINDOW_BYTES: u32 = 1 << 20;
 
-/// RemoteWorker hosts the entrypoints of a [`Worker`] for a workflow-service elsewhere.
+/// RemoteWorker hosts the entrypoints of a [`Worker`], and offers its tasks, for a workflow-service
+/// elsewhere.
 ///
 /// ```no_run
 /// # use weft_worker::{Context, Entrypoint, Failure, Worker};
@@ -61,17 +66,19 @@ pub struct RemoteWorker {
     url: String,
     name: String,
     max_runs: u32,
+    max_tasks: u32,
     drain_timeout: Duration,
 }
 
 impl Worker {
-    /// Hosts the entrypoints for the workflow-service at `url`, `http://host:port` or `https://…`.
+    /// Hosts the entrypoints, and offers the tasks, for the workflow-service at `url`, `http://host:port` or `https://…`.
     pub fn connect(self, url: impl Into<String>) -> RemoteWorker {
         RemoteWorker {
             worker: self,
             url: url.into(),
             name: format!("process {}", std::process::id()),
             max_runs: DEFAULT_MAX_RUNS,
+            max_tasks: DEFAULT_MAX_TASKS,
             drain_timeout: DEFAULT_DRAIN_TIMEOUT,
         }
     }
@@ -90,7 +97,13 @@ impl RemoteWorker {
         self
     }
 
-    /// How long runs may go on after the wish to stop; 20 s unless told otherwise.
+    /// Executes at most so many tasks on offer at a time, besides its runs; 100 unless told otherwise.
+    pub fn max_tasks(mut self, tasks: u32) -> Self {
+        self.max_tasks = tasks.max(1);
+        self
+    }
+
+    /// How long runs and tasks may go on after the wish to stop; 20 s unless told otherwise.
     pub fn drain_timeout(mut self, limit: Duration) -> Self {
         self.drain_timeout = limit;
         self
@@ -104,7 +117,7 @@ impl RemoteWorker {
     pub async fn serve(self, shutdown: impl Future<Output = ()>) -> Result<(), RemoteError> {
         let endpoint = endpoint(&self.url)?;
         let (worker_link, mut engine_link) = in_memory_link();
-        let mut session = Session::new(self.name, &self.worker.describe(), self.max_runs);
+        let mut session = Session::new(hello::of(&self));
         let mut worker = JoinSet::new();
         worker.spawn(self.worker.serve(worker_link));
         let shutdown = pin!(shutdown);

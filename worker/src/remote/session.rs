@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use uuid::Uuid;
 use weft_proto::workflow::v1::{
     self as pb, ConnectRequest, connect_request::Message as Said,
     connect_response::Message as Heard,
@@ -10,9 +9,8 @@ use weft_proto::workflow::v1::{
 
 use super::message;
 use crate::{
-    EntrypointDescription,
     protocol::{ExecutionId, FromWorker, StartRun, ToWorker, WorkerMessage},
-    wire::{Delivery, Malformed, PROTOCOL, encode},
+    wire::{Delivery, Malformed},
 };
 
 /// Session is one worker process, as the service knows it.
@@ -33,25 +31,10 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(name: String, hosted: &[EntrypointDescription], max_runs: u32) -> Self {
-        let entrypoints = hosted.iter().map(|entrypoint| pb::HostedEntrypoint {
-            name: entrypoint.name.to_string(),
-            version: entrypoint.version.to_string(),
-            accepts: entrypoint.accepts.iter().map(ToString::to_string).collect(),
-            description: entrypoint.description.clone(),
-            input_schema: entrypoint.input_schema.as_deref().map(encode::payload),
-            strict: entrypoint.is_strict,
-            output_ttl: entrypoint.cache_ttl.map(encode::duration),
-        });
+    /// The session of a worker that says this first.
+    pub(super) fn new(hello: pb::Hello) -> Self {
         Self {
-            hello: pb::Hello {
-                protocol: PROTOCOL,
-                worker_name: name,
-                session_id: Uuid::now_v7().to_string(),
-                entrypoints: entrypoints.collect(),
-                max_runs: i32::try_from(max_runs).unwrap_or(i32::MAX),
-                client: concat!("weft-worker/", env!("CARGO_PKG_VERSION")).to_owned(),
-            },
+            hello,
             delivery: Delivery::default(),
             executions: HashSet::new(),
             ended: HashSet::new(),
@@ -108,6 +91,11 @@ impl Session {
                 self.incomplete.insert(execution, (Box::new(start), length));
                 self.start_if_complete(execution);
             }
+            Some(Heard::RunTask(run)) => {
+                let run = message::run_task(execution, run)?;
+                self.executions.insert(execution);
+                self.arrived.push_back(ToWorker::RunTask(Box::new(run)));
+            }
             Some(Heard::JournalChunk(chunk)) => {
                 if let Some((start, _)) = self.incomplete.get_mut(&execution) {
                     start.journal.extend(message::journal(chunk.entries)?);
@@ -116,7 +104,7 @@ impl Session {
             }
             Some(Heard::Fenced(pb::Fenced { reason })) => {
                 if !reason.is_empty() {
-                    tracing::warn!(%reason, "the service took a run back");
+                    tracing::warn!(%reason, "the service took an execution back");
                 }
                 self.incomplete.remove(&execution);
                 self.ended.remove(&execution);
@@ -171,7 +159,7 @@ impl Session {
         let is_event = matches!(message, WorkerMessage::Event(_));
         if matches!(
             message,
-            WorkerMessage::Suspend(_) | WorkerMessage::Finish(_)
+            WorkerMessage::Suspend(_) | WorkerMessage::Finish(_) | WorkerMessage::Done(_)
         ) {
             self.ended.insert(execution);
         }
@@ -182,11 +170,15 @@ impl Session {
         self.leaving.push_back(request);
     }
 
-    /// Asks for no more runs.
-    pub(super) fn close_to_runs(&mut self) {
-        self.hello.max_runs = 0;
+    /// Asks for no more runs and tasks.
+    pub(super) fn close(&mut self) {
+        (self.hello.max_runs, self.hello.max_tasks) = (0, 0);
+        let none = pb::Capacity {
+            max_runs: 0,
+            max_tasks: 0,
+        };
         let mut request = ConnectRequest {
-            message: Some(Said::Capacity(pb::Capacity { max_runs: 0 })),
+            message: Some(Said::Capacity(none)),
             ..ConnectRequest::default()
         };
         self.delivery.number(&mut request);
@@ -208,11 +200,13 @@ impl Session {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
-    use crate::{json, protocol::Finish};
+    use crate::{json, protocol::Finish, wire::encode};
 
     fn session() -> Session {
-        Session::new("test".to_owned(), &[], 1)
+        Session::new(pb::Hello::default())
     }
 
     fn start(sequence: i64, execution_id: i64, journal_length: i32) -> pb::ConnectResponse {

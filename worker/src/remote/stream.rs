@@ -145,7 +145,7 @@ impl Open {
     ) -> Ended {
         let mut silent_at = Instant::now() + self.lease;
         if shutdown.deadline.is_some() {
-            session.close_to_runs();
+            session.close();
         }
         loop {
             let is_stopping = shutdown.deadline.is_some();
@@ -192,7 +192,7 @@ impl Open {
                 Next::Silence => {
                     return Ended::Lost(format!("the service was silent for {:?}", self.lease));
                 }
-                Next::Stop => session.close_to_runs(),
+                Next::Stop => session.close(),
                 Next::Overdue => return self.leave().await,
             }
         }

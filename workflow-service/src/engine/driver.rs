@@ -7,7 +7,7 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use tokio::{select, sync::mpsc, time::Instant};
 use weft_worker::{
     Failure,
-    protocol::{CacheEntry, StartRun, ToWorker},
+    protocol::{CacheEntry, Record, StartRun, ToWorker},
 };
 
 use super::{
@@ -242,11 +242,19 @@ impl Driver<'_> {
                 call,
                 attempt,
                 outcome,
+                retry,
                 usage,
             } => {
+                let record = Record {
+                    call: call.call.clone(),
+                    attempt,
+                    outcome,
+                    retry,
+                    cache: None,
+                    usage,
+                };
                 let jitter = self.jitter.random();
-                self.machine
-                    .attempted(&call, attempt, (outcome, usage), now, jitter)
+                self.machine.attempted(call, record, now, jitter)
             }
             Errand::LookedUp { lookup, found } => self.machine.looked_up(*lookup, found, now),
         };

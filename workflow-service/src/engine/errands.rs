@@ -1,7 +1,11 @@
 //! Errands: what the engine does for a run while its worker goes on.
 
 use std::{
-    collections::HashMap, future::Future, panic::AssertUnwindSafe, pin::Pin, sync::Arc,
+    collections::HashMap,
+    future::Future,
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -9,7 +13,7 @@ use futures::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 use service_runtime::Tenant;
 use tokio::{select, sync::mpsc};
 use weft_worker::{
-    CallId, Failure, Json, Usage, UsageMeter,
+    CallId, Failure, Json, RetryPolicy, Usage, UsageMeter,
     protocol::{ExecutionId, FromWorker, Lookup, Outbox, Outcome, TargetCall, WorkerMessage},
 };
 
@@ -34,6 +38,8 @@ pub(super) enum Errand {
         call: Arc<TargetCall>,
         attempt: u32,
         outcome: Outcome,
+        /// What to do about a retryable failure.
+        retry: RetryPolicy,
         /// What was used in this attempt and those before.
         usage: Usage,
     },
@@ -49,6 +55,7 @@ pub(super) struct Errands {
     tenant: Tenant,
     run_id: RunId,
     thread_id: Arc<str>,
+    config: Json,
     targets: Targets,
     /// What each target that is called has used.
     meters: HashMap<CallId, UsageMeter>,
@@ -66,6 +73,7 @@ impl Errands {
             tenant: dispatch.tenant.clone(),
             run_id: dispatch.run.id,
             thread_id: dispatch.run.thread_id.shared(),
+            config: Arc::clone(&dispatch.run.config),
             targets,
             meters: HashMap::new(),
             under_way: FuturesUnordered::new(),
@@ -78,13 +86,18 @@ impl Errands {
     /// Makes an attempt of a target.
     pub(super) fn attempt(&mut self, call: Arc<TargetCall>, attempt: u32) {
         let meter = self.meters.entry(call.call.id.clone()).or_default().clone();
+        let other_retry = Arc::new(OnceLock::new());
         let context = TargetContext {
             tenant: self.tenant.clone(),
             run_id: self.run_id,
             thread_id: Arc::clone(&self.thread_id),
+            config: Arc::clone(&self.config),
             call: call.call.id.clone(),
             target: Arc::clone(&call.call.task),
             attempt,
+            timeout: call.timeout,
+            retry: call.retry,
+            other_retry: Arc::clone(&other_retry),
             usage: meter.clone(),
             outbox: Arc::clone(&self.outbox),
         };
@@ -110,6 +123,7 @@ impl Errands {
             outbox.flush().await;
             let outcome = outcome.map_err(|error| error.of_call(&call.call.id, &call.call.task));
             Errand::Attempted {
+                retry: other_retry.get().copied().unwrap_or(call.retry),
                 call,
                 attempt,
                 outcome,

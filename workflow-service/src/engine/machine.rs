@@ -172,6 +172,10 @@ impl RunMachine {
             },
             WorkerMessage::Suspend(suspend) => self.suspend(*suspend, now),
             WorkerMessage::Finish(finish) => self.finish(*finish, now, jitter),
+            WorkerMessage::Done(_) => {
+                let what = "the worker said of a run what is said of a task on offer";
+                self.given_up(Failure::new("PROTOCOL_VIOLATION", what), now)
+            }
         }
     }
 

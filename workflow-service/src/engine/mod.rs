@@ -4,6 +4,7 @@
 //! - `machine`: the rules of one dispatch, without input or output
 //! - `driver`: carries messages between worker, machine and store
 //! - `targets`: what the service does itself when a run calls it
+//! - `tasks`: tasks that workers offer, as such targets
 //! - `errands`: such calls, and lookups in caches, under way
 //! - `workers`: the connected workers and what they host
 //! - `event_log`: recent events of runs under way
@@ -26,6 +27,7 @@ mod read;
 mod retention;
 mod start;
 mod targets;
+mod tasks;
 mod watch;
 mod workers;
 
@@ -35,13 +37,14 @@ use std::{
     time::Duration,
 };
 
+use service_runtime::Tenant;
 use tokio::{
     select,
     sync::{Notify, Semaphore, mpsc},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use weft_worker::{
-    Clock, EntrypointDescription, Worker,
+    Clock, Worker,
     protocol::{EngineLink, in_memory_link},
 };
 
@@ -56,7 +59,7 @@ pub use retention::Retention;
 pub use start::{NewRunRequest, StartError};
 pub use targets::{CallTarget, TargetContext, Targets};
 pub use watch::Watch;
-pub use workers::{HostedEntrypoint, Hosting, NewWorker};
+pub use workers::{HostedEntrypoint, Hosting, NewWorker, OfferedTask};
 
 /// Engine executes runs. Cheap to clone.
 #[derive(Clone)]
@@ -71,6 +74,8 @@ pub struct EngineSettings {
     pub max_runs: usize,
     /// How long workers have to stop a run that is cancelled.
     pub cancel_grace: Duration,
+    /// How long calls of tasks wait while no worker offers them.
+    pub task_wait: Duration,
     /// How long things are kept.
     pub retention: Retention,
 }
@@ -79,7 +84,7 @@ pub struct EngineSettings {
 struct Shared {
     store: Arc<dyn CheckpointStore>,
     clock: Clock,
-    workers: Workers,
+    workers: Arc<Workers>,
     targets: Targets,
     losses: Losses,
     /// Names of the entrypoints that this process hosts.
@@ -118,12 +123,15 @@ impl Engine {
         settings: EngineSettings,
         clock: Clock,
     ) -> Self {
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        // Microseconds count faster than runs.
+        let first_execution = clock.now_micros().unsigned_abs();
+        let workers = Arc::new(Workers::new(first_execution, tasks.clone(), stop.clone()));
         let shared = Arc::new(Shared {
             store,
-            // Microseconds count faster than runs.
-            workers: Workers::new(clock.now_micros().unsigned_abs()),
             clock,
-            targets,
+            targets: tasks::add_to(targets, &workers, settings.task_wait),
+            workers,
             losses: Losses::default(),
             built_in: Mutex::default(),
             logs: EventLogs::default(),
@@ -133,8 +141,8 @@ impl Engine {
             retention: settings.retention,
             claimable: Notify::new(),
             has_backlog: AtomicBool::new(false),
-            tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
+            tasks,
+            stop,
         });
         Self { shared }
     }
@@ -143,6 +151,7 @@ impl Engine {
     pub fn host(&self, worker: Worker) {
         let (worker_link, engine_link) = in_memory_link();
         let hosted = worker.describe();
+        let new = Self::without_bounds(&worker);
         let mut built_in = self
             .shared
             .built_in
@@ -159,17 +168,23 @@ impl Engine {
                 () = worker.serve(worker_link) => {}
             }
         });
-        self.connect(hosted, engine_link);
+        self.attach(new, engine_link);
     }
 
-    /// Takes a worker without bounds that hosts these entrypoints at the other end of `link`.
-    pub fn connect(&self, hosted: Vec<EntrypointDescription>, link: EngineLink) -> Hosting {
-        let worker = NewWorker {
+    /// Takes `worker`, which is at the other end of `link`, without bounds.
+    pub fn connect(&self, worker: &Worker, link: EngineLink) -> Hosting {
+        self.attach(Self::without_bounds(worker), link)
+    }
+
+    fn without_bounds(worker: &Worker) -> NewWorker {
+        NewWorker {
             name: "of the service".into(),
-            hosted,
+            tenant: Tenant::default(),
+            hosted: worker.describe(),
             max_runs: u32::MAX,
-        };
-        self.attach(worker, link)
+            offered: worker.describe_tasks(),
+            max_tasks: u32::MAX,
+        }
     }
 
     /// Takes a worker at the other end of `link`, until that is closed.
@@ -234,6 +249,11 @@ impl Engine {
     /// The entrypoints that can be run, by name.
     pub fn entrypoints(&self) -> Vec<HostedEntrypoint> {
         self.shared.workers.list()
+    }
+
+    /// The tasks that workers offer to the runs of a tenant, by name.
+    pub fn tasks(&self, tenant: &Tenant) -> Vec<OfferedTask> {
+        self.shared.workers.list_tasks(tenant)
     }
 }
 

@@ -1,11 +1,16 @@
 //! Call targets: what the service does itself when a run calls it.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use service_runtime::Tenant;
 use weft_worker::{
-    CallId, Failure, Json, Usage, UsageMeter,
+    CallId, Failure, Json, RetryPolicy, Usage, UsageMeter,
     protocol::{Event, MessagePiece, Outbox, Outcome, Warning},
 };
 
@@ -28,12 +33,20 @@ pub struct TargetContext {
     pub run_id: RunId,
     /// Thread of the run.
     pub thread_id: Arc<str>,
+    /// Settings of the run, a JSON object.
+    pub config: Json,
     /// The call.
     pub call: CallId,
     /// Name of the target.
     pub target: Arc<str>,
     /// 1 for the first attempt.
     pub attempt: u32,
+    /// How long the attempt may take, if that is bounded.
+    pub timeout: Option<Duration>,
+    /// What the call asks to be done about a retryable failure.
+    pub retry: RetryPolicy,
+    /// What is done instead.
+    pub(super) other_retry: Arc<OnceLock<RetryPolicy>>,
     pub(super) usage: UsageMeter,
     pub(super) outbox: Arc<Outbox>,
 }
@@ -48,6 +61,12 @@ impl TargetContext {
     /// Notes what a language model took. It is recorded with the call, whatever comes of it.
     pub fn add_usage(&self, usage: Usage) {
         self.usage.add(usage);
+    }
+
+    /// Has a retryable failure of this attempt tried again by another policy than the call's. The
+    /// first one that is set counts.
+    pub fn retry_as(&self, policy: RetryPolicy) {
+        let _ = self.other_retry.set(policy);
     }
 
     /// Tells those who follow the run's tasks something that does not stop it. Not recorded.
@@ -71,9 +90,32 @@ impl TargetContext {
             piece,
         });
     }
+
+    /// Streams something that a worker says while it does this, under this call, whatever the worker
+    /// calls it.
+    pub(super) fn pass_on(&self, event: Event) {
+        let (call, task) = (self.call.clone(), Arc::clone(&self.target));
+        self.outbox.stream(match event {
+            // That is told of the call already.
+            Event::TaskStarted { .. } => return,
+            Event::Message { piece, .. } => Event::Message { call, task, piece },
+            Event::Custom { value, .. } => Event::Custom {
+                call: Some(call),
+                task,
+                value,
+            },
+            Event::Warning { warning, .. } => Event::Warning {
+                call: Some(call),
+                task,
+                warning,
+            },
+            Event::Dropped { count } => Event::Dropped { count },
+        });
+    }
 }
 
-/// Targets are the targets that runs can call, by name.
+/// Targets are the targets that runs can call, by name. One whose name ends with `/*` is called by
+/// every name that begins like it.
 #[derive(Clone, Default)]
 pub struct Targets(BTreeMap<Arc<str>, Arc<dyn CallTarget>>);
 
@@ -90,7 +132,11 @@ impl Targets {
     /// # Errors
     /// `NO_SUCH_TARGET`, naming those that there are.
     pub(super) fn find(&self, name: &str) -> Result<Arc<dyn CallTarget>, Failure> {
-        self.0.get(name).cloned().ok_or_else(|| {
+        let family = || {
+            let (family, _) = name.split_once('/')?;
+            self.0.get(format!("{family}/*").as_str())
+        };
+        self.0.get(name).or_else(family).cloned().ok_or_else(|| {
             let names: Vec<&str> = self.0.keys().map(|name| &**name).collect();
             let names = match names.as_slice() {
                 [] => "there are none".to_owned(),

@@ -8,14 +8,14 @@ use weft_proto::{
     workflow::v1::{self as pb, event::Kind, task_event::Step},
 };
 use weft_worker::{
-    Failure,
+    Failure, Json,
     protocol::{MessagePart, MessagePiece},
     wire::encode,
 };
 
 use crate::{
     domain::{Checkpoint, Event, EventKind, Interrupt, Run, TaskStep, Thread, Timestamp},
-    engine::HostedEntrypoint,
+    engine::{HostedEntrypoint, OfferedTask},
 };
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
@@ -39,16 +39,29 @@ impl Payloads {
     }
 }
 
+/// A schema, as lists show it.
+fn schema(schema: &Json) -> Payload {
+    payload::encode(schema, PayloadForm::Unspecified)
+}
+
+pub(super) fn task(offered: &OfferedTask) -> pb::Task {
+    let description = &offered.description;
+    pb::Task {
+        name: description.name.to_string(),
+        description: description.description.clone(),
+        input_schema: description.input_schema.as_ref().map(schema),
+        output_schema: description.output_schema.as_ref().map(schema),
+        worker_count: i32::try_from(offered.workers).unwrap_or(i32::MAX),
+    }
+}
+
 pub(super) fn entrypoint(hosted: &HostedEntrypoint) -> pb::Entrypoint {
     let description = &hosted.description;
     pb::Entrypoint {
         name: description.name.to_string(),
         version: description.version.to_string(),
         description: description.description.clone(),
-        input_schema: description
-            .input_schema
-            .as_ref()
-            .map(|schema| payload::encode(schema, PayloadForm::Unspecified)),
+        input_schema: description.input_schema.as_ref().map(schema),
         worker_count: i32::try_from(hosted.workers).unwrap_or(i32::MAX),
     }
 }

@@ -12,9 +12,10 @@ use weft_proto::{
     workflow::v1::{
         CancelRunRequest, CancelRunResponse, GetRunRequest, GetRunResponse, InvokeRunRequest,
         InvokeRunResponse, ListEntrypointsRequest, ListEntrypointsResponse, ListRunsRequest,
-        ListRunsResponse, ResumeRunRequest, ResumeRunResponse, RetryRunRequest, RetryRunResponse,
-        StartRunRequest, StartRunResponse, StreamRunRequest, StreamRunResponse, WaitRunRequest,
-        WaitRunResponse, workflow_service_server::WorkflowService,
+        ListRunsResponse, ListTasksRequest, ListTasksResponse, ResumeRunRequest, ResumeRunResponse,
+        RetryRunRequest, RetryRunResponse, StartRunRequest, StartRunResponse, StreamRunRequest,
+        StreamRunResponse, WaitRunRequest, WaitRunResponse,
+        workflow_service_server::WorkflowService,
     },
 };
 
@@ -105,6 +106,16 @@ impl WorkflowService for Workflows {
             .map(response::entrypoint)
             .collect();
         Ok(Response::new(ListEntrypointsResponse { entrypoints }))
+    }
+
+    async fn list_tasks(
+        &self,
+        request: Request<ListTasksRequest>,
+    ) -> Result<Response<ListTasksResponse>, Status> {
+        let context = RequestContext::of(&request);
+        let tasks = self.engine.tasks(context.tenant());
+        let tasks = tasks.iter().map(response::task).collect();
+        Ok(Response::new(ListTasksResponse { tasks }))
     }
 
     async fn start_run(

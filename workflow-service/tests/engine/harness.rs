@@ -142,6 +142,7 @@ pub(crate) async fn engine_with(
         EngineSettings {
             max_runs,
             cancel_grace: CANCEL_GRACE,
+            task_wait: PATIENCE,
             retention: Retention::default(),
         },
     );

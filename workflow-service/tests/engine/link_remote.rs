@@ -12,7 +12,7 @@ use workflow_service::{
     grpc::{Connections, WorkerTimes},
 };
 
-use crate::harness::PATIENCE;
+use crate::harness::{PATIENCE, tenant};
 
 /// The server that the worker connects to, and the worker.
 pub(crate) struct Link {
@@ -41,18 +41,20 @@ impl Link {
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
         serving.spawn(async move { server.serve(stopped).await.unwrap() });
-        let hosted = worker.describe();
-        if !hosted.is_empty() {
+        let (hosted, offered) = (worker.describe(), worker.describe_tasks());
+        if !hosted.is_empty() || !offered.is_empty() {
             let worker = worker.connect(url).serve(std::future::pending());
             working.spawn(async move { worker.await.unwrap() });
         }
         let is_known = || {
             let known = engine.entrypoints();
-            hosted.iter().all(|hosted| {
-                known
-                    .iter()
-                    .any(|known| known.description.name == hosted.name && known.workers > 0)
-            })
+            let are_tasks = engine.tasks(&tenant()).len() == offered.len();
+            are_tasks
+                && hosted.iter().all(|hosted| {
+                    known
+                        .iter()
+                        .any(|known| known.description.name == hosted.name && known.workers > 0)
+                })
         };
         let connected = async {
             while !is_known() {

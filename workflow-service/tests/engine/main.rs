@@ -8,6 +8,7 @@ mod harness;
 mod interrupts;
 #[path = "link_in_memory.rs"]
 mod link;
+mod offered;
 mod programs;
 mod recovery;
 mod retry;

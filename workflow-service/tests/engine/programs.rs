@@ -11,7 +11,7 @@ use futures::future::join_all;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use random_programs::{
     Argument, BROKEN, ENTRYPOINT, Effect, FAIL, MODEL_TARGET, Memory, Output, Outside as _, Pace,
-    Program, answer, entrypoints,
+    Program, answer, entrypoints, offered,
 };
 use serde_json::json;
 use weft_worker::{Json, Worker, json, protocol::Outcome};
@@ -49,8 +49,10 @@ impl CallTarget for Repeats {
 }
 
 async fn engine_of(folder: &Path, outside: &Memory) -> Hosted {
-    let [remembered, cached] = entrypoints(Arc::new(outside.clone()), PACE.cache);
+    let world = Arc::new(outside.clone());
+    let [remembered, cached] = entrypoints(world.clone(), PACE.cache);
     let worker = Worker::new().entrypoint(remembered).entrypoint(cached);
+    let worker = worker.task(offered(world));
     let targets = Targets::default().with(MODEL_TARGET, Repeats(outside.clone()));
     engine_with(folder, worker, targets, 4).await
 }

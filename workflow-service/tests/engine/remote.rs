@@ -8,6 +8,7 @@ mod harness;
 mod interrupts;
 #[path = "link_remote.rs"]
 mod link;
+mod offered;
 mod programs;
 mod recovery;
 mod retry;

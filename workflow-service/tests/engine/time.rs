@@ -142,11 +142,12 @@ async fn a_worker_that_waits_for_what_is_long_past_is_not_asked_again_and_again(
         EngineSettings {
             max_runs: 1,
             cancel_grace: PATIENCE,
+            task_wait: PATIENCE,
             retention: Retention::default(),
         },
     );
     let (worker, link) = in_memory_link();
-    engine.connect(sleeper().describe(), link);
+    engine.connect(&sleeper(), link);
     engine.start();
     let run = start(&engine, "sleep", "t", 0).await;
     let WorkerLink { mut inbox, outbox } = worker;

@@ -165,6 +165,7 @@ impl Serving {
             EngineSettings {
                 max_runs: 100,
                 cancel_grace: Duration::from_millis(200),
+                task_wait: Duration::from_millis(200),
                 retention: Retention::default(),
             },
         );

@@ -19,6 +19,9 @@ use crate::{client, double::Double, link, store::SimulatedStore, verdict, world:
 /// How long code has to stop after a cancel.
 const CANCEL_GRACE: Duration = Duration::from_secs(5);
 
+/// Longer than there may be no worker.
+const TASK_WAIT: Duration = Duration::from_secs(60);
+
 /// Crash says when the process crashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Crash {
@@ -93,12 +96,15 @@ async fn live(world: &World, store: &Arc<SqliteStore>) -> bool {
     let settings = EngineSettings {
         max_runs: world.faults().slots,
         cancel_grace: CANCEL_GRACE,
+        task_wait: TASK_WAIT,
         retention: world.faults().retention,
     };
     let targets = Targets::default().with(MODEL_TARGET, Double(world.clone()));
     let engine = Engine::with_clock(Arc::new(simulated), targets, settings, world.clock());
     let mut workers = JoinSet::new();
-    workers.spawn(link::host(engine.clone(), world.clone()));
+    for work in [link::Work::Entrypoints, link::Work::Tasks] {
+        workers.spawn(link::host(engine.clone(), world.clone(), work));
+    }
     engine.start();
     let all = async {
         client::attend(&engine, world).await;

@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures::future::join3;
-use random_programs::{Pace, entrypoints};
+use random_programs::{Pace, entrypoints, offered};
 use tokio::{select, sync::mpsc};
 use weft_worker::{
     CallId, Worker,
@@ -94,18 +94,36 @@ impl Heard {
     }
 }
 
-/// Hosts workers, one after the other.
-pub(crate) async fn host(engine: Engine, world: World) {
-    loop {
+/// Work is what a worker is there for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Work {
+    /// It executes runs.
+    Entrypoints,
+    /// It offers a task to them.
+    Tasks,
+}
+
+impl Work {
+    fn worker(self, world: &World) -> Worker {
         let outside = Arc::new(world.outside().clone());
-        let [remembered, cached] = entrypoints(outside, Pace::SIMULATED.cache);
-        let worker = Worker::new()
-            .entrypoint(remembered)
-            .entrypoint(cached)
-            .clock(world.worker_clock());
+        let worker = Worker::new().clock(world.worker_clock());
+        match self {
+            Self::Entrypoints => {
+                let [remembered, cached] = entrypoints(outside, Pace::SIMULATED.cache);
+                worker.entrypoint(remembered).entrypoint(cached)
+            }
+            Self::Tasks => worker.task(offered(outside)),
+        }
+    }
+}
+
+/// Hosts workers for this, one after the other.
+pub(crate) async fn host(engine: Engine, world: World, work: Work) {
+    loop {
+        let worker = work.worker(&world);
         let (near_worker, near_engine) = in_memory_link();
         let (far_worker, far_engine) = in_memory_link();
-        engine.connect(worker.describe(), near_engine);
+        engine.connect(&worker, near_engine);
         let WorkerLink {
             inbox: from_engine,
             outbox: to_engine,
@@ -125,7 +143,7 @@ pub(crate) async fn host(engine: Engine, world: World) {
             _ = working => {}
             () = tokio::time::sleep(life) => {}
         }
-        world.note("the worker is lost");
+        world.note(format!("the worker for {work:?} is lost"));
         world.pause(LONGEST_ABSENCE).await;
     }
 }
@@ -139,7 +157,7 @@ async fn carry_to_worker(
         world.expect(heard_from_engine(world, &message));
         let is_repeatable = match &message {
             // Whoever says these twice wants something done twice.
-            ToWorker::StartRun(_) | ToWorker::Retry { .. } => false,
+            ToWorker::StartRun(_) | ToWorker::RunTask(_) | ToWorker::Retry { .. } => false,
             _ => true,
         };
         deliver(world, message, is_repeatable, &to).await;
@@ -181,6 +199,24 @@ fn heard_from_engine(world: &World, message: &ToWorker) -> Result<(), String> {
             let mut state = world.state();
             let fence = state.ledger.fence_of(RunId(start.run_id));
             state.heard.begin(start, fence)
+        }
+        ToWorker::RunTask(task) => {
+            let (run, call) = (RunId(task.run_id), &task.call);
+            world.note(format!(
+                "  {:?} begins: attempt {} of call {call} of run {} `{}`",
+                task.execution,
+                task.attempt,
+                world.number_of(run),
+                task.task
+            ));
+            let state = world.state();
+            let is_recorded = state.ledger.commit_of(run, call).is_some();
+            match is_recorded && state.heard.was_acknowledged(run, call) {
+                true => Err(format!(
+                    "call {call} is handed to a worker after its result was acknowledged"
+                )),
+                false => Ok(()),
+            }
         }
         ToWorker::Ack {
             execution, call, ..
@@ -257,6 +293,15 @@ fn heard_from_worker(world: &World, message: &FromWorker) -> Result<(), String> 
             world.note(format!(
                 "    {execution:?} asks for a target or a cached result"
             ));
+            Ok(())
+        }
+        WorkerMessage::Done(done) => {
+            let how = if done.outcome.is_ok() {
+                "ended"
+            } else {
+                "failed"
+            };
+            world.note(format!("    {execution:?}: the task {how}"));
             Ok(())
         }
         WorkerMessage::Suspend(_) => {

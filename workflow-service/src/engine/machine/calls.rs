@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use weft_worker::{
     CallId, Json, RetryPolicy, Usage,
-    protocol::{JournalEntry, Lookup, Outcome, Record, TargetCall},
+    protocol::{JournalEntry, Lookup, Record, TargetCall},
 };
 
 use super::{Effect, Held, RunMachine, too_large};
@@ -39,26 +39,17 @@ impl RunMachine {
     /// An attempt of a target ended. `jitter` is a random number from 0 to 1.
     pub(in super::super) fn attempted(
         &mut self,
-        call: &Arc<TargetCall>,
-        attempt: u32,
-        (outcome, usage): (Outcome, Usage),
+        call: Arc<TargetCall>,
+        record: Record,
         now: Timestamp,
         jitter: f64,
     ) -> Vec<Effect> {
         if self.finishing {
             return Vec::new();
         }
-        let record = Record {
-            call: call.call.clone(),
-            attempt,
-            outcome,
-            retry: call.retry,
-            cache: None,
-            usage,
-        };
-        let again = Arc::clone(call);
+        let next = record.attempt + 1;
         self.record(record, now, jitter, |delay| {
-            Effect::AttemptLater(again, attempt + 1, delay)
+            Effect::AttemptLater(call, next, delay)
         })
     }
 

@@ -1,9 +1,13 @@
-//! The workers that are connected, and which entrypoints they host.
+//! The workers that are connected, which entrypoints they host, and which tasks they offer.
 //!
 //! # Layout
-//! - `registry`: who hosts what and has room for how much
+//! - `registry`: who hosts which entrypoints and has room for how many runs
+//! - `offers`: who offers which tasks, and who waits for them
+//! - `assignment`: calls of tasks on their way to a worker and at it
 //! - `version`: which version is the last one
 
+mod assignment;
+mod offers;
 mod registry;
 mod version;
 
@@ -12,18 +16,24 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use tokio::sync::mpsc;
+use service_runtime::Tenant;
+use tokio::sync::{Notify, mpsc};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use weft_worker::{
-    EntrypointDescription,
+    EntrypointDescription, TaskDescription,
     protocol::{EngineLink, ExecutionId, FromWorker, ToWorker, WorkerMessage},
 };
 
 use self::{
+    offers::{Offering, Offers},
     registry::{Registry, Route, WorkerId},
     version::Version,
 };
 use super::Shared;
 
+pub(super) use assignment::Assignment;
+pub use offers::OfferedTask;
+pub(super) use offers::TaskKey;
 pub(super) use registry::Claimable;
 pub use registry::HostedEntrypoint;
 
@@ -34,7 +44,12 @@ const EXECUTION_QUEUE: usize = 256;
 #[derive(Debug)]
 pub(super) struct Workers {
     registry: Mutex<Registry>,
+    offers: Mutex<Offers>,
+    /// Told when a task may be on offer that was not before.
+    offered: Notify,
     next_execution: AtomicU64,
+    tasks: TaskTracker,
+    stop: CancellationToken,
 }
 
 /// A worker that connects.
@@ -42,10 +57,16 @@ pub(super) struct Workers {
 pub struct NewWorker {
     /// Names it to people.
     pub name: Arc<str>,
+    /// Whose runs can call the tasks that it offers.
+    pub tenant: Tenant,
     /// What it hosts.
     pub hosted: Vec<EntrypointDescription>,
     /// Most runs that it executes at a time.
     pub max_runs: u32,
+    /// Tasks that it offers.
+    pub offered: Vec<TaskDescription>,
+    /// Most of them that it executes at a time.
+    pub max_tasks: u32,
 }
 
 /// Hosting is a connected worker, as the engine knows it. It is forgotten when its link is closed and
@@ -68,25 +89,38 @@ impl Hosting {
         self.shared.claimable.notify_one();
     }
 
-    /// Notes that the worker's connection is lost, or there again. Meanwhile runs are for others.
+    /// Changes how many tasks on offer the worker takes.
+    pub fn set_max_tasks(&self, max_tasks: u32) {
+        let workers = &self.shared.workers;
+        workers.offers().set_max_tasks(self.worker, max_tasks);
+        workers.fill(self.worker);
+    }
+
+    /// Notes that the worker's connection is lost, or there again. Meanwhile runs and calls of tasks
+    /// are for others.
     pub fn set_away(&self, is_away: bool) {
-        let mut registry = self.shared.workers.registry();
-        registry.set_away(self.worker, is_away);
-        drop(registry);
+        let workers = &self.shared.workers;
+        workers.registry().set_away(self.worker, is_away);
+        workers.offers().set_away(self.worker, is_away);
         self.shared.claimable.notify_one();
+        workers.offered.notify_waiters();
+        workers.fill(self.worker);
     }
 
-    /// Takes an execution away from the worker: its run goes to another one. `why` continues "the
-    /// worker was lost: ".
+    /// Takes an execution away from the worker: its run, or its call of a task, goes to another one.
+    /// `why` continues "the worker was lost: ".
     pub fn lose(&self, execution: ExecutionId, why: &str) {
-        let mut registry = self.shared.workers.registry();
-        registry.close(self.worker, execution, Some(why));
+        let workers = &self.shared.workers;
+        workers.registry().close(self.worker, execution, Some(why));
+        workers.offers().close(self.worker, execution, Some(why));
+        workers.fill(self.worker);
     }
 
-    /// Gives the worker no more runs, and says why its link will close. `why` continues "the worker
-    /// was lost: ".
+    /// Gives the worker no more runs and tasks, and says why its link will close. `why` continues "the
+    /// worker was lost: ".
     pub fn leaves(&self, why: &str) {
         self.set_max_runs(0);
+        self.set_max_tasks(0);
         let _ = self.why.set(why.to_owned());
     }
 
@@ -94,6 +128,7 @@ impl Hosting {
     pub(super) fn end(&self) {
         let why = self.why.get().map_or("its link closed", String::as_str);
         self.shared.workers.registry().remove(self.worker, why);
+        self.shared.workers.offers().remove(self.worker, why);
     }
 }
 
@@ -129,18 +164,32 @@ impl Execution {
 impl Workers {
     /// Nobody is connected. Ids of executions count from `first_execution` on: those of an engine
     /// that ran before must be lower, since its workers may still talk of them.
-    pub(super) fn new(first_execution: u64) -> Self {
+    /// What is sent in the background belongs to `tasks`, until `stop`.
+    pub(super) fn new(first_execution: u64, tasks: TaskTracker, stop: CancellationToken) -> Self {
         Self {
             registry: Mutex::default(),
+            offers: Mutex::default(),
+            offered: Notify::new(),
             next_execution: AtomicU64::new(first_execution.max(1)),
+            tasks,
+            stop,
         }
     }
 
-    /// Makes a worker's entrypoints known.
+    /// Makes a worker's entrypoints and tasks known.
     pub(super) fn add(shared: &Arc<Shared>, new: NewWorker, link: &EngineLink) -> Hosting {
-        let outbox = link.outbox.clone();
-        let mut registry = shared.workers.registry();
-        let worker = registry.add(new.name, new.hosted, new.max_runs, outbox);
+        let (workers, outbox) = (&shared.workers, &link.outbox);
+        let name = Arc::clone(&new.name);
+        let worker = workers
+            .registry()
+            .add(name, new.hosted, new.max_runs, outbox.clone());
+        if !new.offered.is_empty() {
+            let (tenant, max_tasks) = (new.tenant, new.max_tasks);
+            let offering = Offering::new(new.name, tenant, new.offered, max_tasks, outbox.clone());
+            workers.offers().add(worker, offering);
+            workers.offered.notify_waiters();
+            workers.fill(worker);
+        }
         Hosting {
             shared: Arc::clone(shared),
             worker,
@@ -152,8 +201,9 @@ impl Workers {
     pub(super) async fn route(hosting: &Hosting, mut link: EngineLink) {
         let workers = &hosting.shared.workers;
         while let Some(FromWorker { execution, message }) = link.inbox.recv().await {
-            let driver = workers.registry().route(hosting.worker, execution);
-            if let Some(driver) = driver {
+            let of_run = workers.registry().route(hosting.worker, execution);
+            let of_task = || workers.offers().route(hosting.worker, execution);
+            if let Some(driver) = of_run.or_else(of_task) {
                 // A driver that has just ended wants no more.
                 let _ = driver.send(message).await;
             }
@@ -163,13 +213,8 @@ impl Workers {
     /// Opens an execution on a worker that can execute the entrypoint and has room; `None` if there
     /// is none.
     pub(super) fn open(&self, entrypoint: &str, version: &Arc<str>) -> Option<Execution> {
-        let execution = ExecutionId(self.next_execution.fetch_add(1, Ordering::Relaxed));
-        let (sender, inbox) = mpsc::channel(EXECUTION_QUEUE);
-        let lost = Arc::default();
-        let route = Route {
-            sender,
-            lost: Arc::clone(&lost),
-        };
+        let (execution, route, inbox) = self.new_execution();
+        let lost = Arc::clone(&route.lost);
         let version = Version(Arc::clone(version));
         let mut registry = self.registry();
         let (worker, outbox) = registry.open((entrypoint, &version), execution, route)?;
@@ -182,7 +227,14 @@ impl Workers {
         })
     }
 
-    /// Ends an execution.
+    fn new_execution(&self) -> (ExecutionId, Route, mpsc::Receiver<WorkerMessage>) {
+        let execution = ExecutionId(self.next_execution.fetch_add(1, Ordering::Relaxed));
+        let (sender, inbox) = mpsc::channel(EXECUTION_QUEUE);
+        let lost = Arc::default();
+        (execution, Route { sender, lost }, inbox)
+    }
+
+    /// Ends an execution of a run.
     pub(super) fn close(&self, seat: Seat) {
         self.registry().close(seat.worker, seat.execution, None);
     }
@@ -214,5 +266,9 @@ impl Workers {
 
     fn registry(&self) -> MutexGuard<'_, Registry> {
         self.registry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn offers(&self) -> MutexGuard<'_, Offers> {
+        self.offers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

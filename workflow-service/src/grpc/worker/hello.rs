@@ -1,9 +1,9 @@
 //! Who connects.
 
-use service_runtime::Violations;
-use weft_proto::workflow::v1 as pb;
+use service_runtime::{Tenant, Violations};
+use weft_proto::{common::v1::Payload, workflow::v1 as pb};
 use weft_worker::{
-    EntrypointDescription,
+    EntrypointDescription, Json, TaskDescription,
     wire::{PROTOCOL, decode},
 };
 
@@ -12,12 +12,16 @@ use crate::engine::NewWorker;
 
 /// Longest name or version, in bytes.
 const MAX_NAME_BYTES: usize = 256;
-/// Most entrypoints of one worker, and versions that one of them accepts.
+/// Longest name of a task: calls of it ask for `task/` and that.
+const MAX_TASK_BYTES: usize = MAX_NAME_BYTES - "task/".len();
+/// Most entrypoints of one worker, tasks that it offers, and versions that an entrypoint accepts.
 const MAX_ENTRYPOINTS: usize = 1000;
 
-/// The worker that says Hello. `built_in` says which names of entrypoints are the service's own.
+/// The worker of `tenant` that says Hello. `built_in` says which names of entrypoints are the
+/// service's own.
 pub(super) fn new_worker(
     hello: pb::Hello,
+    tenant: Tenant,
     built_in: impl Fn(&str) -> bool,
 ) -> Result<NewWorker, Violations> {
     let mut violations = Violations::default();
@@ -34,14 +38,27 @@ pub(super) fn new_worker(
     if hello.worker_name.len() > MAX_NAME_BYTES {
         violations.push("hello.worker_name", at_most_bytes());
     }
-    let max_runs = u32::try_from(hello.max_runs).unwrap_or_else(|_| {
-        violations.push("hello.max_runs", "must not be negative");
-        0
-    });
-    if !(1..=MAX_ENTRYPOINTS).contains(&hello.entrypoints.len()) {
-        let what = format!("must be 1 to {MAX_ENTRYPOINTS}");
+    let mut most = |field: &str, number: i32| {
+        u32::try_from(number).unwrap_or_else(|_| {
+            violations.push(format!("hello.{field}"), "must not be negative");
+            0
+        })
+    };
+    let max_runs = most("max_runs", hello.max_runs);
+    let max_tasks = most("max_tasks", hello.max_tasks);
+    let least = usize::from(hello.tasks.is_empty());
+    if !(least..=MAX_ENTRYPOINTS).contains(&hello.entrypoints.len()) {
+        let what = format!("must be {least} to {MAX_ENTRYPOINTS}");
         violations.push("hello.entrypoints", what);
     }
+    if hello.tasks.len() > MAX_ENTRYPOINTS {
+        let what = format!("must be at most {MAX_ENTRYPOINTS}");
+        violations.push("hello.tasks", what);
+    }
+    let offered = (0..).zip(hello.tasks).take(MAX_ENTRYPOINTS);
+    let offered = offered
+        .map(|(place, task)| offered_task(&format!("hello.tasks[{place}]"), task, &mut violations))
+        .collect();
     let hosted = (0..).zip(hello.entrypoints).take(MAX_ENTRYPOINTS);
     let hosted = hosted
         .map(|(place, entrypoint)| {
@@ -59,8 +76,11 @@ pub(super) fn new_worker(
     };
     let worker = NewWorker {
         name: name.into(),
+        tenant,
         hosted,
         max_runs,
+        offered,
+        max_tasks,
     };
     violations.into_result(worker)
 }
@@ -70,31 +90,17 @@ fn described(
     entrypoint: pb::HostedEntrypoint,
     violations: &mut Violations,
 ) -> EntrypointDescription {
-    let mut checked = |part: &str, text: &str| {
-        if text.is_empty() {
-            violations.push(format!("{field}.{part}"), "is required");
-        } else if text.len() > MAX_NAME_BYTES {
-            violations.push(format!("{field}.{part}"), at_most_bytes());
-        }
-    };
-    checked("name", &entrypoint.name);
-    checked("version", &entrypoint.version);
+    check_name(format!("{field}.name"), &entrypoint.name, violations);
+    check_name(format!("{field}.version"), &entrypoint.version, violations);
     for (place, version) in entrypoint.accepts.iter().enumerate() {
-        checked(&format!("accepts[{place}]"), version);
+        check_name(format!("{field}.accepts[{place}]"), version, violations);
     }
     if entrypoint.accepts.len() > MAX_ENTRYPOINTS {
         let what = format!("must be at most {MAX_ENTRYPOINTS}");
         violations.push(format!("{field}.accepts"), what);
     }
-    let schema = entrypoint
-        .input_schema
-        .as_ref()
-        .map(value::read)
-        .transpose();
-    let input_schema = schema.unwrap_or_else(|why| {
-        violations.push(format!("{field}.input_schema"), why);
-        None
-    });
+    let input_schema = format!("{field}.input_schema");
+    let input_schema = read_schema(input_schema, entrypoint.input_schema.as_ref(), violations);
     let mut described = EntrypointDescription::new(entrypoint.name, entrypoint.version);
     described.accepts = entrypoint.accepts.into_iter().map(Into::into).collect();
     described.description = entrypoint.description;
@@ -115,6 +121,62 @@ fn described(
         None
     });
     described
+}
+
+fn offered_task(field: &str, task: pb::HostedTask, violations: &mut Violations) -> TaskDescription {
+    let name = format!("{field}.name");
+    check_length(name, &task.name, MAX_TASK_BYTES, violations);
+    let mut read = |part: &str, schema: Option<&Payload>| {
+        read_schema(format!("{field}.{part}"), schema, violations)
+    };
+    let input_schema = read("input_schema", task.input_schema.as_ref());
+    let output_schema = read("output_schema", task.output_schema.as_ref());
+    let mut described = TaskDescription::new(task.name);
+    described.description = task.description;
+    let schemas = [
+        ("input_schema", &input_schema),
+        ("output_schema", &output_schema),
+    ];
+    for (part, schema) in schemas {
+        match schema.as_deref().map(schema::check).transpose() {
+            Ok(Some(check)) if part == "input_schema" => {
+                let no_config = weft_worker::json::null();
+                described.check_with(move |input| check(input, &no_config));
+            }
+            Ok(_) => {}
+            Err(why) => {
+                let why = format!("of `{}` {why}", described.name);
+                violations.push(format!("{field}.{part}"), why);
+            }
+        }
+    }
+    described.input_schema = input_schema;
+    described.output_schema = output_schema;
+    described
+}
+
+fn check_name(field: String, name: &str, violations: &mut Violations) {
+    check_length(field, name, MAX_NAME_BYTES, violations);
+}
+
+fn check_length(field: String, name: &str, most: usize, violations: &mut Violations) {
+    if name.is_empty() {
+        violations.push(field, "is required");
+    } else if name.len() > most {
+        violations.push(field, format!("must have at most {most} bytes"));
+    }
+}
+
+fn read_schema(
+    field: String,
+    schema: Option<&Payload>,
+    violations: &mut Violations,
+) -> Option<Json> {
+    let schema = schema.map(value::read).transpose();
+    schema.unwrap_or_else(|why| {
+        violations.push(field, why);
+        None
+    })
 }
 
 fn at_most_bytes() -> String {
@@ -141,13 +203,20 @@ mod tests {
             input_schema: Some(encode::payload(&json::from_text("{\"type\": 7}").unwrap())),
             ..entrypoint("chat")
         };
+        let broken_task = pb::HostedTask {
+            name: "x".repeat(MAX_TASK_BYTES + 1),
+            output_schema: Some(encode::payload(&json::from_text("[]").unwrap())),
+            ..pb::HostedTask::default()
+        };
         let hello = pb::Hello {
             protocol: 2,
             max_runs: -1,
             entrypoints: vec![broken, entrypoint("")],
+            tasks: vec![broken_task],
+            max_tasks: -1,
             ..pb::Hello::default()
         };
-        let violations = new_worker(hello, |name| name == "chat").unwrap_err();
+        let violations = new_worker(hello, Tenant::default(), |name| name == "chat").unwrap_err();
         let fields: Vec<_> = violations
             .iter()
             .map(|violation| &*violation.field)
@@ -157,6 +226,9 @@ mod tests {
             [
                 "hello.protocol",
                 "hello.max_runs",
+                "hello.max_tasks",
+                "hello.tasks[0].name",
+                "hello.tasks[0].output_schema",
                 "hello.entrypoints[0].name",
                 "hello.entrypoints[0].input_schema",
                 "hello.entrypoints[1].name"
@@ -175,8 +247,28 @@ mod tests {
             }],
             ..pb::Hello::default()
         };
-        let worker = new_worker(hello, |_| false).unwrap();
+        let worker = new_worker(hello, Tenant::default(), |_| false).unwrap();
         assert_eq!((&*worker.name, worker.max_runs), ("without a name", 3));
         assert_eq!(&*worker.hosted[0].accepts[0], "0");
+    }
+
+    #[test]
+    fn a_worker_hosts_an_entrypoint_or_offers_a_task() {
+        let none = pb::Hello {
+            protocol: PROTOCOL,
+            ..pb::Hello::default()
+        };
+        let task = pb::HostedTask {
+            name: "lookup".to_owned(),
+            ..pb::HostedTask::default()
+        };
+        let one = pb::Hello {
+            tasks: vec![task],
+            max_tasks: 5,
+            ..none.clone()
+        };
+        assert!(new_worker(none, Tenant::default(), |_| false).is_err());
+        let worker = new_worker(one, Tenant::default(), |_| false).unwrap();
+        assert_eq!((&*worker.offered[0].name, worker.max_tasks), ("lookup", 5));
     }
 }

@@ -13,7 +13,10 @@ use weft_worker::{
     wire::{Malformed, decode, encode},
 };
 
-use super::value::{made, not_shown};
+use super::{
+    task,
+    value::{made, not_shown},
+};
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
 const NANOS_PER_MICRO: i32 = 1_000;
@@ -43,6 +46,7 @@ pub(super) fn heard(heard: Heard, replayable: usize) -> Result<WorkerMessage, Ma
             key: cache_key("key", said.key)?,
         }))),
         Heard::Delegate(said) => delegate(said),
+        Heard::Done(_) => Err(Malformed::new("execution_id", "is that of a run")),
         Heard::Hello(_) | Heard::Heartbeat(_) | Heard::Capacity(_) => {
             Err(Malformed::new("execution_id", "must be 0 in this message"))
         }
@@ -65,7 +69,8 @@ fn record(said: pb::Record) -> Result<Record, Malformed> {
     })
 }
 
-fn outcome(said: Option<pb::Outcome>) -> Result<Outcome, Malformed> {
+/// What code came to.
+pub(super) fn outcome(said: Option<pb::Outcome>) -> Result<Outcome, Malformed> {
     match said.and_then(|outcome| outcome.result) {
         None => Err(Malformed::new("outcome", "is missing")),
         Some(Came::Value(value)) => made("outcome.value", Some(&value)),
@@ -145,7 +150,8 @@ fn message_piece(said: pb::MessagePiece) -> Result<MessagePiece, Malformed> {
     })
 }
 
-fn emit(said: pb::Emit) -> Result<Event, Malformed> {
+/// What is to be streamed.
+pub(super) fn emit(said: pb::Emit) -> Result<Event, Malformed> {
     let call = match said.call_id.as_str() {
         "" => None,
         id => Some(decode::call_id("call_id", id)?),
@@ -287,6 +293,7 @@ pub(super) fn replayable(journal: &[JournalEntry]) -> usize {
 pub(super) fn said(message: ToWorker, strict: bool, reason: String) -> Vec<ConnectResponse> {
     let (execution, said) = match message {
         ToWorker::StartRun(start) => return start_run(*start, strict),
+        ToWorker::RunTask(run) => return vec![task::run_task(*run)],
         ToWorker::Ack {
             execution,
             call,
@@ -315,7 +322,8 @@ pub(super) fn said(message: ToWorker, strict: bool, reason: String) -> Vec<Conne
     vec![of(execution, said)]
 }
 
-fn of(execution: ExecutionId, said: Said) -> ConnectResponse {
+/// A message about an execution.
+pub(super) fn of(execution: ExecutionId, said: Said) -> ConnectResponse {
     ConnectResponse {
         execution_id: number(execution),
         message: Some(said),

@@ -6,6 +6,7 @@
 //! - `session`: one worker process, over as many streams as it takes
 //! - `stream`: one stream of a session
 //! - `message`: messages to and from the engine's
+//! - `task`: those about tasks on offer
 //! - `value`: values of a worker's code, of which not all can be kept
 
 mod hello;
@@ -13,6 +14,7 @@ mod message;
 mod schema;
 mod session;
 mod stream;
+mod task;
 mod value;
 
 use std::{
@@ -161,7 +163,7 @@ impl WorkerService for Connections {
         };
         let built_in = |name: &str| self.shared.engine.is_built_in(name);
         let session_id = hello.session_id.clone();
-        let worker = hello::new_worker(hello, built_in).map_err(status::invalid)?;
+        let worker = hello::new_worker(hello, tenant.clone(), built_in).map_err(status::invalid)?;
         let (outgoing, responses) = mpsc::channel(OUTGOING);
         let arrival = Arrival {
             worker,

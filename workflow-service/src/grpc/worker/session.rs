@@ -15,11 +15,12 @@ use weft_proto::workflow::v1::{
     connect_response::Message as Said,
 };
 use weft_worker::{
+    CallId,
     protocol::{ExecutionId, FromWorker, ToWorker, WorkerLink, WorkerMessage},
     wire::{Delivery, Malformed, encode},
 };
 
-use super::{Arrival, WorkerTimes, message};
+use super::{Arrival, WorkerTimes, message, task};
 use crate::engine::Hosting;
 
 /// Heartbeats in a row that may leave an execution out: the first one may have been under way
@@ -56,6 +57,8 @@ struct Assigned {
     replayable: usize,
     /// Heartbeats in a row that left it out.
     missed: u32,
+    /// The call, if it is of a task on offer.
+    of_task: Option<CallId>,
     /// Its last word was said.
     has_ended: bool,
     /// What the worker is told when it is fenced.
@@ -71,6 +74,7 @@ impl Session {
             return Err(arrival);
         }
         self.hosting.set_max_runs(arrival.worker.max_runs);
+        self.hosting.set_max_tasks(arrival.worker.max_tasks);
         self.hosting.set_away(false);
         self.is_asked = false;
         for assigned in self.executions.values_mut() {
@@ -121,9 +125,13 @@ impl Session {
             )),
             Some(Heard::Hello(_)) => Err(Malformed::new("hello", "is the first message only")),
             Some(Heard::Heartbeat(heartbeat)) => self.beat(heartbeat),
-            Some(Heard::Capacity(pb::Capacity { max_runs })) => {
-                let max_runs = u32::try_from(max_runs)
-                    .map_err(|_| Malformed::new("max_runs", "must not be negative"))?;
+            Some(Heard::Capacity(capacity)) => {
+                let most = |field, number: i32| {
+                    u32::try_from(number).map_err(|_| Malformed::new(field, "must not be negative"))
+                };
+                let max_runs = most("max_runs", capacity.max_runs)?;
+                self.hosting
+                    .set_max_tasks(most("max_tasks", capacity.max_tasks)?);
                 self.hosting.set_max_runs(max_runs);
                 Ok(())
             }
@@ -143,13 +151,20 @@ impl Session {
         if assigned.has_ended {
             return;
         }
-        let message = message::heard(said, assigned.replayable).unwrap_or_else(|malformed| {
+        let heard = match &assigned.of_task {
+            Some(call) => task::heard(said, call),
+            None => message::heard(said, assigned.replayable),
+        };
+        let message = heard.unwrap_or_else(|malformed| {
             assigned.reason = malformed.to_string();
-            message::violation(&malformed)
+            match assigned.of_task {
+                Some(_) => task::violation(&malformed),
+                None => message::violation(&malformed),
+            }
         });
         assigned.has_ended = matches!(
             message,
-            WorkerMessage::Suspend(_) | WorkerMessage::Finish(_)
+            WorkerMessage::Suspend(_) | WorkerMessage::Finish(_) | WorkerMessage::Done(_)
         );
         self.arrived.push_back(FromWorker { execution, message });
     }
@@ -179,7 +194,11 @@ impl Session {
             if assigned.missed >= MAX_MISSED && !assigned.has_ended {
                 assigned.has_ended = true;
                 "it was missing in heartbeats".clone_into(&mut assigned.reason);
-                self.hosting.lose(*execution, "it forgot the run");
+                let what = match assigned.of_task {
+                    Some(_) => "it forgot the task",
+                    None => "it forgot the run",
+                };
+                self.hosting.lose(*execution, what);
             }
         }
         Ok(())
@@ -197,8 +216,18 @@ impl Session {
                 };
                 self.executions.insert(start.execution, assigned);
             }
+            ToWorker::RunTask(run) => {
+                let assigned = Assigned {
+                    of_task: Some(run.call.clone()),
+                    ..Assigned::default()
+                };
+                self.executions.insert(run.execution, assigned);
+            }
             ToWorker::Fenced { execution } => match self.executions.remove(execution) {
                 Some(ended) if ended.has_ended => reason = ended.reason,
+                Some(ended) if ended.of_task.is_some() => {
+                    "the task was taken back".clone_into(&mut reason);
+                }
                 Some(_) => "the run was taken back".clone_into(&mut reason),
                 None => return Ok(()),
             },
@@ -223,9 +252,10 @@ impl Session {
         Some(response)
     }
 
-    /// Takes no more runs.
-    pub(super) fn close_to_runs(&self) {
+    /// Takes no more runs and tasks.
+    pub(super) fn close(&self) {
         self.hosting.set_max_runs(0);
+        self.hosting.set_max_tasks(0);
     }
 
     /// Whether nothing is under way.

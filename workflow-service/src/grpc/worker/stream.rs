@@ -140,7 +140,7 @@ impl Stream {
                 }
                 Next::Arrived(arrival) => return Over::Replaced(arrival),
                 Next::Drain => {
-                    session.close_to_runs();
+                    session.close();
                     drained_at = Some(Instant::now() + DRAIN_PATIENCE);
                 }
                 Next::DrainOverdue => {
