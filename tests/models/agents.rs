@@ -19,7 +19,7 @@ use weft_proto::workflow::v1::{
 use crate::support::{cluster, events, output, spoken};
 
 /// A model's answer that calls tools.
-fn calls(calls: &[(&str, Value)]) -> Reply {
+pub(crate) fn calls(calls: &[(&str, Value)]) -> Reply {
     let mut all = vec![json!({"type": "message_start", "message": {}})];
     for (index, (name, input)) in calls.iter().enumerate() {
         all.push(
@@ -32,7 +32,7 @@ fn calls(calls: &[(&str, Value)]) -> Reply {
     Reply::stream(events(&all))
 }
 
-fn agent(text: &str, config: &Value) -> StartRunRequest {
+pub(crate) fn agent(text: &str, config: &Value) -> StartRunRequest {
     StartRunRequest {
         entrypoint: "agent".to_owned(),
         config: Some(payload::json(config)),
@@ -41,7 +41,7 @@ fn agent(text: &str, config: &Value) -> StartRunRequest {
 }
 
 /// What the model was given as results of its calls, in its request of this number.
-fn results(provider: &Provider, request: usize) -> Vec<(String, bool)> {
+pub(crate) fn results(provider: &Provider, request: usize) -> Vec<(String, bool)> {
     let body = &provider.asked()[request].body;
     let last = body["messages"]
         .as_array()
@@ -58,14 +58,18 @@ fn results(provider: &Provider, request: usize) -> Vec<(String, bool)> {
 }
 
 /// The questions of a run by their ids.
-fn questions(run: &Run) -> Result<BTreeMap<String, Value>> {
+pub(crate) fn questions(run: &Run) -> Result<BTreeMap<String, Value>> {
     let interrupts = run.interrupts.iter();
     interrupts
         .map(|each| Ok((each.id.clone(), payload::read(each.value.as_ref())?)))
         .collect()
 }
 
-async fn resume(client: &mut Workflows, run: &Run, answers: Vec<(String, Value)>) -> Result<Run> {
+pub(crate) async fn resume(
+    client: &mut Workflows,
+    run: &Run,
+    answers: Vec<(String, Value)>,
+) -> Result<Run> {
     let by_interrupt_id = answers
         .into_iter()
         .map(|(id, answer)| (id, payload::json(&answer)))
@@ -268,6 +272,15 @@ async fn what_is_wrong_with_an_agent_is_told_before_it_starts() -> Result<()> {
     for (config, field) in [
         (json!({ "tools": ["fly"] }), "config.tools"),
         (json!({ "tools": ["remember"] }), "config.user_id"),
+        (
+            json!({ "tools": [{ "task": "x", "nam": "y" }] }),
+            "config.tools[0]",
+        ),
+        (json!({ "tools": ["task/a b"] }), "config.tools"),
+        (
+            json!({ "tools": ["task/x", { "task": "y", "name": "x" }] }),
+            "config.tools",
+        ),
         (json!({ "approve": ["fly"] }), "config.approve"),
         (json!({ "max_steps": 0 }), "config.max_steps"),
         (json!({ "model": "anthropic:claude" }), "config.model"),

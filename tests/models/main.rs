@@ -11,6 +11,7 @@
 //! - [`kills`]: workflow-service is killed in the middle of an answer
 //! - [`memory_modes`]: what is remembered, and who decides it
 //! - [`agents`]: models that call tools
+//! - [`task_tools`]: tasks of workers as such tools
 //! - [`conversations`]: long ones, edited ones
 //! - [`pieces`]: what is shown of an answer while it is written
 //! - [`many_streams`]: many answers at once
@@ -30,6 +31,7 @@ mod requests;
 mod streams;
 mod support;
 mod targets;
+mod task_tools;
 mod trouble;
 mod usage;
 mod waiting;

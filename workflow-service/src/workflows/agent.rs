@@ -14,7 +14,8 @@ use super::{
     memories::MemorySettings,
     memory_tools::MemoryTool,
     summary,
-    tool::Tool,
+    task_tools::{TaskChoice, TaskSpec, TaskTool, ToolChoice, described},
+    tool::{Tool, text_of},
     toolbox::Toolbox,
     turn::Turn,
 };
@@ -41,8 +42,9 @@ pub struct Agent {
 #[serde(default)]
 struct AgentSettings {
     memory: MemorySettings,
-    /// Tools of the service, by name; absent for those of memory, if there is a `user_id`.
-    tools: Option<Vec<String>>,
+    /// Tools of the service and tasks that workers offer; absent for tools of memory, if there is a
+    /// `user_id`.
+    tools: Option<Vec<ToolChoice>>,
     /// Tools of the caller: their calls are interrupts, and the answers their results.
     caller_tools: Vec<ToolSpec>,
     /// Tools whose calls a person has to approve; `*` for all.
@@ -60,6 +62,17 @@ impl Default for AgentSettings {
             approve: Vec::new(),
             max_steps: DEFAULT_MAX_STEPS,
         }
+    }
+}
+
+impl AgentSettings {
+    /// The tasks that are to be tools.
+    fn tasks(&self) -> impl Iterator<Item = &TaskChoice> {
+        let chosen = self.tools.iter().flatten();
+        chosen.filter_map(|choice| match choice {
+            ToolChoice::Task(task) => Some(task),
+            ToolChoice::Named(_) => None,
+        })
     }
 }
 
@@ -82,7 +95,9 @@ impl Agent {
     ) -> Result<Final<Message, Vec<Message>>, Failure> {
         let settings: Settings = context.config()?;
         let agent: AgentSettings = context.config()?;
-        let tools = self.tools(&settings, &agent);
+        let tasks = agent.tasks().map(|choice| choice.task.as_str()).collect();
+        let tasks = described(&context, tasks).await?;
+        let tools = self.tools(&settings, &agent, &tasks);
         let tools = tools.map_err(|(_, why)| Failure::new("INVALID_TOOL", why))?;
         let (services, settings) = (&self.services, &settings);
         let conversation = continued(&context, changes)?;
@@ -105,7 +120,7 @@ impl Agent {
         })
     }
 
-    /// The tools of a run.
+    /// The tools of a run, whose tasks workers describe like this.
     ///
     /// # Errors
     /// The field of the config that is wrong, and why.
@@ -113,40 +128,60 @@ impl Agent {
         &self,
         settings: &Settings,
         agent: &AgentSettings,
+        tasks: &[TaskSpec],
     ) -> Result<Toolbox, (&'static str, String)> {
         let mut tools = Toolbox::default();
         let user_id = settings.user_id.as_deref();
-        let named = match (&agent.tools, user_id) {
-            (Some(named), _) => named.clone(),
-            (None, Some(_)) => MemoryTool::ALL.map(|tool| tool.name().to_owned()).to_vec(),
+        let of_memory = || MemoryTool::ALL.map(|tool| ToolChoice::Named(tool.name().to_owned()));
+        let chosen = match (&agent.tools, user_id) {
+            (Some(chosen), _) => chosen.clone(),
+            (None, Some(_)) => of_memory().to_vec(),
             (None, None) => Vec::new(),
         };
-        for name in named {
-            let of_memory = MemoryTool::ALL.into_iter().find(|tool| tool.name() == name);
-            let tool: Arc<dyn Tool> = match (of_memory, user_id) {
-                (Some(tool), Some(user_id)) => tool.of(&self.services, &agent.memory, user_id),
-                (Some(_), None) => {
-                    return Err(("user_id", format!("is required of the tool `{name}`")));
-                }
-                (None, _) if name == ASK_PERSON => Arc::new(AskPerson),
-                (None, _) => {
-                    let known = MemoryTool::ALL.map(|tool| format!("`{}`", tool.name()));
-                    let known = known.join(", ");
-                    return Err((
-                        "tools",
-                        format!("has `{name}`, which is none; there are {known}, `{ASK_PERSON}`"),
-                    ));
+        for choice in chosen {
+            let added = match choice {
+                ToolChoice::Named(name) => tools.add(self.named_tool(&name, agent, user_id)?),
+                ToolChoice::Task(task) => {
+                    let added = tools.add(Arc::new(TaskTool::new(&task, tasks)));
+                    added.map_err(|why| format!("{why}; a task can be given another `name`"))
                 }
             };
-            tools.add(tool).map_err(|why| ("tools", why))?;
+            added.map_err(|why| ("tools", why))?;
         }
         for spec in &agent.caller_tools {
             let tool = Arc::new(CallerTool(spec.clone()));
             tools.add(tool).map_err(|why| ("caller_tools", why))?;
         }
-        let approved = tools.approve(&agent.approve);
+        let tasks = agent.tasks().filter(|task| task.approve);
+        let approve = tasks.map(|task| task.name().to_owned());
+        let approve: Vec<_> = agent.approve.iter().cloned().chain(approve).collect();
+        let approved = tools.approve(&approve);
         approved.map_err(|why| ("approve", why))?;
         Ok(tools)
+    }
+
+    /// A tool of the service.
+    fn named_tool(
+        &self,
+        name: &str,
+        agent: &AgentSettings,
+        user_id: Option<&str>,
+    ) -> Result<Arc<dyn Tool>, (&'static str, String)> {
+        let of_memory = MemoryTool::ALL.into_iter().find(|tool| tool.name() == name);
+        match (of_memory, user_id) {
+            (Some(tool), Some(user_id)) => Ok(tool.of(&self.services, &agent.memory, user_id)),
+            (Some(_), None) => Err(("user_id", format!("is required of the tool `{name}`"))),
+            (None, _) if name == ASK_PERSON => Ok(Arc::new(AskPerson)),
+            (None, _) => {
+                let known = MemoryTool::ALL.map(|tool| format!("`{}`", tool.name()));
+                let known = known.join(", ");
+                let what = format!(
+                    "has `{name}`, which is none; there are {known}, `{ASK_PERSON}`, and tasks that \
+                     workers offer, as `task/NAME`"
+                );
+                Err(("tools", what))
+            }
+        }
     }
 
     fn check(&self, input: &RawValue, config: &RawValue) -> Vec<InvalidArgument> {
@@ -164,7 +199,7 @@ impl Agent {
         let are_read = !invalid
             .iter()
             .any(|wrong| wrong.field.starts_with("config.caller_tools"));
-        if are_read && let Err((field, why)) = self.tools(&settings, &agent) {
+        if are_read && let Err((field, why)) = self.tools(&settings, &agent, &[]) {
             senseless.push(InvalidArgument::new(format!("config.{field}"), why));
         }
         if agent.max_steps == 0 {
@@ -227,13 +262,5 @@ impl Tool for CallerTool {
             Ok(text_of(result))
         }
         .boxed()
-    }
-}
-
-/// An answer as a model is told it: a string as it is, all else as JSON.
-fn text_of(answer: Value) -> String {
-    match answer {
-        Value::String(text) => text,
-        other => other.to_string(),
     }
 }

@@ -7,6 +7,7 @@
 //! - [`model`]: the task that asks a model
 //! - [`turn`]: a model and its tools, taking turns
 //! - [`tool`], [`toolbox`], [`approval`]: tools, and who may call them
+//! - [`task_tools`]: tasks that workers offer, as tools
 //! - [`memories`], [`memory_tools`], [`extraction`]: what is remembered, and who decides it
 //! - [`summary`]: what becomes of conversations that are too long
 //! - [`arguments`]: what is wrong with an input
@@ -21,6 +22,7 @@ pub mod memories;
 pub mod memory_tools;
 pub mod model;
 pub mod summary;
+pub mod task_tools;
 pub mod tool;
 pub mod toolbox;
 pub mod turn;

@@ -20,3 +20,11 @@ pub trait Tool: Send + Sync {
         arguments: Value,
     ) -> BoxFuture<'static, Result<String, Failure>>;
 }
+
+/// A value as a model is told it: a string as it is, all else as JSON.
+pub fn text_of(answer: Value) -> String {
+    match answer {
+        Value::String(text) => text,
+        other => other.to_string(),
+    }
+}
