@@ -12,6 +12,7 @@ from weft.func import (
     Worker,
     entrypoint,
     get_runtime,
+    get_stream_writer,
     interrupt,
     task,
 )
@@ -33,6 +34,29 @@ def unsteady(attempts: int) -> int:
 @task
 def refuse(reason: str) -> None:
     raise Failure(reason, "as it was told")
+
+
+@task
+async def tell(value: Any, writes: str) -> Any:
+    """Tells what it is told, and its key."""
+    if writes:
+        get_stream_writer()(writes)
+    return value, get_runtime().idempotency_key
+
+
+@task(retry_policy=RetryPolicy(initial_interval=0.01, backoff_factor=1, max_attempts=5))
+def falter(attempts: int) -> int:
+    """Fails until an attempt."""
+    attempt = get_runtime().attempt
+    if attempt < attempts:
+        raise Failure("UNSTEADY", "not yet", retryable=True)
+    return attempt
+
+
+@task
+async def hang() -> None:
+    """Never ends."""
+    await asyncio.Event().wait()
 
 
 async def execute(step: dict[str, Any]) -> Any:
@@ -61,4 +85,4 @@ async def conformance(steps: list[dict[str, Any]], *, previous: int | None) -> A
 
 
 if __name__ == "__main__":
-    Worker(conformance).serve()
+    Worker(conformance, tasks=[tell, falter, hang]).serve()

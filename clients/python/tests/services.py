@@ -64,6 +64,10 @@ class Service:
         ]
         self.process: subprocess.Popen[str] | None = None
 
+    def use(self, settings: Path) -> None:
+        """Starts it with this file of settings from now on."""
+        self._command += ["--config", str(settings)]
+
     def start(self) -> None:
         with self.log.open("a") as log:
             self.process = subprocess.Popen(

@@ -1,6 +1,7 @@
 """A worker for tests that end it: tasks leave notes in a folder, and wait for its gate."""
 
 import asyncio
+import os
 import sys
 import time
 from pathlib import Path
@@ -47,6 +48,14 @@ def last() -> str:
     return "last"
 
 
+@task
+def pass_on(data: str) -> str:
+    """Passes something on."""
+    note(str(os.getpid()))
+    pass_gate()
+    return data
+
+
 @entrypoint()
 def blocking(_: object) -> list[str]:
     return [first().result(), gated().result(), last().result()]
@@ -63,4 +72,4 @@ def asking(_: object) -> list[str]:
 
 
 if __name__ == "__main__":
-    Worker(blocking, asynchronous, asking).serve()
+    Worker(blocking, asynchronous, asking, tasks=[pass_on]).serve()

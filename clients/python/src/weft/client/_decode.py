@@ -59,6 +59,12 @@ def entrypoint(one: pb.Entrypoint) -> values.Entrypoint:
     return values.Entrypoint(one.name, one.version, one.description, schema, one.worker_count)
 
 
+def task(one: pb.Task) -> values.OfferedTask:
+    """A task on offer."""
+    taken, given = decode(one.input_schema), decode(one.output_schema)
+    return values.OfferedTask(one.name, one.description, taken, given, one.worker_count)
+
+
 def checkpoint(one: pb.Checkpoint) -> values.Checkpoint:
     """A checkpoint."""
     return values.Checkpoint(

@@ -11,7 +11,7 @@ from weft.client import _decode
 from weft.client.memory import AsyncMemory
 from weft.client.runs import AsyncRuns
 from weft.client.threads import AsyncThreads
-from weft.client.values import Entrypoint
+from weft.client.values import Entrypoint, OfferedTask
 from weft.workflow.v1 import workflow_pb2 as pb
 from weft.workflow.v1 import workflow_pb2_grpc
 
@@ -42,6 +42,13 @@ class AsyncClient:
         stub = workflow_pb2_grpc.WorkflowServiceStub(self._workflow.channel())
         response = await self._workflow.call(stub.ListEntrypoints, pb.ListEntrypointsRequest())
         return tuple(_decode.entrypoint(one) for one in response.entrypoints)
+
+    @in_io
+    async def tasks(self) -> tuple[OfferedTask, ...]:
+        """Returns the tasks that connected workers offer, by name."""
+        stub = workflow_pb2_grpc.WorkflowServiceStub(self._workflow.channel())
+        response = await self._workflow.call(stub.ListTasks, pb.ListTasksRequest())
+        return tuple(_decode.task(one) for one in response.tasks)
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -123,6 +130,7 @@ class Client:
         """Items that outlive threads."""
 
     entrypoints = blocking(AsyncClient.entrypoints)
+    tasks = blocking(AsyncClient.tasks)
     close = blocking(AsyncClient.close)
 
     def __enter__(self) -> Self:

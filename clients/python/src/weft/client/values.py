@@ -175,6 +175,22 @@ class Entrypoint:
 
 
 @dataclass(frozen=True)
+class OfferedTask:
+    """A task that workers offer to the runs of others."""
+
+    name: str
+    """Name that it is called by."""
+    description: str
+    """What it does, for people and models."""
+    input_schema: Any
+    """JSON Schema of the argument; ``None`` if any JSON is taken."""
+    output_schema: Any
+    """JSON Schema of the result; ``None`` if that is not told."""
+    worker_count: int
+    """Workers connected now that offer it."""
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """The state that a run, or an update by hand, left on a thread."""
 

@@ -9,7 +9,7 @@ returned before, without running.
 from typing import Any, TypeVar
 
 from weft.client.values import Interrupt
-from weft.func import _calls, _definition
+from weft.func import _calls, _injected
 from weft.func._codec import serializable
 from weft.func._future import TaskFuture
 from weft.func._streams import MessageChunk
@@ -44,22 +44,22 @@ def get_runtime(context_schema: type[C] | None = None) -> Runtime[C]:
     ``context_schema`` says for type checkers what its ``context`` is.
     """
     del context_schema
-    return _definition.runtime(_calls.scope_of("`get_runtime`"))
+    return _injected.runtime(_calls.scope_of("`get_runtime`"))
 
 
 def get_config() -> dict[str, Any]:
     """The settings of the run that runs."""
-    return _definition.config(_calls.scope_of("`get_config`"))
+    return _injected.config(_calls.scope_of("`get_config`"))
 
 
 def get_stream_writer() -> StreamWriter:
     """What writes to the custom stream of the run that runs."""
-    return _definition.runtime(_calls.scope_of("`get_stream_writer`")).stream_writer
+    return _injected.runtime(_calls.scope_of("`get_stream_writer`")).stream_writer
 
 
 def get_store() -> Any:
     """The store of the entrypoint that runs."""
-    return _definition.runtime(_calls.scope_of("`get_store`")).store
+    return _injected.runtime(_calls.scope_of("`get_store`")).store
 
 
 __all__ = [

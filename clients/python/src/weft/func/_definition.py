@@ -4,55 +4,42 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import enum
 import functools
 import inspect
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from weft._payload import dumps
-from weft.func import _calls, _codec
+from weft.func import _codec, _schema
+from weft.func._injected import INJECTED, Function
 from weft.func.failures import Failure
-from weft.func.types import CachePolicy, RetryPolicies, RetryPolicy, Runtime, policy_for
+from weft.func.types import CachePolicy, RetryPolicies, RetryPolicy, policy_for
 from weft.workflow.v1 import worker_pb2 as pb
 
 if TYPE_CHECKING:
     from weft.func._execution import Execution
     from weft.func._scope import Scope
 
-#: Parameters that are given what they are named after, unless the caller gives them.
-INJECTED = ("config", "previous", "runtime", "store", "writer")
 
-#: Where a run's config has the context that it was called with.
-CONTEXT = "__context__"
+class Code(Protocol):
+    """What an execution executes."""
 
+    is_async: bool
+    store: Any
+    retry_policy: RetryPolicies
+    cache_policy: CachePolicy | None
 
-class _Function:
-    """A function with the parameters that it wants injected."""
+    def bound(self, scope: Scope) -> Callable[[], Any]:
+        """The function with what the run gives it."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise NotImplementedError("generators cannot be entrypoints or tasks")
-        self.call = function
-        self.is_async = inspect.iscoroutinefunction(function)
-        self.signature = inspect.signature(function)
-        parameters = self.signature.parameters.values()
-        positional_only = inspect.Parameter.POSITIONAL_ONLY
-        self.injected = tuple(
-            one.name for one in parameters if one.name in INJECTED and one.kind != positional_only
-        )
-        _codec.register_annotations(function)
+    def policy_for(self, error: BaseException) -> RetryPolicy | None:
+        """The policy that decides about an error."""
 
-    def injections(
-        self, scope: Scope, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-    ) -> Mapping[str, Any]:
-        """What is injected beside these arguments."""
-        if not self.injected:
-            return {}
-        given = self.signature.bind_partial(*args, **kwargs).arguments
-        wanted = [name for name in self.injected if name not in given]
-        return {name: _injection(name, scope) for name in wanted}
+    def context(self, value: Any) -> Any:
+        """What a run was called with, as the code expects it."""
 
 
 class TaskDefinition:
@@ -66,10 +53,14 @@ class TaskDefinition:
         retry_policy: RetryPolicies,
         cache_policy: CachePolicy | None,
         timeout: float | timedelta | None,
+        description: str | None = None,
+        input_schema: Mapping[str, Any] | None = None,
     ) -> None:
-        self._function = _Function(function)
+        self._function = Function(function)
         self.name = name or _name(function)
         self.is_async = self._function.is_async
+        self._description = description
+        self._input_schema = input_schema
         self._retry_policy = retry_policy
         self._cache_policy = cache_policy
         self._timeout = _seconds(timeout)
@@ -92,6 +83,38 @@ class TaskDefinition:
     def policy_for(self, error: BaseException, execution: Execution) -> RetryPolicy | None:
         """The policy that decides about an error."""
         return policy_for(error, self._retry_policy, execution.definition.retry_policy)
+
+    def own_policy_for(self, error: BaseException) -> RetryPolicy | None:
+        """The policy that decides about an error where no entrypoint of the worker calls."""
+        return policy_for(error, self._retry_policy)
+
+    def offered(self) -> pb.HostedTask:
+        """What the service is told of it where a worker offers it."""
+        description = self._description
+        if description is None:
+            description = inspect.getdoc(self._function.call) or ""
+        schema = self._input_schema
+        if schema is None:
+            given = self._function.signature.parameters.values()
+            wanted = [one for one in given if one.name not in self._function.injected]
+            schema = _schema.of_parameters(self._function.call, wanted)
+        task = pb.HostedTask(name=self.name, description=description)
+        task.input_schema.json_text = dumps(schema)
+        return task
+
+    def offered_to(self, scope: Scope, text: str) -> Callable[[], Any]:
+        """The function with the arguments that somebody else calls it with, by name."""
+
+        def bound() -> Any:
+            value = _codec.decode(text)
+            args, kwargs = ((), value) if isinstance(value, dict) else ((value,), {})
+            function = self._function.call
+            kwargs = {
+                name: _conformed(one, _type_of(function, name)) for name, one in kwargs.items()
+            }
+            return self.bound(scope, args, kwargs)()
+
+        return bound
 
     def cache(
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any], execution: Execution
@@ -125,7 +148,7 @@ class EntrypointDefinition:
         context_schema: type | None = None,
         input_schema: Mapping[str, Any] | None = None,
     ) -> None:
-        self._function = _Function(function)
+        self._function = Function(function)
         self.name = name or _name(function)
         self.version = version
         self._context_schema = context_schema
@@ -189,51 +212,6 @@ class EntrypointDefinition:
         return hosted
 
 
-def runtime(scope: Scope) -> Runtime[Any]:
-    """Where the code of a scope runs."""
-    start, definition = scope.execution.start, scope.execution.definition
-    return Runtime(
-        run_id=start.run_id,
-        thread_id=start.thread_id,
-        task_id=scope.call_id,
-        attempt=scope.attempt,
-        previous=_injection("previous", scope),
-        store=definition.store,
-        stream_writer=_injection("writer", scope),
-        context=definition.context(_settings(scope).get(CONTEXT)),
-    )
-
-
-def config(scope: Scope) -> dict[str, Any]:
-    """The settings of the run, as programs of LangGraph know them."""
-    settings = {name: value for name, value in _settings(scope).items() if name != CONTEXT}
-    start = scope.execution.start
-    configurable = {**settings, "thread_id": start.thread_id}
-    return {"configurable": configurable, "metadata": {"run_id": start.run_id}}
-
-
-def _settings(scope: Scope) -> dict[str, Any]:
-    settings: dict[str, Any] = _codec.decode(scope.execution.start.config.json_text or "{}")
-    return settings
-
-
-def _injection(name: str, scope: Scope) -> Any:
-    start = scope.execution.start
-    match name:
-        case "previous":
-            # What a nested entrypoint's own thread would have saved; it has none.
-            has_previous = start.HasField("previous") and not scope.call_id
-            return _codec.decode(start.previous.json_text) if has_previous else None
-        case "config":
-            return config(scope)
-        case "store":
-            return scope.execution.definition.store
-        case "writer":
-            return functools.partial(_calls.write, scope)
-        case _:
-            return runtime(scope)
-
-
 async def _within(seconds: float, function: Callable[[], Any]) -> Any:
     try:
         return await asyncio.wait_for(function(), seconds)
@@ -265,6 +243,8 @@ def _type_of(function: Callable[..., Any], parameter: str) -> Any:
 
 def _conformed(value: Any, kind: Any) -> Any:
     """An object that other languages sent, as the dataclass or model that the function expects."""
+    if isinstance(kind, type) and issubclass(kind, enum.Enum) and not isinstance(value, kind):
+        return kind(value)
     if isinstance(value, dict) and isinstance(kind, type):
         if dataclasses.is_dataclass(kind):
             return kind(**value)

@@ -27,7 +27,7 @@ from weft.func.types import Final
 from weft.workflow.v1 import worker_pb2 as pb
 
 if TYPE_CHECKING:
-    from weft.func._definition import EntrypointDefinition
+    from weft.func._definition import Code
 
 R = TypeVar("R")
 
@@ -42,11 +42,14 @@ SHORT_WAIT = 5.0
 class Execution:
     """One dispatch of a run to this worker."""
 
+    #: Whether there is a journal that calls are recorded in.
+    makes_calls = True
+
     def __init__(
         self,
         execution_id: int,
         start: pb.StartRun,
-        definition: EntrypointDefinition,
+        definition: Code,
         send: Callable[[pb.ConnectRequest], None],
         loop: asyncio.AbstractEventLoop,
         ended: Callable[[Execution], None] = lambda _: None,

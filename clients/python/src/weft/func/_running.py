@@ -15,7 +15,8 @@ from weft.client.runs import AsyncRuns
 from weft.client.values import Concurrency, Durability, Run, RunState
 from weft.errors import EmptyInput
 from weft.func import _codec, _streams
-from weft.func._definition import CONTEXT, EntrypointDefinition
+from weft.func._definition import EntrypointDefinition
+from weft.func._injected import CONTEXT
 from weft.func.types import Command
 
 #: Settings of a call: ``{"configurable": {"thread_id": …, …}}``.

@@ -49,6 +49,11 @@ class Scope:
 
     def next_call_id(self) -> str:
         """Id of the next call that is made from here."""
+        if not self.execution.makes_calls:
+            raise RuntimeError(
+                f"task `{self.task}` makes no calls here: a worker offers it on its own, and only "
+                "calls of entrypoints, and of tasks that they call themselves, are recorded"
+            )
         if threading.current_thread() is not self.thread:
             raise RuntimeError(
                 "a call from a thread that the code started itself: which call is which cannot be "

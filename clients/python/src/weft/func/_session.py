@@ -42,7 +42,7 @@ LEAVE_TIMEOUT = 2.0
 #: code or results up, and readers are told how many.
 MAX_WAITING_EVENTS = 4 * 1024 * 1024
 #: Messages that are sent again if the stream drops before the service has received them.
-_NUMBERED = ("capacity", "record", "lookup", "delegate", "suspend", "finish")
+_NUMBERED = ("capacity", "record", "lookup", "delegate", "suspend", "finish", "done")
 
 
 def _weight(message: pb.ConnectRequest) -> int:
@@ -57,7 +57,9 @@ class Session:
         self,
         service: Service,
         entrypoints: Sequence[pb.HostedEntrypoint],
+        tasks: Sequence[pb.HostedTask],
         max_runs: int,
+        max_tasks: int,
         receive: Callable[[pb.ConnectResponse], None],
         forget_all: Callable[[], None],
     ) -> None:
@@ -68,6 +70,8 @@ class Session:
             session_id=str(uuid.uuid4()),
             entrypoints=entrypoints,
             max_runs=max_runs,
+            tasks=tasks,
+            max_tasks=max_tasks if tasks else 0,
             client=f"weft-python/{weft.__version__}",
         )
         self._receive = receive
@@ -117,10 +121,10 @@ class Session:
         self._something_to_send.set()
 
     async def drain(self) -> None:
-        """Asks for no further runs, and waits until the service has the last word of each."""
+        """Asks for nothing further, and waits until the service has the last word of each."""
         # Also on streams to come.
-        self._hello.max_runs = 0
-        self.send(pb.ConnectRequest(capacity=pb.Capacity(max_runs=0)))
+        self._hello.max_runs = self._hello.max_tasks = 0
+        self.send(pb.ConnectRequest(capacity=pb.Capacity(max_runs=0, max_tasks=0)))
         while self._executions:
             self._is_idle.clear()
             await self._is_idle.wait()
@@ -238,7 +242,7 @@ class Session:
                 heartbeat = pb.Heartbeat(execution_ids=sorted(self._executions))
                 self.send(pb.ConnectRequest(heartbeat=heartbeat))
                 return
-            case "start_run":
+            case "start_run" | "run_task":
                 self._executions.add(response.execution_id)
             case "fenced":
                 self._executions.discard(response.execution_id)

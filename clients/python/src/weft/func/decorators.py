@@ -58,6 +58,8 @@ def task(
     retry_policy: RetryPolicies = None,
     cache_policy: CachePolicy | None = None,
     timeout: float | timedelta | None = None,
+    description: str | None = None,
+    input_schema: Mapping[str, Any] | None = None,
 ) -> TaskDecorator: ...
 
 
@@ -69,6 +71,8 @@ def task(
     retry_policy: RetryPolicies = None,
     cache_policy: CachePolicy | None = None,
     timeout: float | timedelta | None = None,
+    description: str | None = None,
+    input_schema: Mapping[str, Any] | None = None,
 ) -> Any:
     """Makes a task of a function.
 
@@ -79,6 +83,9 @@ def task(
         retry_policy: When it is tried again; the entrypoint's policy if left out.
         cache_policy: With whom its results are shared; the entrypoint's policy if left out.
         timeout: Longest time of an attempt, in seconds; of asynchronous functions only.
+        description: What it does, where a `Worker` offers it; the function's docstring if left out.
+        input_schema: JSON Schema of the object of its arguments, where a `Worker` offers it; made
+            from the annotations if left out.
     """
 
     def decorate(function: Callable[..., Any]) -> Task[..., Any]:
@@ -89,6 +96,8 @@ def task(
                 retry_policy=retry_policy,
                 cache_policy=cache_policy,
                 timeout=timeout,
+                description=description,
+                input_schema=input_schema,
             )
         )
 

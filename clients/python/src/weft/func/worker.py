@@ -1,4 +1,4 @@
-"""A worker: hosts entrypoints and executes the runs that the service hands it."""
+"""A worker: hosts entrypoints and offers tasks, and executes what the service hands it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import contextlib
 import functools
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from weft import _io
 from weft._channel import Service
 from weft.errors import Unavailable
 from weft.func._execution import Execution
+from weft.func._offered import OfferedExecution
 from weft.func._session import Session
 from weft.workflow.v1 import worker_pb2 as pb
 
@@ -24,21 +25,25 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from weft.func._definition import EntrypointDefinition
+    from weft.func.decorators import Task
     from weft.func.program import Program
 
 logger = logging.getLogger("weft.worker")
 
 #: Most runs at a time.
 DEFAULT_MAX_RUNS = 100
+#: Most tasks on offer at a time, besides the runs.
+DEFAULT_MAX_TASKS = 100
 #: Seconds that runs under way have to come to rest when a worker is asked to end.
 DEFAULT_DRAIN_TIMEOUT = 30.0
 
 
 class Worker:
-    """Hosts entrypoints in this process.
+    """Hosts entrypoints in this process, and offers tasks.
 
     ```python
     Worker(workflow, other_workflow).serve()      # until SIGTERM or Ctrl-C
+    Worker(tasks=[lookup]).serve()                # for agents, and the runs of others
 
     async with Worker(workflow):                  # in a program of its own
         ...
@@ -51,24 +56,30 @@ class Worker:
     def __init__(
         self,
         *entrypoints: Program,
+        tasks: Sequence[Task[..., Any]] = (),
         workflow: str | None = None,
         max_runs: int = DEFAULT_MAX_RUNS,
+        max_tasks: int = DEFAULT_MAX_TASKS,
         drain_timeout: float = DEFAULT_DRAIN_TIMEOUT,
     ) -> None:
         """Says what to host.
 
         Args:
-            entrypoints: What ``entrypoint`` made of functions; at least one.
+            entrypoints: What ``entrypoint`` made of functions; at least one, or a task.
+            tasks: What ``task`` made of functions, for the runs of others to call: agents have them
+                as tools, entrypoints call ``target("task/NAME", {…})``. Arguments come by name.
             workflow: Address of workflow-service; else ``WEFT_WORKFLOW_URL`` or the local default.
             max_runs: Most runs at a time.
+            max_tasks: Most tasks on offer at a time, besides the runs.
             drain_timeout: Seconds that runs under way have to come to rest when it ends. What is
                 not done by then goes on at another worker.
         """
-        if not entrypoints:
-            raise ValueError("a worker needs an entrypoint to host")
+        if not entrypoints and not tasks:
+            raise ValueError("a worker needs an entrypoint to host, or a task to offer")
         self._programs = entrypoints
         self._service = Service(workflow, "WEFT_WORKFLOW_URL", "127.0.0.1:50052")
-        self._max_runs = max_runs
+        self._max_runs, self._max_tasks = max_runs, max_tasks
+        self._tasks = {task.name: task.definition for task in tasks}
         self._drain_timeout = drain_timeout
         self._definitions: dict[tuple[str, str], EntrypointDefinition] = {}
         for program in entrypoints:
@@ -103,7 +114,13 @@ class Worker:
     async def _connect(self, timeout: float | None) -> None:
         hosted = [program.definition.hosted() for program in self._programs]
         session = Session(
-            self._service, hosted, self._max_runs, self._receive, self._forget_all_soon
+            self._service,
+            hosted,
+            [task.offered() for task in self._tasks.values()],
+            self._max_runs,
+            self._max_tasks,
+            self._receive,
+            self._forget_all_soon,
         )
         self._session = session
         running = asyncio.create_task(session.run())
@@ -178,7 +195,7 @@ class Worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, asked.set)
         async with self:
-            print(f"hosting {', '.join(sorted(self._names()))}", flush=True)  # noqa: T201
+            print("; ".join(self._offers()), flush=True)  # noqa: T201
             over = asyncio.create_task(self.wait())
             stop = asyncio.create_task(asked.wait())
             await asyncio.wait([over, stop], return_when=asyncio.FIRST_COMPLETED)
@@ -191,8 +208,10 @@ class Worker:
             over.cancel()
             print(f"ending: {len(self._executions)} run(s) to finish", flush=True)  # noqa: T201
 
-    def _names(self) -> set[str]:
-        return {f"{name}@{version}" for name, version in self._definitions}
+    def _offers(self) -> list[str]:
+        hosted = sorted(f"{name}@{version}" for name, version in self._definitions)
+        kinds = {"hosting": hosted, "offering": sorted(self._tasks)}
+        return [f"{kind} {', '.join(names)}" for kind, names in kinds.items() if names]
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -230,6 +249,8 @@ class Worker:
             case "start_run":
                 self._starting[number] = response.start_run
                 self._start_if_whole(number)
+            case "run_task":
+                self._run_task(number, response.run_task)
             case "journal_chunk" if number in self._starting:
                 self._starting[number].journal.extend(response.journal_chunk.entries)
                 self._start_if_whole(number)
@@ -263,6 +284,18 @@ class Worker:
             self._send(pb.ConnectRequest(execution_id=number, finish=finish))
             return
         execution = Execution(number, start, definition, self._send, self._loop, self._ended)
+        self._executions[number] = execution
+        execution.run()
+
+    def _run_task(self, number: int, run: pb.RunTask) -> None:
+        task = self._tasks.get(run.task)
+        if task is None or self._loop is None:
+            done = pb.Done()
+            done.outcome.failure.reason = "NO_SUCH_TASK"
+            done.outcome.failure.message = f"this worker does not offer the task `{run.task}`"
+            self._send(pb.ConnectRequest(execution_id=number, done=done))
+            return
+        execution = OfferedExecution(number, run, task, self._send, self._loop, self._ended)
         self._executions[number] = execution
         execution.run()
 

@@ -1,0 +1,92 @@
+"""What functions of programs are given beside their arguments."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from weft.func import _calls, _codec
+from weft.func.types import Runtime
+
+if TYPE_CHECKING:
+    from weft.func._scope import Scope
+
+#: Parameters that are given what they are named after, unless the caller gives them.
+INJECTED = ("config", "previous", "runtime", "store", "writer")
+
+#: Where a run's config has the context that it was called with.
+CONTEXT = "__context__"
+
+
+class Function:
+    """A function with the parameters that it wants injected."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise NotImplementedError("generators cannot be entrypoints or tasks")
+        self.call = function
+        self.is_async = inspect.iscoroutinefunction(function)
+        self.signature = inspect.signature(function)
+        parameters = self.signature.parameters.values()
+        positional_only = inspect.Parameter.POSITIONAL_ONLY
+        self.injected = tuple(
+            one.name for one in parameters if one.name in INJECTED and one.kind != positional_only
+        )
+        _codec.register_annotations(function)
+
+    def injections(
+        self, scope: Scope, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        """What is injected beside these arguments."""
+        if not self.injected:
+            return {}
+        given = self.signature.bind_partial(*args, **kwargs).arguments
+        wanted = [name for name in self.injected if name not in given]
+        return {name: _injection(name, scope) for name in wanted}
+
+
+def runtime(scope: Scope) -> Runtime[Any]:
+    """Where the code of a scope runs."""
+    start, definition = scope.execution.start, scope.execution.definition
+    return Runtime(
+        run_id=start.run_id,
+        thread_id=start.thread_id,
+        task_id=scope.call_id,
+        attempt=scope.attempt,
+        previous=_injection("previous", scope),
+        store=definition.store,
+        stream_writer=_injection("writer", scope),
+        context=definition.context(_settings(scope).get(CONTEXT)),
+    )
+
+
+def config(scope: Scope) -> dict[str, Any]:
+    """The settings of the run, as programs of LangGraph know them."""
+    settings = {name: value for name, value in _settings(scope).items() if name != CONTEXT}
+    start = scope.execution.start
+    configurable = {**settings, "thread_id": start.thread_id}
+    return {"configurable": configurable, "metadata": {"run_id": start.run_id}}
+
+
+def _settings(scope: Scope) -> dict[str, Any]:
+    settings: dict[str, Any] = _codec.decode(scope.execution.start.config.json_text or "{}")
+    return settings
+
+
+def _injection(name: str, scope: Scope) -> Any:
+    start = scope.execution.start
+    match name:
+        case "previous":
+            # What a nested entrypoint's own thread would have saved; it has none.
+            has_previous = start.HasField("previous") and not scope.call_id
+            return _codec.decode(start.previous.json_text) if has_previous else None
+        case "config":
+            return config(scope)
+        case "store":
+            return scope.execution.definition.store
+        case "writer":
+            return functools.partial(_calls.write, scope)
+        case _:
+            return runtime(scope)
