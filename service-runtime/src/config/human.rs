@@ -16,6 +16,9 @@ pub mod duration {
         de::{Error, Visitor},
     };
 
+    /// Longest duration, 100 years: that long from now is still a time.
+    pub const LONGEST: Duration = Duration::from_secs(100 * 31_557_600);
+
     /// Writes the duration in the largest units that fit.
     ///
     /// # Errors
@@ -42,11 +45,16 @@ pub mod duration {
         }
 
         fn visit_str<E: Error>(self, text: &str) -> Result<Duration, E> {
-            humantime::parse_duration(text).map_err(|error| {
+            let duration = humantime::parse_duration(text).map_err(|error| {
                 E::custom(format_args!(
                     "`{text}` is no duration such as `30s`: {error}"
                 ))
-            })
+            })?;
+            if duration > LONGEST {
+                let what = format_args!("`{text}` is longer than 100 years");
+                return Err(E::custom(what));
+            }
+            Ok(duration)
         }
     }
 }

@@ -166,6 +166,7 @@ impl WorkflowService for Scripted {
 
     unused! {
         list_entrypoints(ListEntrypointsRequest) -> ListEntrypointsResponse;
+        list_tasks(ListTasksRequest) -> ListTasksResponse;
         start_run(StartRunRequest) -> StartRunResponse;
         invoke_run(InvokeRunRequest) -> InvokeRunResponse;
         get_run(GetRunRequest) -> GetRunResponse;

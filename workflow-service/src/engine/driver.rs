@@ -69,7 +69,7 @@ pub(super) async fn drive(
         begin: Instant::now(),
         overdue: dispatch
             .remaining
-            .map(|remaining| Instant::now() + remaining),
+            .and_then(|remaining| Instant::now().checked_add(remaining)),
         execution,
         cancels,
         is_cancelling: false,

@@ -145,6 +145,15 @@ async fn a_timeout_bounds_a_run_and_must_be_positive() {
             ["timeout"]
         );
     }
+    for seconds in [100 * 31_557_600 + 1, i64::MAX] {
+        let mut forever = within(0);
+        forever.timeout = Some(Duration { seconds, nanos: 0 });
+        let refusal = serving.runs.start_run(forever).await;
+        assert_eq!(
+            refused(refusal, Code::InvalidArgument, "INVALID_REQUEST"),
+            ["timeout"]
+        );
+    }
     let at = |seconds, nanos| StartRunRequest {
         start_after: Some(prost_types::Timestamp { seconds, nanos }),
         ..start("save", "u", "1")

@@ -110,14 +110,13 @@ class AsyncRuns:
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
-            seconds = WAIT_SLICE
+            # Long enough for the service to be restarted, unless the caller waits for less.
+            seconds = RECONNECT_TIMEOUT
             if deadline is not None:
                 seconds = min(seconds, max(deadline - time.monotonic(), 0.1))
             request = pb.WaitRunRequest(run_id=run_id, payload_form=TEXT)
             try:
-                response = await self._service.call(
-                    self._stub().WaitRun, request, timeout=max(seconds, RECONNECT_TIMEOUT)
-                )
+                response = await self._service.call(self._stub().WaitRun, request, timeout=seconds)
             except DeadlineExceeded:
                 return await self.get(run_id)
             run = _decode.run(response.run)
@@ -285,5 +284,6 @@ def start_request(
         request.timeout.FromTimedelta(timeout)
     start_after = options.get("start_after")
     if start_after is not None:
-        request.start_after.FromDatetime(start_after)
+        # One without a zone is local, as everywhere in Python.
+        request.start_after.FromDatetime(start_after.astimezone())
     return request
