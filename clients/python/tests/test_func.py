@@ -438,3 +438,47 @@ async def test_many_inputs_run_at_once_and_within_a_run_only_calls_are_recorded(
     assert await workflow.abatch([1, 2, 3]) == [1, 4, 9]
     with pytest.raises(RunFailed, match="within a run"):
         await workflow.ainvoke(-1)
+
+
+class Several(Exception):
+    """Made as an `ExceptionGroup` is: not by a message alone."""
+
+    def __new__(cls, text: str, parts: list[Exception]) -> Several:
+        if not isinstance(parts, list):
+            raise ValueError("the parts must be a list")
+        return super().__new__(cls, text, parts)
+
+
+class Speechless(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+def _cannot_tell(error: BaseException) -> bool:
+    raise RuntimeError("cannot tell")
+
+
+@pytest.mark.parametrize("in_task", [True, False])
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (Several("several", [ValueError("one")]), "several"),
+        (ValueError("half \ud800"), r"half \?"),
+        (Speechless(), "Speechless"),
+    ],
+)
+def test_an_error_that_cannot_be_kept_whole_is_a_failure_all_the_same(
+    cluster: Cluster, unique: str, error: Exception, told: str, *, in_task: bool
+) -> None:
+    @task(retry_policy=weft.func.RetryPolicy(retry_on=_cannot_tell))
+    def failing() -> None:
+        raise error
+
+    @entrypoint(name=unique, workflow=cluster.workflow.address)
+    def workflow(in_task: bool) -> None:
+        if in_task:
+            failing().result()
+        raise error
+
+    with pytest.raises(Exception, match=told):
+        workflow.invoke(in_task)

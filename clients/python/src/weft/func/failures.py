@@ -91,13 +91,26 @@ def to_message(error: BaseException, call_id: str, task: str, *, retryable: bool
         return failure
     kind = type(error)
     failure.reason = "TASK_FAILED" if call_id else "ENTRYPOINT_FAILED"
-    failure.message = f"{kind.__name__}: {error}"[:MAX_TEXT]
+    text = _text_of(error)
+    failure.message = f"{kind.__name__}: {text}"[:MAX_TEXT]
     failure.retryable = retryable
     failure.metadata["exception"] = f"{kind.__module__}:{kind.__qualname__}"
-    failure.metadata["message"] = str(error)[:MAX_TEXT]
+    failure.metadata["message"] = text[:MAX_TEXT]
     frames = traceback.format_tb(error.__traceback__)
-    failure.metadata["traceback"] = "".join(frames)[-MAX_TEXT:]
+    failure.metadata["traceback"] = _sendable("".join(frames)[-MAX_TEXT:])
     return failure
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return _sendable(str(error))
+    except Exception as why:
+        return f"(its text cannot be had: {type(why).__name__})"
+
+
+def _sendable(text: str) -> str:
+    """Text without halves of surrogate pairs, which cannot be sent."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def from_message(failure: pb.Failure) -> Failure:
@@ -105,11 +118,11 @@ def from_message(failure: pb.Failure) -> Failure:
     told: dict[str, Any] = {"retryable": failure.retryable, "metadata": failure.metadata}
     try:
         error = _kind(failure)(failure.reason, failure.message, **told)
-    except TypeError:
+        if "message" in failure.metadata:
+            error.args = (failure.metadata["message"],)
+    except Exception:
         # A type that cannot be made like this is not caught by its name.
         error = TaskFailed(failure.reason, failure.message, **told)
-    if "message" in failure.metadata:
-        error.args = (failure.metadata["message"],)
     error.task, error.task_id = failure.task, failure.call_id
     return error
 

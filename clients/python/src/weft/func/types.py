@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -9,6 +10,8 @@ from typing import Any, Generic, TypeVar
 
 from weft.client.values import Interrupt
 from weft.workflow.v1 import worker_pb2 as pb
+
+logger = logging.getLogger(__name__)
 
 C = TypeVar("C")
 V = TypeVar("V")
@@ -73,11 +76,16 @@ class RetryPolicy:
 
     def applies_to(self, error: BaseException) -> bool:
         """Whether another attempt may mend this error."""
-        if isinstance(self.retry_on, type):
-            return isinstance(error, self.retry_on)
-        if isinstance(self.retry_on, Sequence):
-            return isinstance(error, tuple(self.retry_on))
-        return self.retry_on(error)
+        try:
+            if isinstance(self.retry_on, type):
+                return isinstance(error, self.retry_on)
+            if isinstance(self.retry_on, Sequence):
+                return isinstance(error, tuple(self.retry_on))
+            return bool(self.retry_on(error))
+        except Exception:
+            # What cannot tell asks for no other attempt: the error itself is what its caller gets.
+            logger.exception("`retry_on` of a policy cannot tell whether to try again")
+            return False
 
 
 @dataclass(frozen=True)
