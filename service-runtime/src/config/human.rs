@@ -30,7 +30,7 @@ pub mod duration {
     /// Reads a number with a unit, or several.
     ///
     /// # Errors
-    /// If it is no text, or has no unit.
+    /// If it is no text, has no unit, or is longer than [`LONGEST`].
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
         deserializer.deserialize_str(Text)
     }
@@ -88,5 +88,23 @@ pub mod option_duration {
     ) -> Result<Option<Duration>, D::Error> {
         let human = Option::<Human>::deserialize(deserializer)?;
         Ok(human.map(|Human(duration)| duration))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::de::{IntoDeserializer, value::Error};
+
+    use super::duration::{LONGEST, deserialize};
+
+    #[test]
+    fn a_duration_of_more_than_a_hundred_years_is_refused_by_what_is_written() {
+        let read = |text: &str| deserialize(IntoDeserializer::<Error>::into_deserializer(text));
+        let longest = format!("{}s", LONGEST.as_secs());
+        assert_eq!(read(&longest), Ok(LONGEST));
+        for text in ["3155760001s", "9223372036854775807s"] {
+            let error = read(text).unwrap_err().to_string();
+            assert_eq!(error, format!("`{text}` is longer than 100 years"));
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use prost::Message as _;
-use service_runtime::Violations;
+use service_runtime::{Violations, config::human};
 use sha2::{Digest as _, Sha256};
 use weft_proto::workflow::v1 as pb;
 use weft_worker::{Json, json};
@@ -20,9 +20,6 @@ const REQUEST_ID_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Longest request id, in bytes.
 const MAX_REQUEST_ID_BYTES: usize = 256;
-
-/// Longest time to execute, 100 years: that long from now is still a time.
-const MAX_DURATION: Duration = Duration::from_secs(100 * 31_557_600);
 
 /// Most labels of a run, and their longest key or value, in bytes.
 const MAX_LABELS: usize = 64;
@@ -197,7 +194,7 @@ fn duration(
 ) -> Option<Duration> {
     let is_valid = (0..1_000_000_000).contains(&duration.nanos);
     match Duration::try_from(*duration) {
-        Ok(long) if is_valid && long > MAX_DURATION => {
+        Ok(long) if is_valid && long > human::duration::LONGEST => {
             violations.push(field, "must be at most 100 years");
             None
         }
