@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -19,6 +20,7 @@ from weft.client import (
     Update,
     Value,
 )
+from weft.client.runs import start_request
 from weft.errors import InvalidArgument, NotFound, Unavailable
 
 
@@ -47,6 +49,28 @@ def test_a_repeat_with_the_same_request_id_starts_nothing(client: Client, unique
     assert first.id == again.id
     assert first.input == "hello"
     assert client.runs.wait(first.id).state is RunState.SUCCEEDED
+
+
+def test_a_wait_is_no_longer_than_it_is_asked_to_be(client: Client, unique: str) -> None:
+    later = datetime.now(timezone.utc) + timedelta(days=1)
+    config = {"user_id": unique}
+    began = time.monotonic()
+    run = client.runs.invoke("chat", "hello", wait_timeout=0.2, config=config, start_after=later)
+    assert not run.state.rests
+    assert not client.runs.wait(run.id, timeout=0.2).state.rests
+    # Half of what a single wait takes that is not bounded.
+    assert time.monotonic() - began < 30
+    client.runs.cancel(run.id)
+
+
+def test_a_time_without_a_zone_is_local(monkeypatch: pytest.MonkeyPatch) -> None:
+    noon = datetime(2030, 1, 1, 12)
+    with monkeypatch.context() as abroad:
+        abroad.setenv("TZ", "EST5")
+        time.tzset()
+        request = start_request("chat", "hello", {"start_after": noon})
+    time.tzset()
+    assert request.start_after.ToDatetime() == datetime(2030, 1, 1, 17)
 
 
 def test_errors_carry_reason_fields_and_metadata(client: Client) -> None:

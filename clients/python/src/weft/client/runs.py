@@ -117,9 +117,9 @@ class AsyncRuns:
             request = pb.WaitRunRequest(run_id=run_id, payload_form=TEXT)
             try:
                 response = await self._service.call(self._stub().WaitRun, request, timeout=seconds)
+                run = _decode.run(response.run)
             except DeadlineExceeded:
-                return await self.get(run_id)
-            run = _decode.run(response.run)
+                run = await self.get(run_id)
             if run.state.rests or (deadline is not None and time.monotonic() >= deadline):
                 return run
 
