@@ -104,6 +104,26 @@ async fn what_is_wrong_with_a_configuration_is_told_in_one_sentence() -> Result<
 }
 
 #[tokio::test]
+async fn a_service_starts_in_a_shell_that_is_set_up_for_clients() -> Result<()> {
+    let folder = TempDir::with_prefix("weft-")?;
+    for (binary, dumped) in [
+        (MEMORY, "listen = \"127.0.0.1:0\""),
+        (WORKFLOW, "memory_url = \"http://localhost:50051\""),
+    ] {
+        let dump = launch(binary, folder.path())
+            .variable("WEFT_MEMORY_URL", "localhost:50051")
+            .variable("WEFT_WORKFLOW_URL", "localhost:50052")
+            .variable("WEFT_IMPLICIT_HOSTING", "off")
+            .argument("--dump-config");
+        let output = dump.output().await?;
+        assert!(output.status.success(), "{}", said(&output));
+        let dump = String::from_utf8(output.stdout)?;
+        assert!(dump.lines().any(|line| line == dumped), "{dump}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn check_config_refuses_what_a_start_refuses() -> Result<()> {
     let folder = TempDir::with_prefix("weft-")?;
     for (binary, flag, value) in [

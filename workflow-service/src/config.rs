@@ -130,13 +130,19 @@ impl Config {
     }
 }
 
+/// A URL, or `host:port` as clients take it, for a URL without TLS.
 fn url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    let url = String::deserialize(deserializer)?;
+    let text = String::deserialize(deserializer)?;
+    let url = if text.contains("://") {
+        text.clone()
+    } else {
+        format!("http://{text}")
+    };
     match check_url(&url) {
         Ok(()) => Ok(url),
         Err(BadUrl::MayHoldSecret) => Err(de::Error::custom(BadUrl::MayHoldSecret)),
         Err(BadUrl::NotOne) => Err(de::Error::custom(format!(
-            "`{url}` is no URL; it must be like http://127.0.0.1:50051"
+            "`{text}` is no address of a service; it must be like http://127.0.0.1:50051"
         ))),
     }
 }

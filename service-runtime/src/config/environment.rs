@@ -12,10 +12,13 @@ const CONFIG_FILE: &str = "WEFT_CONFIG";
 /// What test suites say to each other.
 const TESTS: &str = "WEFT_TEST_";
 
+/// What clients read: a shell in which programs are run may start a service too.
+const CLIENTS: [&str; 2] = ["WEFT_WORKFLOW_URL", "WEFT_IMPLICIT_HOSTING"];
+
 /// The `WEFT_…` variables of a process.
 ///
-/// Not all are meant for this service: the other one may share its environment (one compose
-/// file, one shell), and Kubernetes adds variables for every Service object in its namespace.
+/// Not all are meant for this service: the other one and clients may share its environment (one
+/// compose file, one shell), and Kubernetes adds variables for every Service object in its namespace.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
     variables: BTreeMap<String, OsString>,
@@ -78,7 +81,10 @@ impl Environment {
             key.strip_prefix(sibling.as_str())
                 .is_some_and(|rest| matches!(rest.as_bytes(), [] | [b'.', ..]))
         };
-        name.starts_with(TESTS) || is_service_link(name) || self.sibling_keys.iter().any(of_sibling)
+        name.starts_with(TESTS)
+            || CLIENTS.contains(&name)
+            || is_service_link(name)
+            || self.sibling_keys.iter().any(of_sibling)
     }
 }
 

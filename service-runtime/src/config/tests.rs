@@ -197,13 +197,15 @@ fn a_file_that_cannot_be_read_or_parsed_is_named() {
 }
 
 #[test]
-fn variables_of_the_sibling_of_tests_and_of_kubernetes_are_ignored() {
+fn variables_of_the_sibling_of_clients_of_tests_and_of_kubernetes_are_ignored() {
     let config = from_environment(&[
         ("PATH", "/bin"),
         ("WEFT_CONFIG", "weft.toml"),
         ("WEFT_TEST_QDRANT_URL", "x"),
         ("WEFT_MEMORY_URL", "http://localhost:1"),
         ("WEFT_LLM__API_KEY", "x"),
+        ("WEFT_WORKFLOW_URL", "localhost:2"),
+        ("WEFT_IMPLICIT_HOSTING", "off"),
         ("WEFT_MEMORY_SERVICE_HOST", "10.0.0.1"),
         ("WEFT_MEMORY_SERVICE_PORT_GRPC", "50051"),
         ("WEFT_MEMORY_PORT", "tcp://10.0.0.1:50051"),
