@@ -10,18 +10,30 @@ use anyhow::{Context as _, Result, ensure};
 use e2e::{
     Cluster, Launch,
     cluster::WORKFLOW,
+    effects::FOLDER_VARIABLE,
     process::{Signal, signal},
     runs::Workflows,
     within,
 };
 use tokio::process::Child;
 
-/// Workers of the service.
+/// workflow-service with the programs compiled into it.
+const PROGRAM_SERVICE: &str = "program-service";
+/// Workers of the service, if it has any.
 const WORKERS: usize = 2;
 /// Longest time between two blows.
 const LONGEST_PEACE: Duration = Duration::from_millis(400);
 /// Longest that a process stands still: well within the lease of a worker.
 const LONGEST_STOP: Duration = Duration::from_millis(400);
+
+/// Host is where the programs are executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Host {
+    /// In processes of their own.
+    Workers,
+    /// In the service's process.
+    Service,
+}
 
 pub(crate) struct Killer {
     cluster: Cluster,
@@ -35,17 +47,23 @@ pub(crate) struct Killer {
 }
 
 impl Killer {
-    /// A service with its workers, and its URL, which stays the same.
-    pub(crate) async fn start() -> Result<(Self, String)> {
+    /// A service with its workers, if they host the programs, and its URL, which stays the same.
+    pub(crate) async fn start(host: Host) -> Result<(Self, String)> {
         let mut cluster = Cluster::new()?;
-        cluster.keep_workflow_port()?;
-        cluster.set(WORKFLOW, "WEFT_CANCEL_GRACE", "500ms");
-        cluster.set(WORKFLOW, "WEFT_WORKER_GRACE", "200ms");
-        // Tasks of killed workers are lost on purpose.
-        cluster.set(WORKFLOW, "WEFT_LOG", "error");
-        cluster.start_workflow().await?;
         let folder = cluster.folder().join("effects");
         std::fs::create_dir(&folder)?;
+        let (service, workers) = match host {
+            Host::Workers => (WORKFLOW, WORKERS),
+            Host::Service => (PROGRAM_SERVICE, 0),
+        };
+        cluster.take_for_workflow(service);
+        cluster.keep_workflow_port()?;
+        cluster.set(service, "WEFT_CANCEL_GRACE", "500ms");
+        cluster.set(service, "WEFT_WORKER_GRACE", "200ms");
+        // Tasks of killed workers are lost on purpose.
+        cluster.set(service, "WEFT_LOG", "error");
+        cluster.set(service, FOLDER_VARIABLE, &folder.to_string_lossy());
+        cluster.start_workflow().await?;
         let url = cluster.workflow()?.url();
         let mut killer = Self {
             cluster,
@@ -56,7 +74,7 @@ impl Killer {
             kills_of_workers: 0,
             stops: 0,
         };
-        for _ in 0..WORKERS {
+        for _ in 0..workers {
             killer.start_worker()?;
         }
         Ok((killer, url))
@@ -85,10 +103,10 @@ impl Killer {
         while u64::from(self.kills_of_service + self.kills_of_workers) < kills {
             tokio::time::sleep(LONGEST_PEACE.mul_f64(rand::random())).await;
             match rand::random_range(0..10) {
-                0..5 => self.kill_service().await?,
-                5..8 => self.kill_worker().await?,
-                8 => self.stop_service().await?,
-                _ => self.stop_worker().await?,
+                0..3 if !self.workers.is_empty() => self.kill_worker().await?,
+                3 if !self.workers.is_empty() => self.stop_worker().await?,
+                4 => self.stop_service().await?,
+                _ => self.kill_service().await?,
             }
         }
         Ok(())

@@ -34,6 +34,7 @@ pub struct Cluster {
     /// 0 for another one at each start.
     workflow_port: u16,
     memory_url: String,
+    workflow_binary: &'static str,
     variables: Vec<(&'static str, String, String)>,
     memory: Option<Process>,
     workflow: Option<Process>,
@@ -53,6 +54,7 @@ impl Cluster {
             memory_port,
             workflow_port: 0,
             memory_url: format!("http://127.0.0.1:{memory_port}"),
+            workflow_binary: WORKFLOW,
             variables: Vec::new(),
             memory: None,
             workflow: None,
@@ -69,6 +71,11 @@ impl Cluster {
         cluster.start_memory().await?;
         cluster.start_workflow().await?;
         Ok(cluster)
+    }
+
+    /// Lets `binary`, which is workflow-service with more compiled into it, run in its place.
+    pub fn take_for_workflow(&mut self, binary: &'static str) {
+        self.workflow_binary = binary;
     }
 
     /// Sets an environment variable of a service, for when it is started next.
@@ -101,7 +108,7 @@ impl Cluster {
     /// How workflow-service is started.
     #[must_use]
     pub fn workflow_launch(&self) -> Launch {
-        self.launch(WORKFLOW)
+        self.launch(self.workflow_binary)
             .flag("--listen", format!("127.0.0.1:{}", self.workflow_port))
             .flag("--memory-url", &self.memory_url)
     }
@@ -224,7 +231,7 @@ impl Cluster {
         {
             service.terminate().await?;
         }
-        for binary in [MEMORY, WORKFLOW] {
+        for binary in [MEMORY, self.workflow_binary] {
             let log = fs::read_to_string(self.log(binary)).unwrap_or_default();
             let is_error = |line: &&str| line.contains(r#""level":"ERROR""#);
             let errors: Vec<&str> = log.lines().filter(is_error).collect();
@@ -252,7 +259,7 @@ impl Drop for Cluster {
         if self.finished {
             return;
         }
-        for binary in [MEMORY, WORKFLOW] {
+        for binary in [MEMORY, self.workflow_binary] {
             eprintln!("--- {binary} ---\n{}", tail(&self.log(binary)));
         }
     }

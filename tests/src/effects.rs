@@ -10,6 +10,9 @@ use anyhow::{Context as _, Result};
 use random_programs::{Effect, Outside};
 use uuid::Uuid;
 
+/// Tells a service whose programs are compiled into it where their effects go.
+pub const FOLDER_VARIABLE: &str = "WEFT_TEST_EFFECTS";
+
 const RAN: &str = "ran";
 const SEEN: &str = "seen";
 

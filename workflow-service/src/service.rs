@@ -34,6 +34,14 @@ pub struct WorkflowService {
     engine: Engine,
 }
 
+impl WorkflowService {
+    /// Hosts the entrypoints and tasks of a worker in this process, beside those that the service
+    /// comes with, for a service with a team's own Rust code compiled into it.
+    pub fn host(&self, worker: Worker) {
+        self.engine.host(worker);
+    }
+}
+
 impl Service for WorkflowService {
     const NAME: &'static str = "workflow-service";
     const SIBLING_KEYS: &'static [&'static str] = &[
