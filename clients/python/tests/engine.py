@@ -27,6 +27,7 @@ class Engine:
         self.input = value
         self.more = start
         self.cache: dict[str, pb.Outcome] = {}
+        self.delegated: asyncio.Queue[pb.Delegate] = asyncio.Queue()
 
     async def execute(self, *, records: int | None = None) -> Any:
         """Executes the run; returns its last word, or ``None`` after so many records: a crash."""
@@ -55,6 +56,8 @@ class Engine:
                     self._record(message.record)
                 case "lookup":
                     self._look_up(message.lookup)
+                case "delegate":
+                    self.delegated.put_nowait(message.delegate)
                 case "emit":
                     self.emitted.append(message.emit)
                 case "suspend":

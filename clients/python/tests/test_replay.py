@@ -479,59 +479,6 @@ async def test_a_long_sleep_gives_the_worker_back() -> None:
     assert await engine.output() == "awake"
 
 
-async def test_a_cancelled_run_stops_at_its_next_call() -> None:
-    started = asyncio.Event()
-    stopped: list[str] = []
-
-    @task
-    async def endless() -> None:
-        started.set()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            stopped.append("task")
-
-    @entrypoint()
-    async def workflow(_: Any) -> None:
-        try:
-            await endless()
-        finally:
-            stopped.append("entrypoint")
-
-    engine = Engine(workflow)
-    running = asyncio.create_task(engine.execute())
-    await started.wait()
-    engine.execution.cancel("enough")
-    failure = failed(await running)
-    assert (failure.reason, failure.message) == ("CANCELLED", "enough")
-    assert sorted(stopped) == ["entrypoint", "task"]
-    assert engine.journal == []
-
-
-async def test_a_fenced_execution_ends_its_code_without_a_word() -> None:
-    inside, ended = threading.Event(), threading.Event()
-
-    @task
-    async def endless() -> None:
-        inside.set()
-        await asyncio.Event().wait()
-
-    @entrypoint()
-    def workflow(_: Any) -> None:
-        try:
-            endless().result()
-        finally:
-            ended.set()
-
-    engine = Engine(workflow)
-    running = asyncio.create_task(engine.execute())
-    while not inside.is_set():
-        await asyncio.sleep(0)
-    engine.execution.end()
-    assert await asyncio.to_thread(ended.wait, 20)
-    running.cancel()
-
-
 async def test_finished_siblings_of_a_failure_are_recorded() -> None:
     release = threading.Event()
 

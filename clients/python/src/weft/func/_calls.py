@@ -14,6 +14,7 @@ from weft.func import _codec
 from weft.func._future import TaskFuture, current_scope
 from weft.func._scope import Scope
 from weft.func.failures import (
+    CANCELLED,
     Asking,
     Cancelled,
     ExecutionEnded,
@@ -75,7 +76,7 @@ class TaskCall:
             execution.replay.wait(self._call.id, self._receive)
             execution.look_again()
         elif execution.cancelled is not None:
-            execution.resolve(self.future, error=Cancelled("CANCELLED", execution.cancelled))
+            execution.resolve(self.future, error=Cancelled(execution.cancelled))
         elif self._cache is not None:
             self._wait_for_service()
             execution.send(lookup=pb.Lookup(call=self._call, key=self._cache.key))
@@ -116,7 +117,7 @@ class TaskCall:
         except BaseException as error:
             if execution.cancelled is not None:
                 del execution.attempts[call.id]
-                execution.resolve(self.future, error=Cancelled("CANCELLED", execution.cancelled))
+                execution.resolve(self.future, error=Cancelled(execution.cancelled))
                 return
             policy = self._definition.policy_for(error, execution)
             failure = to_message(error, call.id, call.task, retryable=retryable(error, policy))
@@ -139,7 +140,7 @@ class TaskCall:
         execution = self._execution
         execution.replay.forget(self._call.id)
         if execution.cancelled is not None:
-            execution.resolve(self.future, error=Cancelled("CANCELLED", execution.cancelled))
+            execution.resolve(self.future, error=Cancelled(execution.cancelled))
         elif seconds > 0:
             pause = execution.loop.call_later(seconds, self._start)
             execution.pauses[self._call.id] = pause
@@ -170,7 +171,7 @@ def interrupt(value: Any) -> Any:
         if answer is not None:
             return answer
         if execution.cancelled is not None:
-            raise Cancelled("CANCELLED", execution.cancelled)
+            raise Cancelled(execution.cancelled)
         question = pb.Question(call=call, asked_by=scope.task)
         question.value.json_text = text
         execution.questions[call.id] = question
@@ -304,7 +305,7 @@ def _side(
         return
     recorded = execution.replay.recorded(call)
     if not recorded and execution.cancelled is not None:
-        execution.resolve(future, error=Cancelled("CANCELLED", execution.cancelled))
+        execution.resolve(future, error=Cancelled(execution.cancelled))
         return
     if not recorded:
         record = pb.Record(call=call, attempt=1)
@@ -331,7 +332,11 @@ def _receive(
 ) -> None:
     """Gives code a recorded outcome: read from what is recorded, live as in every replay."""
     if outcome.HasField("failure"):
-        execution.resolve(future, error=from_message(outcome.failure))
+        error: BaseException = from_message(outcome.failure)
+        if execution.cancelled is not None and outcome.failure.reason == CANCELLED:
+            # What the service does for the code, and stopped doing.
+            error = Cancelled(execution.cancelled)
+        execution.resolve(future, error=error)
         return
     try:
         value = read(_codec.decode(outcome.value.json_text))

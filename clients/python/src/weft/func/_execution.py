@@ -175,7 +175,7 @@ class Execution:
         for call_id, future in list(self._futures.items()):
             if call_id not in self.unacknowledged:
                 self.replay.forget(call_id)
-                self.resolve(future, error=Cancelled("CANCELLED", reason))
+                self.resolve(future, error=Cancelled(reason))
         for scope, task in list(self._scopes.items()):
             # Code that waits for a call has its answer; other code is to stop where it is.
             if task is not None and not scope.is_idle:
@@ -328,6 +328,9 @@ class Execution:
         if mismatch is not None:
             self._finish(pb.Finish(mismatch=mismatch))
             return
+        if self.cancelled is not None:
+            # Whatever it ended by: also what a group of tasks makes of it.
+            error = Cancelled(self.cancelled)
         policy = self.definition.policy_for(error)
         failure = to_message(error, "", "", retryable=retryable(error, policy))
         finish = pb.Finish(failed=pb.Failed(failure=failure))

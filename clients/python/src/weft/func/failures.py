@@ -14,6 +14,8 @@ from weft.workflow.v1 import worker_pb2 as pb
 
 #: Longest message and traceback that are recorded, in characters.
 MAX_TEXT = 4096
+#: Reason of what fails because its run is to stop.
+CANCELLED = "CANCELLED"
 
 
 class Failure(WeftError):
@@ -56,8 +58,17 @@ class TaskFailed(Failure):
     """
 
 
-class Cancelled(Failure):
-    """The run was cancelled: its calls fail from now on."""
+class Cancelled(BaseException):
+    """The run was cancelled: its calls fail from now on.
+
+    No `Exception`, as ``asyncio.CancelledError`` is none: ``except Exception`` does not hold the
+    end of a run up. What must be cleaned up stands in ``finally``.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        """Sentence for people: who cancelled it, or why."""
 
 
 class ExecutionEnded(BaseException):
@@ -70,7 +81,7 @@ class Asking(ExecutionEnded):
 
 def retryable(error: BaseException, policy: RetryPolicy | None) -> bool:
     """Whether another attempt may mend an error, as its policy or the error itself says."""
-    if policy is None:
+    if policy is None or not isinstance(error, Exception):
         return False
     if isinstance(error, Failure) and policy.retry_on is default_retry_on:
         return error.retryable
@@ -80,6 +91,9 @@ def retryable(error: BaseException, policy: RetryPolicy | None) -> bool:
 def to_message(error: BaseException, call_id: str, task: str, *, retryable: bool) -> pb.Failure:
     """What is recorded of an error."""
     failure = pb.Failure(call_id=call_id, task=task)
+    if isinstance(error, Cancelled):
+        failure.reason, failure.message = CANCELLED, _text_of(error)
+        return failure
     if isinstance(error, Failure):
         failure.reason, failure.message = error.reason, error.message
         failure.retryable = retryable
@@ -129,8 +143,6 @@ def from_message(failure: pb.Failure) -> Failure:
 
 def _kind(failure: pb.Failure) -> type[Failure]:
     """`TaskFailed`, as an instance of the recorded type if this program has loaded it."""
-    if failure.reason == "CANCELLED":
-        return Cancelled
     module, _, path = failure.metadata.get("exception", "").partition(":")
     found: Any = sys.modules.get(module) if path else None
     for part in path.split("."):
