@@ -69,7 +69,9 @@ def _of(hint: Any, shared: dict[str, Any]) -> dict[str, Any]:
     if origin is Literal:
         return {"enum": list(arguments)}
     if origin in (Union, types.UnionType):
-        return {"anyOf": [_of(one, shared) for one in arguments]}
+        schemas = [_of(one, shared) for one in arguments]
+        # Before 3.11, Python takes `Any = None` for `Any | None`.
+        return {} if {} in schemas else {"anyOf": schemas}
     if origin in _ARRAYS:
         items = [one for one in arguments if one is not Ellipsis]
         # Tuples may have elements of different kinds.
