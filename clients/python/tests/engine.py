@@ -7,7 +7,7 @@ import json
 import uuid
 from typing import Any
 
-from weft.func import Program
+from weft.func import Program, entrypoint
 from weft.func._execution import Execution
 from weft.workflow.v1 import worker_pb2 as pb
 
@@ -116,3 +116,17 @@ def paused(finish: pb.Finish) -> pb.Failure:
     """Why an execution did not fit its journal."""
     assert finish.WhichOneof("end") == "mismatch", finish
     return finish.mismatch
+
+
+def calling(called: Any, *args: Any, **kwargs: Any) -> list[Program]:
+    """Programs, blocking and asynchronous, that call a task."""
+
+    @entrypoint()
+    def blocking(_: Any) -> Any:
+        return called(*args, **kwargs).result()
+
+    @entrypoint()
+    async def asynchronous(_: Any) -> Any:
+        return await called(*args, **kwargs)
+
+    return [blocking, asynchronous]

@@ -4,27 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
-from engine import Engine, failed, paused, returned
+from engine import Engine, failed, paused
 
 from weft.func import (
     CachePolicy,
-    Failure,
     Program,
-    RetryPolicy,
-    TaskFailed,
     entrypoint,
-    get_runtime,
-    interrupt,
-    now,
-    random,
-    sleep,
     task,
-    uuid,
 )
 
 
@@ -254,154 +243,6 @@ async def test_another_argument_is_a_warning_or_in_strict_runs_a_mismatch(
     assert "another argument" in paused(await engine.execute()).message
 
 
-def asking() -> list[Program]:
-    @task
-    def before(name: str) -> str:
-        return name.upper()
-
-    @entrypoint()
-    def blocking(name: str) -> Any:
-        said = before(name)
-        answer = interrupt({"approve": name})
-        return [said.result(), answer, interrupt("sure?")]
-
-    @entrypoint()
-    async def asynchronous(name: str) -> Any:
-        said = before(name)
-        answer = interrupt({"approve": name})
-        return [await said, answer, interrupt("sure?")]
-
-    return [blocking, asynchronous]
-
-
-async def test_a_question_suspends_until_it_is_answered_and_null_is_an_answer() -> None:
-    for program in asking():
-        engine = Engine(program, "x")
-        suspend = await engine.execute()
-        (question,) = suspend.questions
-        assert (question.call.id, question.value.json_text) == ("1", '{"approve":"x"}')
-        assert len(engine.journal) == 1, "what was under way is recorded first"
-        engine.answer(question, None)
-        (second,) = (await engine.execute()).questions
-        assert second.call.id == "2"
-        engine.answer(second, {"yes": True})
-        assert await engine.output() == ["X", None, {"yes": True}]
-
-
-async def test_questions_of_parallel_tasks_are_open_at_once_and_answered_in_any_order() -> None:
-    @task
-    def ask(name: str) -> str:
-        return f"{name}: {interrupt(name)}"
-
-    @entrypoint()
-    def blocking(names: list[str]) -> list[str]:
-        asked = [ask(name) for name in names]
-        return [one.result() for one in asked]
-
-    @entrypoint()
-    async def asynchronous(names: list[str]) -> list[str]:
-        return await asyncio.gather(*(ask(name) for name in names))
-
-    for program in (blocking, asynchronous):
-        engine = Engine(program, ["a", "b"])
-        first, second = (await engine.execute()).questions
-        assert {(first.call.id, first.asked_by), (second.call.id, second.asked_by)} == {
-            ("0/0", "ask"),
-            ("1/0", "ask"),
-        }
-        for question in sorted((first, second), key=lambda one: one.call.id, reverse=True):
-            engine.answer(question, question.call.id)
-            last = await engine.execute()
-        assert returned(last) == ["a: 0/0", "b: 1/0"]
-
-
-async def test_a_failure_replays_as_the_exception_that_it_was() -> None:
-    calls: list[str] = []
-
-    @task
-    def fails(kind: str) -> None:
-        calls.append(kind)
-        if kind == "value":
-            raise ValueError("not that")
-        if kind == "decode":
-            b"\xff".decode()
-        raise Failure("REFUSED", "no", metadata={"who": "me"})
-
-    @entrypoint()
-    def catches(_: Any) -> list[str]:
-        caught = []
-        for kind in ("value", "decode", "own"):
-            try:
-                fails(kind).result()
-            except UnicodeDecodeError:
-                caught.append("decode")
-            except ValueError as error:
-                caught.append(str(error))
-            except TaskFailed as error:
-                caught.append(f"{error.reason} {error.metadata['who']} {error.task}")
-        return caught
-
-    engine = Engine(catches)
-    expected = ["not that", "decode", "REFUSED me fails"]
-    assert await engine.output() == expected
-    assert await engine.output() == expected
-    assert calls == ["value", "decode", "own"]
-    failure = engine.journal[0].outcome.failure
-    assert (failure.reason, failure.task, failure.call_id) == ("TASK_FAILED", "fails", "0")
-    assert "ValueError" in failure.metadata["traceback"] or "fails" in failure.message
-
-
-async def test_a_failure_that_is_not_caught_fails_the_run_and_names_the_task() -> None:
-    @task
-    def fails() -> None:
-        raise KeyError("gone")
-
-    @entrypoint()
-    def workflow(_: Any) -> None:
-        fails().result()
-
-    failure = failed(await Engine(workflow).execute())
-    assert (failure.task, failure.call_id, failure.reason) == ("fails", "0", "TASK_FAILED")
-    assert failure.metadata["exception"] == "builtins:KeyError"
-
-
-async def test_a_policy_retries_what_it_applies_to() -> None:
-    attempts: list[int] = []
-
-    @task(retry_policy=RetryPolicy(max_attempts=3))
-    def flaky(error: str) -> int:
-        attempts.append(get_runtime().attempt)
-        if error == "program":
-            raise ValueError
-        if len(attempts) < 3:
-            raise ConnectionError
-        return len(attempts)
-
-    @entrypoint()
-    def workflow(error: str) -> int:
-        return flaky(error).result()
-
-    assert await Engine(workflow, "network").output() == 3
-    assert attempts == [1, 2, 3]
-    attempts.clear()
-    failed(await Engine(workflow, "program").execute())
-    assert attempts == [1]
-
-
-async def test_an_attempt_that_takes_too_long_is_a_failure() -> None:
-    @task(timeout=0.01)
-    async def slow() -> None:
-        await asyncio.Event().wait()
-
-    @entrypoint()
-    async def workflow(_: Any) -> None:
-        await slow()
-
-    assert failed(await Engine(workflow).execute()).reason == "TASK_TIMEOUT"
-    with pytest.raises(ValueError, match="asynchronous"):
-        task(name="x", timeout=1)(lambda: None)
-
-
 async def test_cached_results_are_shared_with_other_runs() -> None:
     calls: list[int] = []
 
@@ -450,59 +291,6 @@ async def test_tasks_call_tasks_and_entrypoints_call_entrypoints() -> None:
     assert await engine.output() == [5, 23]
 
 
-async def test_what_is_derived_or_recorded_is_the_same_in_every_replay() -> None:
-    @entrypoint()
-    async def workflow(_: Any) -> Any:
-        moment = await now()
-        await sleep(0.01)
-        return [str(moment), str(uuid()), str(uuid()), random(), str(await now() > moment)]
-
-    engine = Engine(workflow)
-    first = await engine.output()
-    assert first[1] != first[2]
-    assert first[-1] == "True"
-    assert await engine.output() == first
-    assert [entry.call.task for entry in engine.journal] == ["now", "sleep", "wake", "now"]
-
-
-async def test_a_long_sleep_gives_the_worker_back() -> None:
-    @entrypoint()
-    def workflow(_: Any) -> str:
-        sleep(3600).result()
-        return "awake"
-
-    engine = Engine(workflow)
-    suspend = await engine.execute()
-    assert suspend.wake_time.ToSeconds() > time.time() + 3000
-    (entry,) = engine.journal
-    entry.outcome.value.json_text = str(int(time.time() * 1e6))
-    assert await engine.output() == "awake"
-
-
-async def test_finished_siblings_of_a_failure_are_recorded() -> None:
-    release = threading.Event()
-
-    @task
-    def fails() -> None:
-        release.set()
-        raise ValueError
-
-    @task
-    def finishes() -> str:
-        release.wait(20)
-        return "done"
-
-    @entrypoint()
-    def workflow(_: Any) -> None:
-        sibling = finishes()
-        fails().result()
-        sibling.result()
-
-    engine = Engine(workflow)
-    failed(await engine.execute())
-    assert {entry.call.task for entry in engine.journal} == {"fails", "finishes"}
-
-
 async def test_what_is_not_awaited_is_recorded_before_the_run_ends() -> None:
     add = counted([])
 
@@ -517,21 +305,6 @@ async def test_what_is_not_awaited_is_recorded_before_the_run_ends() -> None:
     assert await engine.output() == "done"
 
 
-async def test_what_cannot_be_recorded_is_a_failure_that_says_so() -> None:
-    @task
-    def makes() -> object:
-        return object()
-
-    @entrypoint()
-    def workflow(_: Any) -> None:
-        makes().result()
-
-    failure = failed(await Engine(workflow).execute())
-    assert "the result of task `makes` cannot be recorded" in failure.message
-    with pytest.raises(RuntimeError, match="outside of an entrypoint"):
-        makes()
-
-
 async def test_calls_from_threads_of_the_code_are_refused() -> None:
     add = counted([])
 
@@ -541,23 +314,3 @@ async def test_calls_from_threads_of_the_code_are_refused() -> None:
 
     failure = failed(await Engine(workflow).execute())
     assert "thread" in failure.message
-
-
-@pytest.mark.parametrize(
-    ("wrong", "error"),
-    [
-        (lambda: entrypoint()(lambda: None), ValueError),
-        (lambda: entrypoint(name="x")(lambda: None), ValueError),
-        (lambda: entrypoint(name="x")(lambda a, b: None), TypeError),
-        (lambda: task(name="x")(generator), NotImplementedError),
-    ],
-)
-def test_functions_that_cannot_be_one_are_refused(
-    wrong: Callable[[], Any], error: type[Exception]
-) -> None:
-    with pytest.raises(error):
-        wrong()
-
-
-def generator() -> Any:
-    yield 1

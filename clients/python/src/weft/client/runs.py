@@ -229,10 +229,12 @@ class AsyncRuns:
         """
         request = pb.ResumeRunRequest(run_id=run_id)
         if answers is None:
-            request.answer.CopyFrom(encode(answer))
+            request.answer.CopyFrom(encode(answer, "the answer"))
         else:
             for interrupt_id, one in answers.items():
-                request.answers.by_interrupt_id[interrupt_id].CopyFrom(encode(one))
+                request.answers.by_interrupt_id[interrupt_id].CopyFrom(
+                    encode(one, f"the answer to {interrupt_id}")
+                )
         # A repeat would be refused: the first call may have answered.
         response = await self._service.call(self._stub().ResumeRun, request, repeatable=False)
         return _decode.run(response.run)
@@ -266,7 +268,7 @@ def start_request(
     durability = Durability(options.get("durability", Durability.SYNC))
     request = pb.StartRunRequest(
         entrypoint=entrypoint,
-        input=encode(input),
+        input=encode(input, "`input`"),
         thread_id=options.get("thread_id", ""),
         version=options.get("version", ""),
         checkpoint_id=options.get("checkpoint_id", ""),
@@ -278,7 +280,7 @@ def start_request(
     )
     config = options.get("config")
     if config is not None:
-        request.config.CopyFrom(encode(dict(config)))
+        request.config.CopyFrom(encode(dict(config), "`config`"))
     timeout = options.get("timeout")
     if timeout is not None:
         request.timeout.FromTimedelta(timeout)

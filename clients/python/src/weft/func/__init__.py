@@ -9,12 +9,12 @@ returned before, without running.
 from typing import Any, TypeVar
 
 from weft.client.values import Interrupt
-from weft.func import _calls, _injected
+from weft.func import _calls, _injected, _repeatable
 from weft.func._codec import serializable
 from weft.func._future import TaskFuture
 from weft.func._streams import MessageChunk
 from weft.func.decorators import Task, entrypoint, task
-from weft.func.failures import Cancelled, Failure, TaskFailed
+from weft.func.failures import Cancelled, Failure, NotSerializable, TaskFailed
 from weft.func.messages import add_messages, ask_model
 from weft.func.program import Program
 from weft.func.types import (
@@ -31,11 +31,11 @@ from weft.func.worker import Worker
 C = TypeVar("C")
 
 interrupt = _calls.interrupt
-now = _calls.now
-random = _calls.derived_random
-sleep = _calls.sleep
+now = _repeatable.now
+random = _repeatable.derived_random
+sleep = _repeatable.sleep
 target = _calls.target
-uuid = _calls.derived_uuid
+uuid = _repeatable.derived_uuid
 
 
 def get_runtime(context_schema: type[C] | None = None) -> Runtime[C]:
@@ -69,6 +69,7 @@ __all__ = [
     "Failure",
     "Interrupt",
     "MessageChunk",
+    "NotSerializable",
     "Program",
     "RetryPolicy",
     "Runtime",

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import datetime
-import hashlib
-import time
-import uuid
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from weft._payload import dumps
 from weft.func import _codec
 from weft.func._future import TaskFuture, current_scope
 from weft.func._scope import Scope
@@ -27,8 +22,6 @@ from weft.workflow.v1 import worker_pb2 as pb
 if TYPE_CHECKING:
     from weft.func._definition import TaskDefinition
     from weft.func._execution import Execution
-
-_NOTHING = _codec.hashed("null")
 
 
 def scope_of(what: str) -> Scope:
@@ -70,7 +63,7 @@ class TaskCall:
 
     def _make(self) -> None:
         execution = self._execution
-        if not _opened(execution, self._call, self.future):
+        if not opened(execution, self._call, self.future):
             return
         if execution.replay.recorded(self._call):
             execution.replay.wait(self._call.id, self._receive)
@@ -142,13 +135,12 @@ class TaskCall:
         if execution.cancelled is not None:
             execution.resolve(self.future, error=Cancelled(execution.cancelled))
         elif seconds > 0:
-            pause = execution.loop.call_later(seconds, self._start)
-            execution.pauses[self._call.id] = pause
+            execution.pauses[self._call.id] = execution.later(seconds, self._start)
         else:
             self._start()
 
     def _receive(self, outcome: pb.Outcome) -> None:
-        _receive(self._execution, self.future, outcome)
+        receive(self._execution, self.future, outcome)
 
 
 def interrupt(value: Any) -> Any:
@@ -207,116 +199,20 @@ def target(name: str, value: Any) -> TaskFuture[Any]:
     future: TaskFuture[Any] = TaskFuture()
 
     def make() -> None:
-        if _opened(execution, call, future):
+        if opened(execution, call, future):
             if not execution.replay.recorded(call):
                 execution.unacknowledged.add(call.id)
                 delegate = pb.Delegate(call=call)
                 delegate.input.json_text = text
                 execution.send(delegate=delegate)
-            execution.replay.wait(call.id, lambda outcome: _receive(execution, future, outcome))
+            execution.replay.wait(call.id, lambda outcome: receive(execution, future, outcome))
             execution.look_again()
 
     execution.in_loop(make)
     return future
 
 
-def now() -> TaskFuture[datetime.datetime]:
-    """The current time, as it was when the run first asked for it here."""
-    scope = scope_of("`now`")
-    future: TaskFuture[datetime.datetime] = TaskFuture()
-
-    def read(micros: Any) -> datetime.datetime:
-        return datetime.datetime.fromtimestamp(micros / 1e6, datetime.timezone.utc)
-
-    call = _side_call(scope, "now")
-    scope.execution.in_loop(
-        _side, scope.execution, call, lambda: int(time.time() * 1e6), future, read
-    )
-    return future
-
-
-def sleep(seconds: float) -> TaskFuture[None]:
-    """Waits for a time that goes on while the run has no worker and while the service is down."""
-    scope = scope_of("`sleep`")
-    execution = scope.execution
-    # Both places are taken now: when the time has come is not the same in every replay.
-    timer, wake = _side_call(scope, "sleep"), _side_call(scope, "wake")
-    due: TaskFuture[float] = TaskFuture()
-    woken: TaskFuture[None] = TaskFuture()
-
-    def wake_up() -> None:
-        execution.wakers.pop(timer.id, None)
-        execution.timers.pop(timer.id, None)
-        # Recorded too, so that a race against a timer has the same winner in every replay.
-        if not execution.has_ended:
-            _side(execution, wake, lambda: None, woken, lambda _: None)
-
-    def wait() -> None:
-        if due.exception() is not None:
-            execution.resolve(woken, error=due.exception())
-            return
-        left = due.result() - time.time()
-        # What has ended has ended, also by a clock that is behind the one it ended by.
-        if left <= 0 or execution.replay.is_ahead(wake.id):
-            wake_up()
-        else:
-            execution.timers[timer.id] = due.result()
-            execution.wakers[timer.id] = execution.loop.call_later(left, wake_up)
-            execution.look_again()
-
-    def start() -> None:
-        due.add_done_callback(lambda _: wait())
-        execution.open(wake.id, woken)
-        set_at = int((time.time() + seconds) * 1e6)
-        _side(execution, timer, lambda: set_at, due, lambda micros: micros / 1e6)
-
-    execution.in_loop(start)
-    return woken
-
-
-def derived_uuid() -> uuid.UUID:
-    """A UUID that is the same in every replay, and no other call's. Nothing is recorded."""
-    scope = scope_of("`uuid`")
-    return uuid.uuid5(uuid.UUID(scope.execution.start.run_id), f"uuid/{scope.next_value()}")
-
-
-def derived_random() -> float:
-    """A number from 0 up to but not including 1 that is the same in every replay."""
-    scope = scope_of("`random`")
-    name = f"random/{scope.execution.start.run_id}/{scope.next_value()}"
-    bits = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
-    # The 53 bits that a double holds exactly.
-    return (bits >> 11) / (1 << 53)
-
-
-def _side_call(scope: Scope, name: str) -> pb.Call:
-    return pb.Call(id=scope.next_call_id(), kind=pb.Call.KIND_SIDE, task=name, input_hash=_NOTHING)
-
-
-def _side(
-    execution: Execution,
-    call: pb.Call,
-    value: Callable[[], Any],
-    future: TaskFuture[Any],
-    read: Callable[[Any], Any],
-) -> None:
-    """A value that is made here and recorded."""
-    if not _opened(execution, call, future):
-        return
-    recorded = execution.replay.recorded(call)
-    if not recorded and execution.cancelled is not None:
-        execution.resolve(future, error=Cancelled(execution.cancelled))
-        return
-    if not recorded:
-        record = pb.Record(call=call, attempt=1)
-        record.outcome.value.json_text = dumps(value())
-        execution.unacknowledged.add(call.id)
-        execution.send(record=record)
-    execution.replay.wait(call.id, lambda outcome: _receive(execution, future, outcome, read=read))
-    execution.look_again()
-
-
-def _opened(execution: Execution, call: pb.Call, future: TaskFuture[Any]) -> bool:
+def opened(execution: Execution, call: pb.Call, future: TaskFuture[Any]) -> bool:
     if execution.has_ended:
         future.set_exception(ExecutionEnded())
         return False
@@ -324,7 +220,7 @@ def _opened(execution: Execution, call: pb.Call, future: TaskFuture[Any]) -> boo
     return True
 
 
-def _receive(
+def receive(
     execution: Execution,
     future: TaskFuture[Any],
     outcome: pb.Outcome,

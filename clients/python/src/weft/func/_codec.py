@@ -19,11 +19,11 @@ import pathlib
 import sys
 import typing
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from weft._payload import dumps
-from weft.func.failures import Failure
+from weft._payload import dumps, first_fault
+from weft.func.failures import Failure, NotSerializable
 
 TAG = "__weft__"
 
@@ -90,12 +90,13 @@ def register_hint(hint: Any) -> None:
 
 
 def encode(value: Any, what: str) -> str:
-    """JSON text of a value, or a `TypeError` that names ``what``."""
+    """JSON text of a value, or a `Failure` that names ``what`` and what in it has none."""
     try:
         text = dumps(_plain(value, None))
         size = _size(text)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise TypeError(f"{what} cannot be recorded: {error}") from error
+    except Exception as error:
+        # Whatever a class makes of itself may fail in any way.
+        raise NotSerializable(what, *first_fault(value, _fault, _parts)) from error
     if size > MAX_BYTES:
         message = f"{what} has {size} bytes of JSON, at most {MAX_BYTES} are kept"
         raise Failure("PAYLOAD_TOO_LARGE", message)
@@ -108,8 +109,8 @@ def encode_arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
     arguments = {"args": args, "kwargs": dict(kwargs)}
     try:
         return dumps(_plain(arguments, lambda value: _tagged("opaque", _name(value))))
-    except RecursionError:
-        return dumps(_tagged("opaque", "arguments that contain themselves, or nest too deep"))
+    except Exception:
+        return dumps(_tagged("opaque", "arguments that contain themselves, or have no JSON"))
 
 
 def shown(text: str) -> str:
@@ -136,6 +137,28 @@ def hashed(text: str) -> bytes:
         json.loads(text), ensure_ascii=False, separators=(",", ":"), sort_keys=True
     )
     return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).digest()
+
+
+def _fault(value: Any) -> Exception | None:
+    """Why a value cannot be recorded."""
+    try:
+        _size(dumps(_plain(value, None)))
+    except Exception as error:
+        return error
+    return None
+
+
+def _parts(value: Any) -> Iterable[tuple[Any, Any]]:
+    """What a value is made of, by key."""
+    if isinstance(value, Mapping):
+        for key, element in value.items():
+            yield key, key
+            yield key, element
+    elif isinstance(value, list | tuple | set | frozenset):
+        yield from enumerate(value)
+    elif _name(value) in _registered and dataclasses.is_dataclass(value):
+        for field in dataclasses.fields(value):
+            yield field.name, getattr(value, field.name)
 
 
 def _plain(value: Any, otherwise: Callable[[Any], Any] | None) -> Any:
@@ -184,7 +207,7 @@ def _object(value: Any, otherwise: Callable[[Any], Any] | None) -> Any:
     if otherwise is not None:
         return otherwise(value)
     raise TypeError(
-        f"`{name}` is not JSON; return plain data, or register it with `weft.func.serializable`"
+        f"a value of `{name}`; use plain data, or register it with `weft.func.serializable`"
     )
 
 

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import enum
 import functools
+import hashlib
 import inspect
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -13,15 +14,26 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from weft._payload import dumps
-from weft.func import _codec, _schema
+from weft.func import _checks, _codec, _schema
 from weft.func._injected import INJECTED, Function
 from weft.func.failures import Failure
-from weft.func.types import CachePolicy, RetryPolicies, RetryPolicy, policy_for
+from weft.func.types import (
+    CachePolicy,
+    RetryPolicies,
+    RetryPolicy,
+    checked_cache_policy,
+    checked_retry_policies,
+    policy_for,
+)
 from weft.workflow.v1 import worker_pb2 as pb
 
 if TYPE_CHECKING:
     from weft.func._execution import Execution
     from weft.func._scope import Scope
+
+
+#: Longest key of a cached result.
+MAX_CACHE_KEY_BYTES = 1024
 
 
 class Code(Protocol):
@@ -57,13 +69,17 @@ class TaskDefinition:
         input_schema: Mapping[str, Any] | None = None,
     ) -> None:
         self._function = Function(function)
-        self.name = name or _name(function)
+        self.name = _checks.name("name", _name(function) if name is None else name)
         self.is_async = self._function.is_async
+        if description is not None:
+            description = _checks.instance("description", description, str)
         self._description = description
-        self._input_schema = input_schema
-        self._retry_policy = retry_policy
-        self._cache_policy = cache_policy
-        self._timeout = _seconds(timeout)
+        self._input_schema = _schema.checked("input_schema", input_schema)
+        self._retry_policy = checked_retry_policies(retry_policy)
+        self._cache_policy = checked_cache_policy(cache_policy)
+        if timeout is not None:
+            timeout = _checks.seconds("timeout", timeout, zero=False)
+        self._timeout = timeout
         if self._timeout is not None and not self.is_async:
             raise ValueError(f"task `{self.name}`: `timeout` needs an asynchronous function")
 
@@ -124,12 +140,22 @@ class TaskDefinition:
         if policy is None:
             return None
         if policy.key_func is None:
-            key: str | bytes = _codec.hashed(_codec.encode_arguments(args, kwargs))
+            key: Any = _codec.hashed(_codec.encode_arguments(args, kwargs))
         else:
             key = policy.key_func(*args, **kwargs)
-        cache = pb.CachePolicy(key=key.hex() if isinstance(key, bytes) else key)
+        cache = pb.CachePolicy(key=self._cache_key(key))
         cache.ttl.FromTimedelta(policy.lifetime)
         return cache
+
+    def _cache_key(self, key: Any) -> str:
+        """A key as the service takes it."""
+        if not isinstance(key, str | bytes):
+            what = f"`key_func` of task `{self.name}` must return a string or bytes"
+            raise TypeError(f"{what}, not a `{type(key).__name__}`")
+        text = key.hex() if isinstance(key, bytes) else key
+        raw = text.encode("utf-8", "surrogatepass")
+        fits = 1 <= len(raw) <= MAX_CACHE_KEY_BYTES and raw.decode(errors="replace") == text
+        return text if fits else hashlib.sha256(raw).hexdigest()
 
 
 class EntrypointDefinition:
@@ -149,17 +175,17 @@ class EntrypointDefinition:
         input_schema: Mapping[str, Any] | None = None,
     ) -> None:
         self._function = Function(function)
-        self.name = name or _name(function)
-        self.version = version
+        self.name = _checks.name("name", _name(function) if name is None else name)
+        self.version = _checks.name("version", version)
         self._context_schema = context_schema
         if context_schema is not None:
             _codec.register_hint(context_schema)
-        self._input_schema = input_schema
-        self.accepts = tuple(accepts)
+        self._input_schema = _schema.checked("input_schema", input_schema)
+        self.accepts = _checks.versions("accepts", accepts)
         self.is_async = self._function.is_async
         self.store = store
-        self.retry_policy = retry_policy
-        self.cache_policy = cache_policy
+        self.retry_policy = checked_retry_policies(retry_policy)
+        self.cache_policy = checked_cache_policy(cache_policy)
         self.description = (inspect.getdoc(function) or "").partition("\n\n")[0]
         parameters = list(self._function.signature.parameters.values())
         if not parameters or parameters[0].name in self._function.injected:
@@ -218,13 +244,6 @@ async def _within(seconds: float, function: Callable[[], Any]) -> Any:
     except asyncio.TimeoutError:
         what = f"an attempt took longer than {seconds} s"
         raise Failure("TASK_TIMEOUT", what, retryable=True) from None
-
-
-def _seconds(timeout: float | timedelta | None) -> float | None:
-    seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
-    if seconds is not None and not seconds > 0:
-        raise ValueError("`timeout` must be positive")
-    return seconds
 
 
 def _name(function: Callable[..., Any]) -> str:

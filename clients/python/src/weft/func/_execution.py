@@ -9,27 +9,23 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
-import contextvars
 import datetime
 import functools
-import threading
 import time
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-from weft.func import _codec
-from weft.func._future import TaskFuture, current_scope
+from weft.func import _last_words
+from weft.func._future import TaskFuture
 from weft.func._replay import Replay
 from weft.func._rest import RestWatch
+from weft.func._runner import Runner, guarded
 from weft.func._scope import Scope
-from weft.func.failures import Cancelled, ExecutionEnded, Failure, retryable, to_message
-from weft.func.types import Final
+from weft.func.failures import Cancelled, ExecutionEnded, retryable, to_message
 from weft.workflow.v1 import worker_pb2 as pb
 
 if TYPE_CHECKING:
     from weft.func._definition import Code
-
-R = TypeVar("R")
 
 #: Seconds that code may rest without making a call that is recorded before it counts as changed.
 HELD_BACK_LIMIT = 10.0
@@ -39,7 +35,7 @@ FAILURE_GRACE = 10.0
 SHORT_WAIT = 5.0
 
 
-class Execution:
+class Execution(Runner):
     """One dispatch of a run to this worker."""
 
     #: Whether there is a journal that calls are recorded in.
@@ -54,12 +50,12 @@ class Execution:
         loop: asyncio.AbstractEventLoop,
         ended: Callable[[Execution], None] = lambda _: None,
     ) -> None:
+        super().__init__(start.entrypoint, loop)
         self._ended = ended
         self.id = execution_id
         self.start = start
         self.definition = definition
         self.replay = Replay(start.journal, strict=start.strict)
-        self.loop = loop
         self.attempts: dict[str, Scope] = {}
         """Attempts of tasks that are at work, by call."""
         self.pauses: dict[str, asyncio.TimerHandle] = {}
@@ -76,73 +72,28 @@ class Execution:
         """Questions without an answer, in the order of their calls."""
         self.cancelled: str | None = None
         """Why the run is to stop, if it is."""
-        self.has_ended = False
         self._send = send
         self._futures: dict[str, TaskFuture[Any]] = {}
-        self._scopes: dict[Scope, asyncio.Task[Any] | None] = {}
         self._body_end: Callable[[], Any] | None = None
         self._looking = False
         self._overdue: asyncio.TimerHandle | None = None
 
     # Running code.
 
+    @guarded
     def run(self) -> None:
         """Starts the entrypoint's code."""
         scope = Scope(self, "", "", 1, in_thread=not self.definition.is_async)
         scope.is_busy = scope.in_thread
         self.run_code(scope, self.definition.bound(scope), self._body_ended)
 
-    def run_code(
-        self, scope: Scope, function: Callable[[], Any], ended: Callable[[Callable[[], Any]], None]
-    ) -> None:
-        """Runs code in a scope. ``ended`` is called in the loop with what has its result."""
-        context = contextvars.copy_context()
-        context.run(current_scope.set, scope)
-        self._scopes[scope] = None
-
-        def end(outcome: Callable[[], Any]) -> None:
-            self._scopes.pop(scope, None)
-            if not self.has_ended:
-                ended(outcome)
-                self.look_again()
-
-        if scope.in_thread:
-
-            def in_thread() -> None:
-                outcome = _outcome(lambda: context.run(function))
-                # Once its loop is closed nobody waits for the outcome.
-                with contextlib.suppress(ExecutionEnded):
-                    self.in_loop(end, outcome)
-
-            name = f"weft-{scope.task or self.start.entrypoint}"
-            scope.thread = threading.Thread(target=in_thread, name=name, daemon=True)
-            scope.thread.start()
-        else:
-
-            async def in_loop() -> None:
-                end(await _awaited_outcome(function()))
-
-            scope.thread = threading.current_thread()
-            self._scopes[scope] = context.run(self.loop.create_task, in_loop())
-
-    def in_loop(self, function: Callable[..., Any], *args: Any) -> None:
-        """Calls a function in the loop: at once if that is where it is called."""
-        if _running_loop() is self.loop:
-            function(*args)
-            return
-        try:
-            self.loop.call_soon_threadsafe(function, *args)
-        except RuntimeError:
-            # The loop is closed, and with it the execution.
-            raise ExecutionEnded from None
-
-    def asked_in_loop(self, function: Callable[[], R]) -> R:
-        """Calls a function in the loop and waits for what it returns."""
-        if _running_loop() is self.loop:
-            return function()
-        answer: concurrent.futures.Future[Callable[[], R]] = concurrent.futures.Future()
-        self.in_loop(lambda: answer.set_result(_outcome(function)))
-        return answer.result()()
+    def break_down(self, error: BaseException) -> None:
+        """Ends the execution with a failure of the worker itself."""
+        if not self.has_ended:
+            try:
+                self._finish(_last_words.failed(_last_words.of_worker(error)))
+            finally:
+                self.end()
 
     # Messages.
 
@@ -150,6 +101,7 @@ class Execution:
         """Tells the service something about this execution."""
         self._send(pb.ConnectRequest(execution_id=self.id, **message))
 
+    @guarded
     def acknowledge(self, call_id: str, outcome: pb.Outcome) -> None:
         """A call is recorded."""
         self.unacknowledged.discard(call_id)
@@ -157,6 +109,7 @@ class Execution:
         self.replay.acknowledge(call_id, outcome)
         self.look_again()
 
+    @guarded
     def retry(self, call_id: str, seconds: float) -> None:
         """A task is to be executed: again, or since no result of it is cached."""
         self.unacknowledged.discard(call_id)
@@ -165,6 +118,7 @@ class Execution:
             start(seconds)
         self.look_again()
 
+    @guarded
     def cancel(self, reason: str) -> None:
         """The run is to stop: calls fail from now on."""
         self.cancelled = reason
@@ -213,10 +167,12 @@ class Execution:
             return
         for scope in self._scopes:
             scope.resume(future)
-        if error is None:
-            future.set_result(value)
-        else:
-            future.set_exception(error)
+        # Code may give a call up at any time.
+        with contextlib.suppress(concurrent.futures.InvalidStateError):
+            if error is None:
+                future.set_result(value)
+            else:
+                future.set_exception(error)
 
     # What to do when code has come to rest.
 
@@ -226,6 +182,7 @@ class Execution:
             self._looking = True
             RestWatch.of(self.loop).when_at_rest(self._at_rest)
 
+    @guarded
     def _at_rest(self) -> None:
         self._looking = False
         if self.has_ended:
@@ -261,7 +218,7 @@ class Execution:
             return None
         if due is None and not self.questions:
             return None
-        suspend = pb.Suspend(questions=self.questions.values())
+        suspend = _last_words.suspended(self.questions.values())
         if due is not None:
             suspend.wake_time.FromDatetime(
                 datetime.datetime.fromtimestamp(due, datetime.timezone.utc)
@@ -269,13 +226,17 @@ class Execution:
         return suspend
 
     def _held_back(self) -> None:
-        mismatch = self.replay.mismatch_at_end()
-        if mismatch is not None and not self._is_at_work():
+        mismatch = None if self._is_at_work() else self.replay.mismatch_at_end()
+        if mismatch is not None:
             self._finish(pb.Finish(mismatch=mismatch))
 
     def _watch_overdue(self, seconds: float, then: Callable[[], None]) -> None:
+        def overdue() -> None:
+            self._overdue = None
+            then()
+
         if self._overdue is None:
-            self._overdue = self.loop.call_later(seconds, then)
+            self._overdue = self.later(seconds, overdue)
 
     def _not_overdue(self) -> None:
         if self._overdue is not None:
@@ -309,14 +270,9 @@ class Execution:
         if mismatch is not None:
             self._finish(pb.Finish(mismatch=mismatch))
             return
-        finish = pb.Finish()
         try:
-            if isinstance(returned, Final):
-                finish.returned.value.json_text = _codec.encode(returned.value, "the output")
-                finish.returned.saved.json_text = _codec.encode(returned.save, "the saved value")
-            else:
-                finish.returned.value.json_text = _codec.encode(returned, "the output")
-        except (TypeError, Failure) as error:
+            finish = _last_words.returned(returned, self.start.entrypoint)
+        except Exception as error:
             self._fail(error)
         else:
             self._finish(finish)
@@ -333,43 +289,9 @@ class Execution:
             error = Cancelled(self.cancelled)
         policy = self.definition.policy_for(error)
         failure = to_message(error, "", "", retryable=retryable(error, policy))
-        finish = pb.Finish(failed=pb.Failed(failure=failure))
-        if policy is not None:
-            finish.failed.retry.CopyFrom(policy.message())
-        self._finish(finish)
+        self._finish(_last_words.failed(failure, policy))
 
     def _finish(self, finish: pb.Finish) -> None:
         finish.replayed_count = self.replay.replayed_count
         self.send(finish=finish)
         self.end()
-
-
-def _outcome(function: Callable[[], R]) -> Callable[[], R]:
-    """Calls a function; returns what returns or raises what it did."""
-    try:
-        value = function()
-    except BaseException as error:
-        return _raising(error)
-    return lambda: value
-
-
-async def _awaited_outcome(coroutine: Coroutine[Any, Any, R]) -> Callable[[], R]:
-    try:
-        value = await coroutine
-    except BaseException as error:
-        return _raising(error)
-    return lambda: value
-
-
-def _raising(error: BaseException) -> Callable[[], Any]:
-    def outcome() -> Any:
-        raise error
-
-    return outcome
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None

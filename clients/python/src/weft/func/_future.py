@@ -44,8 +44,10 @@ class TaskFuture(concurrent.futures.Future[R]):
             return super().exception(timeout)
 
     def __await__(self) -> Generator[Any, None, R]:
+        scope = current_scope.get()
+        if scope is not None:
+            scope.to_await.pop(self, None)
         if not self.done():
-            scope = current_scope.get()
             # Cancelling who awaits does not cancel the call: it is recorded all the same.
             waiter = asyncio.shield(asyncio.wrap_future(self))
             if scope is None:

@@ -25,7 +25,11 @@ class Function:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise NotImplementedError("generators cannot be entrypoints or tasks")
+            name = getattr(function, "__qualname__", repr(function))
+            raise NotImplementedError(
+                f"`{name}` is a generator, which cannot be an entrypoint or a task: return a list, "
+                "and stream what it is made of with `get_stream_writer`"
+            )
         self.call = function
         self.is_async = inspect.iscoroutinefunction(function)
         self.signature = inspect.signature(function)

@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from weft.func import _codec
+from weft.func import _codec, _last_words
 from weft.func._execution import Execution
+from weft.func._runner import guarded
 from weft.func._scope import Scope
 from weft.func.failures import ExecutionEnded, retryable, to_message
 from weft.func.types import CachePolicy, RetryPolicies, RetryPolicy
@@ -62,6 +63,7 @@ class OfferedExecution(Execution):
         super().__init__(execution_id, start, _Code(task), send, loop, ended)
         self._call_id, self._attempt = run.call_id, run.attempt
 
+    @guarded
     def run(self) -> None:
         """Starts the task."""
         in_thread = not self.definition.is_async
@@ -74,17 +76,32 @@ class OfferedExecution(Execution):
 
     def _body_ended(self, outcome: Callable[[], Any]) -> None:
         done = pb.Done()
-        name = self.start.entrypoint
         try:
-            text = _codec.encode(outcome(), f"the result of task `{name}`")
+            text = _codec.encode(outcome(), f"the result of task `{self.start.entrypoint}`")
             done.outcome.value.json_text = text
         except ExecutionEnded:
             return
         except BaseException as error:
             policy = self.definition.policy_for(error)
-            failure = to_message(error, self._call_id, name, retryable=retryable(error, policy))
-            done.outcome.failure.CopyFrom(failure)
+            again = retryable(error, policy)
+            done.outcome.failure.CopyFrom(self._failure(error, retryable=again))
             if policy is not None:
                 done.retry.CopyFrom(policy.message())
+        self._finish_task(done)
+
+    def break_down(self, error: BaseException) -> None:
+        """Ends the attempt with a failure of the worker itself."""
+        if not self.has_ended:
+            try:
+                done = pb.Done()
+                done.outcome.failure.CopyFrom(_last_words.of_worker(error))
+                self._finish_task(done)
+            finally:
+                self.end()
+
+    def _failure(self, error: BaseException, *, retryable: bool) -> pb.Failure:
+        return to_message(error, self._call_id, self.start.entrypoint, retryable=retryable)
+
+    def _finish_task(self, done: pb.Done) -> None:
         self.send(done=done)
         self.end()

@@ -12,6 +12,8 @@ import typing
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Literal, Union
 
+from weft._payload import dumps
+
 _SIMPLE: dict[Any, dict[str, Any]] = {
     str: {"type": "string"},
     bool: {"type": "boolean"},
@@ -55,6 +57,19 @@ def of_parameters(
         "additionalProperties": is_open,
     }
     return {**schema, "$defs": shared} if shared else schema
+
+
+def checked(field: str, schema: Any) -> Any:
+    """A schema that a program gives itself; the service says what is wrong within it."""
+    if schema is None:
+        return None
+    if not isinstance(schema, collections.abc.Mapping):
+        raise TypeError(f"`{field}` must be a JSON Schema, not a `{type(schema).__name__}`")
+    try:
+        dumps(schema).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"`{field}` is no JSON: {error}") from error
+    return schema
 
 
 def _of(hint: Any, shared: dict[str, Any]) -> dict[str, Any]:

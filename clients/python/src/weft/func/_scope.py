@@ -38,6 +38,8 @@ class Scope:
         """Results that the code waits for."""
         self.is_asking = False
         """Whether it cannot go on before its question is answered."""
+        self.to_await: dict[TaskFuture[Any], str] = {}
+        """What asynchronous code has asked for and must not forget to await, by its calls."""
         self._blocked_on: TaskFuture[Any] | None = None
         self._next_order = 0
         self._next_value = 0
@@ -66,6 +68,11 @@ class Scope:
         """Name of the next value that is derived here, unique in the run."""
         order, self._next_value = self._next_value, self._next_value + 1
         return f"{self.call_id}#{order}"
+
+    def refuse_forgotten(self) -> None:
+        """Refuses to end code that has not waited for what it meant to wait for."""
+        for call in self.to_await.values():
+            raise RuntimeError(f"`{call}` was not awaited: in asynchronous code, `await` it")
 
     @contextlib.contextmanager
     def blocked(self, future: TaskFuture[Any]) -> Iterator[None]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
+from weft.func import _checks
 from weft.func._calls import TaskCall, scope_of
 from weft.func._definition import EntrypointDefinition, TaskDefinition
 from weft.func._future import TaskFuture
@@ -157,7 +158,10 @@ class entrypoint:  # noqa: N801
         self._accepts = accepts
         self._retry_policy = retry_policy
         self._cache_policy = cache_policy
-        self._timeout = timedelta(seconds=timeout) if isinstance(timeout, int | float) else timeout
+        if timeout is not None:
+            seconds = _checks.seconds("timeout", timeout, zero=False)
+            timeout = timedelta(seconds=seconds)
+        self._timeout = timeout
         self._context_schema, self._input_schema = context_schema, input_schema
         self._workflow = workflow
 

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import functools
+import logging
 import sys
 import traceback
 from collections.abc import Mapping
 from typing import Any
 
 from weft.errors import WeftError
+from weft.func import _checks
 from weft.func.types import RetryPolicy, default_retry_on
 from weft.workflow.v1 import worker_pb2 as pb
 
+logger = logging.getLogger("weft.worker")
+
 #: Longest message and traceback that are recorded, in characters.
 MAX_TEXT = 4096
+#: Longest message, and value of metadata, of a failure that a program makes itself, in characters.
+MAX_OWN_TEXT = 64 * 1024
+#: Most metadata of one.
+MAX_METADATA_BYTES = 1024 * 1024
 #: Reason of what fails because its run is to stop.
 CANCELLED = "CANCELLED"
 
@@ -41,11 +49,13 @@ class Failure(WeftError):
         """
         # Not `super()`: a `TaskFailed` has bases that are made otherwise.
         Exception.__init__(self, f"{reason}: {message}" if message else reason)
-        self.reason = reason
+        self.reason = _checks.name("reason", reason)
         self.message = message
         self.retryable = retryable
+        if retry_after is not None:
+            retry_after = _checks.seconds("retry_after", retry_after, zero=True)
         self.retry_after = retry_after
-        self.metadata = dict(metadata or {})
+        self.metadata = {str(key): str(value) for key, value in (metadata or {}).items()}
         self.task = ""
         self.task_id = ""
 
@@ -56,6 +66,32 @@ class TaskFailed(Failure):
     It is an instance of the exception type that the task raised, too, so that ``except ValueError``
     catches a recorded ``ValueError``.
     """
+
+    def __init__(
+        self,
+        reason: str,
+        message: str = "",
+        *,
+        retryable: bool = False,
+        metadata: Mapping[str, str] | None = None,
+    ) -> None:
+        # Not that of the type that was raised, which may be made in another way.
+        Failure.__init__(self, reason, message, retryable=retryable, metadata=metadata)
+
+
+class NotSerializable(Failure, TypeError):
+    """A value cannot be recorded or sent; ``metadata["path"]`` says what in it, e.g. ``$.a[3]``."""
+
+    def __init__(self, what: str, path: str, why: str) -> None:
+        """Says why.
+
+        Args:
+            what: The value.
+            path: What in it.
+            why: What is the matter with that.
+        """
+        message = f"{what} cannot be recorded: {path} {why}"
+        Failure.__init__(self, "NOT_SERIALIZABLE", message, metadata={"path": path})
 
 
 class Cancelled(BaseException):
@@ -84,7 +120,7 @@ def retryable(error: BaseException, policy: RetryPolicy | None) -> bool:
     if policy is None or not isinstance(error, Exception):
         return False
     if isinstance(error, Failure) and policy.retry_on is default_retry_on:
-        return error.retryable
+        return bool(getattr(error, "retryable", False))
     return policy.applies_to(error)
 
 
@@ -94,25 +130,47 @@ def to_message(error: BaseException, call_id: str, task: str, *, retryable: bool
     if isinstance(error, Cancelled):
         failure.reason, failure.message = CANCELLED, _text_of(error)
         return failure
+    failure.retryable = retryable
     if isinstance(error, Failure):
-        failure.reason, failure.message = error.reason, error.message
-        failure.retryable = retryable
-        failure.metadata.update(error.metadata)
-        if error.task_id:
-            failure.call_id, failure.task = error.task_id, error.task
-        if error.retry_after is not None:
-            failure.retry_after.FromNanoseconds(int(error.retry_after * 1e9))
-        return failure
+        try:
+            failure.MergeFrom(_told(error))
+        except Exception:
+            # Of a type that leaves out, or changed, what is told: it is an error like any other.
+            logger.exception("a `Failure` does not say what it should")
+        else:
+            return failure
     kind = type(error)
     failure.reason = "TASK_FAILED" if call_id else "ENTRYPOINT_FAILED"
     text = _text_of(error)
-    failure.message = f"{kind.__name__}: {text}"[:MAX_TEXT]
-    failure.retryable = retryable
-    failure.metadata["exception"] = f"{kind.__module__}:{kind.__qualname__}"
+    failure.message = _sendable(f"{kind.__name__}: {text}")[:MAX_TEXT]
+    failure.metadata["exception"] = _name_of(kind)
     failure.metadata["message"] = text[:MAX_TEXT]
     frames = traceback.format_tb(error.__traceback__)
     failure.metadata["traceback"] = _sendable("".join(frames)[-MAX_TEXT:])
     return failure
+
+
+def _told(error: Failure) -> pb.Failure:
+    """What a failure says of itself."""
+    told = pb.Failure(reason=_checks.name("reason", error.reason))
+    told.message = _sendable(str(error.message))[:MAX_OWN_TEXT]
+    for key, value in error.metadata.items():
+        told.metadata[_sendable(str(key))[:MAX_TEXT]] = _sendable(str(value))[:MAX_OWN_TEXT]
+    if told.ByteSize() > MAX_METADATA_BYTES:
+        told.ClearField("metadata")
+        told.metadata["omitted"] = f"the metadata, of more than {MAX_METADATA_BYTES} bytes"
+    if type(error) not in (Failure, TaskFailed) and "exception" not in told.metadata:
+        told.metadata["exception"] = _name_of(type(error))
+    if error.task_id:
+        told.call_id, told.task = error.task_id, error.task
+    if error.retry_after is not None:
+        seconds = _checks.seconds("retry_after", error.retry_after, zero=True)
+        told.retry_after.FromNanoseconds(int(seconds * 1e9))
+    return told
+
+
+def _name_of(kind: type) -> str:
+    return _sendable(f"{kind.__module__}:{kind.__qualname__}")
 
 
 def _text_of(error: BaseException) -> str:
@@ -124,24 +182,25 @@ def _text_of(error: BaseException) -> str:
 
 def _sendable(text: str) -> str:
     """Text without halves of surrogate pairs, which cannot be sent."""
-    return text.encode("utf-8", "replace").decode()
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def from_message(failure: pb.Failure) -> Failure:
     """The exception of a recorded failure."""
     told: dict[str, Any] = {"retryable": failure.retryable, "metadata": failure.metadata}
+    reason = failure.reason or "UNKNOWN"
     try:
-        error = _kind(failure)(failure.reason, failure.message, **told)
+        error = _kind(failure)(reason, failure.message, **told)
         if "message" in failure.metadata:
             error.args = (failure.metadata["message"],)
     except Exception:
         # A type that cannot be made like this is not caught by its name.
-        error = TaskFailed(failure.reason, failure.message, **told)
+        error = TaskFailed(reason, failure.message, **told)
     error.task, error.task_id = failure.task, failure.call_id
     return error
 
 
-def _kind(failure: pb.Failure) -> type[Failure]:
+def _kind(failure: pb.Failure) -> type[TaskFailed]:
     """`TaskFailed`, as an instance of the recorded type if this program has loaded it."""
     module, _, path = failure.metadata.get("exception", "").partition(":")
     found: Any = sys.modules.get(module) if path else None
@@ -155,7 +214,9 @@ def _kind(failure: pb.Failure) -> type[Failure]:
 def _combined(kind: Any) -> type[TaskFailed]:
     if issubclass(TaskFailed, kind):
         return TaskFailed
-    namespace = {"__str__": Exception.__str__, "__doc__": TaskFailed.__doc__}
+    # The text of a recorded error is known; what else its type makes one of need not be there.
+    texts = {"__str__": Exception.__str__, "__repr__": Exception.__repr__}
+    namespace = {**texts, "__doc__": TaskFailed.__doc__}
     try:
         return type(kind.__name__, (TaskFailed, kind), namespace)
     except TypeError:

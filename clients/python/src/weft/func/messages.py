@@ -6,8 +6,9 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from weft.func._calls import derived_uuid, target
+from weft.func._calls import target
 from weft.func._future import TaskFuture, current_scope
+from weft.func._repeatable import derived_uuid
 
 #: One message, or several. A string is said by the user.
 Messages = str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]]

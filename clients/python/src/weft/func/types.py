@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
 from weft.client.values import Interrupt
+from weft.func import _checks
 from weft.workflow.v1 import worker_pb2 as pb
 
 logger = logging.getLogger(__name__)
@@ -52,12 +53,12 @@ class RetryPolicy:
     Up to half of each delay is left off at random, whatever ``jitter`` says.
     """
 
-    initial_interval: float = 0.5
-    """Seconds before the second attempt."""
+    initial_interval: float | timedelta = 0.5
+    """Seconds before the second attempt, or a timedelta."""
     backoff_factor: float = 2.0
     """What the delay is multiplied with for each further attempt."""
-    max_interval: float = 128.0
-    """Longest delay in seconds."""
+    max_interval: float | timedelta = 128.0
+    """Longest delay, in seconds or as a timedelta."""
     max_attempts: int = 3
     """Attempts in all, the first one included."""
     jitter: bool = True
@@ -67,11 +68,24 @@ class RetryPolicy:
     ) = default_retry_on
     """Which errors another attempt may mend."""
 
+    def __post_init__(self) -> None:
+        """Refuses what the service would refuse, or could not do."""
+        _checks.seconds("initial_interval", self.initial_interval, zero=True)
+        _checks.factor("backoff_factor", self.backoff_factor)
+        _checks.seconds("max_interval", self.max_interval, zero=True)
+        _checks.count("max_attempts", self.max_attempts, least=1)
+        _checks.instance("jitter", self.jitter, bool)
+        kinds = self.retry_on if isinstance(self.retry_on, Sequence) else (self.retry_on,)
+        is_callable = callable(self.retry_on) and not isinstance(self.retry_on, type)
+        if not (is_callable or (kinds and all(_is_error(kind) for kind in kinds))):
+            what = "must be a type of exceptions, a sequence of them, or a function of an exception"
+            raise TypeError(f"`retry_on` {what}, not `{self.retry_on!r}`")
+
     def message(self) -> pb.RetryPolicy:
         """The policy as the service is told it."""
         policy = pb.RetryPolicy(max_attempts=self.max_attempts, factor=self.backoff_factor)
-        policy.initial_delay.FromTimedelta(timedelta(seconds=self.initial_interval))
-        policy.max_delay.FromTimedelta(timedelta(seconds=self.max_interval))
+        policy.initial_delay.FromTimedelta(_span(self.initial_interval))
+        policy.max_delay.FromTimedelta(_span(self.max_interval))
         return policy
 
     def applies_to(self, error: BaseException) -> bool:
@@ -97,13 +111,22 @@ class CachePolicy:
 
     key_func: Callable[..., str | bytes] | None = None
     """Key of the result, made of the arguments; ``None`` for all of them."""
-    ttl: float | None = None
-    """Seconds that the result is kept; ``None`` for ever."""
+    ttl: float | timedelta | None = None
+    """Seconds that the result is kept, or a timedelta; ``None`` for ever."""
+
+    def __post_init__(self) -> None:
+        """Refuses what the service would refuse, or could not do."""
+        if self.key_func is not None and not callable(self.key_func):
+            raise TypeError(
+                f"`key_func` must be a function of the arguments, not {self.key_func!r}"
+            )
+        if self.ttl is not None:
+            _checks.seconds("ttl", self.ttl, zero=False)
 
     @property
     def lifetime(self) -> timedelta:
         """How long the result is kept."""
-        return FOR_EVER if self.ttl is None else timedelta(seconds=self.ttl)
+        return FOR_EVER if self.ttl is None else _span(self.ttl)
 
 
 #: The first one that applies to an error decides.
@@ -113,10 +136,41 @@ RetryPolicies = RetryPolicy | Sequence[RetryPolicy] | None
 def policy_for(error: BaseException, *policies: RetryPolicies) -> RetryPolicy | None:
     """The policy that decides about an error: of the first of ``policies`` that is set."""
     for given in policies:
-        if given is not None:
-            listed = [given] if isinstance(given, RetryPolicy) else list(given)
+        if given:
+            listed = [given] if isinstance(given, RetryPolicy) else given
             return next((one for one in listed if one.applies_to(error)), listed[0])
     return None
+
+
+def checked_retry_policies(given: Any) -> RetryPolicies:
+    """What is given as ``retry_policy=``."""
+    if given is None or isinstance(given, RetryPolicy):
+        return given
+    # LangGraph's own policy is a tuple.
+    if type(given) in (list, tuple) and all(isinstance(one, RetryPolicy) for one in given):
+        return tuple(given)
+    what = "must be a `weft.func.RetryPolicy`, or a sequence of them"
+    raise TypeError(
+        f"`retry_policy` {what}, not a `{type(given).__module__}.{type(given).__name__}`"
+    )
+
+
+def checked_cache_policy(given: Any) -> CachePolicy | None:
+    """What is given as ``cache_policy=``."""
+    if given is None or isinstance(given, CachePolicy):
+        return given
+    what = "must be a `weft.func.CachePolicy`"
+    raise TypeError(
+        f"`cache_policy` {what}, not a `{type(given).__module__}.{type(given).__name__}`"
+    )
+
+
+def _span(seconds: float | timedelta) -> timedelta:
+    return seconds if isinstance(seconds, timedelta) else timedelta(seconds=float(seconds))
+
+
+def _is_error(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseException)
 
 
 @dataclass(frozen=True)

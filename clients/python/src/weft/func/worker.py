@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from weft import _io
 from weft._channel import Service
 from weft.errors import Unavailable
-from weft.func._execution import Execution
-from weft.func._offered import OfferedExecution
+from weft.func import _checks
+from weft.func._definition import EntrypointDefinition, TaskDefinition
+from weft.func._executions import Executions
 from weft.func._session import Session
 from weft.workflow.v1 import worker_pb2 as pb
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from weft.func._definition import EntrypointDefinition
     from weft.func.decorators import Task
     from weft.func.program import Program
 
@@ -76,18 +76,22 @@ class Worker:
         """
         if not entrypoints and not tasks:
             raise ValueError("a worker needs an entrypoint to host, or a task to offer")
+        for one in entrypoints:
+            _refuse_others(one, EntrypointDefinition, "an entrypoint")
+        for task in tasks:
+            _refuse_others(task, TaskDefinition, "a task")
+            _checks.name("name", task.name, most=_checks.MAX_OFFERED_NAME_BYTES)
+        _checks.count("max_runs", max_runs, least=0)
+        _checks.count("max_tasks", max_tasks, least=0)
+        _checks.seconds("drain_timeout", drain_timeout, zero=True)
         self._programs = entrypoints
         self._service = Service(workflow, "WEFT_WORKFLOW_URL", "127.0.0.1:50052")
         self._max_runs, self._max_tasks = max_runs, max_tasks
         self._tasks = {task.name: task.definition for task in tasks}
         self._drain_timeout = drain_timeout
-        self._definitions: dict[tuple[str, str], EntrypointDefinition] = {}
-        for program in entrypoints:
-            definition = program.definition
-            for version in (definition.version, *definition.accepts):
-                self._definitions[definition.name, version] = definition
-        self._executions: dict[int, Execution] = {}
-        self._starting: dict[int, pb.StartRun] = {}
+        self._executions = Executions(
+            [program.definition for program in entrypoints], self._tasks, self._send
+        )
         self._session: Session | None = None
         self._session_end: concurrent.futures.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -104,7 +108,7 @@ class Worker:
         """
         if self._session_end is not None:
             raise RuntimeError("the worker has been started")
-        self._loop = asyncio.get_running_loop()
+        self._loop = self._executions.loop = asyncio.get_running_loop()
         self._calls_here, self._calls_in_io = _io.Calls(self._loop), _io.Calls(_io.loop())
         await _io.call(self._connect(timeout))
         if self._on_purpose:
@@ -167,7 +171,7 @@ class Worker:
         with contextlib.suppress(Exception):
             await asyncio.wrap_future(session_end)
         await self._service.close()
-        self._forget_all()
+        self._executions.forget_all()
 
     def leave_at_once(self) -> None:
         """Disconnects before it returns, called in the worker's loop: what is unfinished goes on
@@ -177,7 +181,7 @@ class Worker:
         if session is not None and session_end is not None:
             _io.loop().call_soon_threadsafe(session.leave)
             session_end.result()
-            self._forget_all()
+            self._executions.forget_all()
 
     async def run(self) -> None:
         """Hosts until it is cancelled, then ends in good order."""
@@ -209,7 +213,7 @@ class Worker:
             print(f"ending: {len(self._executions)} run(s) to finish", flush=True)  # noqa: T201
 
     def _offers(self) -> list[str]:
-        hosted = sorted(f"{name}@{version}" for name, version in self._definitions)
+        hosted = sorted(f"{name}@{version}" for name, version in self._executions.hosted)
         kinds = {"hosting": hosted, "offering": sorted(self._tasks)}
         return [f"{kind} {', '.join(names)}" for kind, names in kinds.items() if names]
 
@@ -228,10 +232,10 @@ class Worker:
     # What the service says. Called in the thread of `_io`, done in the worker's loop.
 
     def _receive(self, response: pb.ConnectResponse) -> None:
-        self._in_loop(self._heard, response)
+        self._in_loop(self._executions.hear, response)
 
     def _forget_all_soon(self) -> None:
-        self._in_loop(self._forget_all)
+        self._in_loop(self._executions.forget_all)
 
     def _in_loop(self, function: Callable[..., None], *args: Any) -> None:
         try:
@@ -242,74 +246,15 @@ class Worker:
             if self._session is not None:
                 self._session.leave()
 
-    def _heard(self, response: pb.ConnectResponse) -> None:
-        number = response.execution_id
-        execution = self._executions.get(number)
-        match response.WhichOneof("message"):
-            case "start_run":
-                self._starting[number] = response.start_run
-                self._start_if_whole(number)
-            case "run_task":
-                self._run_task(number, response.run_task)
-            case "journal_chunk" if number in self._starting:
-                self._starting[number].journal.extend(response.journal_chunk.entries)
-                self._start_if_whole(number)
-            case "ack" if execution is not None:
-                execution.acknowledge(response.ack.call_id, response.ack.outcome)
-            case "retry" if execution is not None:
-                delay = response.retry.delay.ToTimedelta().total_seconds()
-                execution.retry(response.retry.call_id, delay)
-            case "cancel" if execution is not None:
-                execution.cancel(response.cancel.reason)
-            case "fenced":
-                self._starting.pop(number, None)
-                if execution is not None:
-                    execution.end()
-            case _:
-                # About an execution that has ended.
-                pass
-
-    def _start_if_whole(self, number: int) -> None:
-        start = self._starting[number]
-        if len(start.journal) < start.journal_length:
-            return
-        del self._starting[number]
-        definition = self._definitions.get((start.entrypoint, start.version))
-        if definition is None or self._loop is None:
-            failure = pb.Failure(
-                reason="NO_SUCH_ENTRYPOINT",
-                message=f"this worker does not host {start.entrypoint}@{start.version}",
-            )
-            finish = pb.Finish(mismatch=failure)
-            self._send(pb.ConnectRequest(execution_id=number, finish=finish))
-            return
-        execution = Execution(number, start, definition, self._send, self._loop, self._ended)
-        self._executions[number] = execution
-        execution.run()
-
-    def _run_task(self, number: int, run: pb.RunTask) -> None:
-        task = self._tasks.get(run.task)
-        if task is None or self._loop is None:
-            done = pb.Done()
-            done.outcome.failure.reason = "NO_SUCH_TASK"
-            done.outcome.failure.message = f"this worker does not offer the task `{run.task}`"
-            self._send(pb.ConnectRequest(execution_id=number, done=done))
-            return
-        execution = OfferedExecution(number, run, task, self._send, self._loop, self._ended)
-        self._executions[number] = execution
-        execution.run()
-
     def _send(self, message: pb.ConnectRequest) -> None:
         if self._session is not None and self._calls_in_io is not None:
             self._calls_in_io.make(self._session.send, message)
 
-    def _ended(self, execution: Execution) -> None:
-        self._executions.pop(execution.id, None)
 
-    def _forget_all(self) -> None:
-        self._starting.clear()
-        for execution in list(self._executions.values()):
-            execution.end()
+def _refuse_others(value: Any, kind: type, what: str) -> None:
+    if not isinstance(getattr(value, "definition", None), kind):
+        name = getattr(value, "__name__", type(value).__name__)
+        raise TypeError(f"`{name}` is not {what}: decorate the function")
 
 
 def _settle(end: concurrent.futures.Future[None], running: asyncio.Task[None]) -> None:
