@@ -62,6 +62,8 @@ pub(crate) struct Client {
     plan: Plan,
     answered: BTreeSet<String>,
     cancel: Option<Instant>,
+    /// Whether a cancel was accepted since it was started or retried.
+    is_cancelled: bool,
     retries: u32,
     is_branch: bool,
     begin: Instant,
@@ -78,6 +80,7 @@ impl Client {
             plan,
             answered: BTreeSet::new(),
             cancel: None,
+            is_cancelled: false,
             retries: 0,
             is_branch: false,
             begin: Instant::now(),
@@ -165,7 +168,8 @@ impl Client {
             reason: "not wanted any longer".to_owned(),
         };
         match heard(self.workflows.cancel_run(request)).await? {
-            Heard::Answer(_) | Heard::Refusal(Code::FailedPrecondition, _) => self.cancel = None,
+            Heard::Answer(_) => (self.cancel, self.is_cancelled) = (None, true),
+            Heard::Refusal(Code::FailedPrecondition, _) => self.cancel = None,
             Heard::Refusal(Code::NotFound, _) => return Ok(Some(End::Deleted)),
             Heard::Refusal(code, _) => bail!("the run cannot be cancelled: {code:?}"),
             Heard::Nothing => tokio::time::sleep(PAUSE).await,
@@ -175,6 +179,10 @@ impl Client {
 
     async fn see(&mut self, run: Run) -> Result<Option<End>> {
         let error = run.error.clone().unwrap_or_default();
+        ensure!(
+            !self.is_cancelled || matches!(run.state(), State::Running | State::Cancelled),
+            "a cancel was accepted, and does not hold: {run:?}"
+        );
         match (run.state(), error.reason.as_str()) {
             (State::Queued | State::Running | State::Waiting, _) => Ok(None),
             (State::Interrupted, _) => self.answer(run).await,

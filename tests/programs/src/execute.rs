@@ -108,6 +108,17 @@ impl Program {
                     };
                     call_offered(context, outside, asked).await
                 }
+                Self::Stubborn { number, takes } => {
+                    let (number, takes) = (*number, *takes);
+                    let task = step("stubborn", outside, move |_| async move {
+                        tokio::time::sleep(takes).await;
+                        Ok(number)
+                    });
+                    match call(context, outside, &task, number).await {
+                        Err(failure) if failure.reason == Failure::CANCELLED => Ok(number),
+                        other => other,
+                    }
+                }
                 Self::Caught { number } => {
                     let task = step("caught", outside, |_| async { fails("NO", "no") });
                     match call(context, outside, &task, *number).await {

@@ -81,6 +81,13 @@ pub enum Program {
         /// Time that an attempt takes.
         takes: Duration,
     },
+    /// A task whose caller goes on when the run is to stop, as if it had succeeded.
+    Stubborn {
+        /// What it returns.
+        number: u64,
+        /// Time that an attempt takes.
+        takes: Duration,
+    },
     /// A task that fails for good, caught by its caller.
     Caught {
         /// What it comes to.
@@ -199,6 +206,10 @@ impl Program {
                 failures: [0, 0, 1][random.random_range(0..3)],
                 takes: pace.step(random),
             },
+            91..95 => Self::Stubborn {
+                number,
+                takes: pace.step(random),
+            },
             _ => Self::Values,
         }
     }
@@ -215,6 +226,7 @@ impl Program {
             | Self::Silent { number, .. }
             | Self::Target { number, .. }
             | Self::Offered { number, .. }
+            | Self::Stubborn { number, .. }
             | Self::Caught { number }
             | Self::Broken { number }
             | Self::Flaky { number, .. } => Ok(*number),

@@ -83,6 +83,7 @@ pub fn queued(run: &Run) -> Event {
         state_reason: String::new(),
         output: None,
         failure: None,
+        stop: None,
         interrupts: Vec::new(),
         wake_time: None,
         checkpoint_id: None,
@@ -105,6 +106,7 @@ pub fn started(run: &Run, sequence: i64, attempt: u32, time: Timestamp) -> Event
         state_reason: String::new(),
         output: None,
         failure: None,
+        stop: None,
         interrupts: Vec::new(),
         wake_time: None,
         // What was used by then is not kept: those who come late see the same.

@@ -13,5 +13,7 @@ pub use clock::Timestamp;
 pub use event::{Event, EventKind, StreamMode, TaskStep};
 pub use history::Origin;
 pub use ids::{CheckpointId, RunId, ThreadId};
-pub use run::{Concurrency, Durability, IllegalTransition, Interrupt, Run, RunState, Transition};
+pub use run::{
+    Concurrency, Durability, IllegalTransition, Interrupt, Run, RunState, StopRequest, Transition,
+};
 pub use thread::{Thread, ThreadState};

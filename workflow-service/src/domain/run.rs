@@ -42,8 +42,10 @@ pub struct Run {
     pub output: Option<Json>,
     /// Whether that came from the entrypoint's cache.
     pub is_cached: bool,
-    /// Why it ended, when FAILED or PAUSED.
+    /// Why it ended, when FAILED, CANCELLED or PAUSED.
     pub failure: Option<Failure>,
+    /// That it is to stop, when RUNNING: it is CANCELLED then, whatever its code comes to.
+    pub stop: Option<StopRequest>,
     /// What it waits for, when INTERRUPTED.
     pub interrupts: Vec<Interrupt>,
     /// When it goes on by itself, if it does.
@@ -68,6 +70,15 @@ pub struct Run {
     pub usage: Usage,
     /// Caller's labels.
     pub labels: BTreeMap<String, String>,
+}
+
+/// StopRequest is a cancel of a run that a worker executes.
+#[derive(Clone, Debug)]
+pub struct StopRequest {
+    /// Sentence for people.
+    pub reason: String,
+    /// When it was recorded.
+    pub time: Timestamp,
 }
 
 /// Interrupt is a question that a run waits for an answer to.

@@ -1,21 +1,16 @@
 //! What callers ask for after a run was started: answers, another try, an end.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use service_runtime::Tenant;
 use tokio::sync::OwnedSemaphorePermit;
-use weft_worker::Failure;
 
-use super::{Engine, StartError};
+use super::{Engine, StartError, stops};
 use crate::{
-    domain::{Concurrency, Run, RunId, RunState, ThreadId, history},
+    domain::{Concurrency, Run, RunId, RunState, ThreadId},
     store::{Answers, Retry, RunFilter, StoreError},
 };
 
-/// How often a cancel looks for the run anew when it changes hands at that moment.
-const MAX_CANCEL_TRIES: usize = 100;
-/// Pause before it looks again: a claim takes about a commit.
-const CANCEL_RETRY_DELAY: Duration = Duration::from_millis(10);
 /// What a run that is replaced may take beyond the grace to come to rest.
 const REST_MARGIN: Duration = Duration::from_secs(10);
 /// Most unfinished runs of a thread that a new one replaces at once.
@@ -97,8 +92,8 @@ impl Engine {
         Ok(self.free_slot().filter(|_| room > 0))
     }
 
-    /// Asks a run to stop. One that a worker executes is given time to; every other one is
-    /// CANCELLED at once, and one that is CANCELLED stays so.
+    /// Asks a run to stop. One that a worker executes is given time to and CANCELLED then, whatever
+    /// it comes to; every other one is CANCELLED at once, and one that is CANCELLED stays so.
     ///
     /// # Errors
     /// [`StoreError::NoSuchRun`]; [`StoreError::WrongState`] if it succeeded or failed.
@@ -108,36 +103,41 @@ impl Engine {
         id: RunId,
         reason: &str,
     ) -> Result<Run, StoreError> {
-        for _ in 0..MAX_CANCEL_TRIES {
-            let run = self
-                .run(tenant, id)
-                .await?
-                .ok_or(StoreError::NoSuchRun(id))?;
-            if run.state == RunState::Cancelled {
-                return Ok(run);
+        let (engine, owner, reason) = (self.clone(), tenant.clone(), reason.to_owned());
+        let cancelled = self.to_its_end(async move {
+            let (store, now) = (&engine.shared.store, engine.shared.now());
+            let run = store.cancel_run(&owner, id, &reason, now).await?;
+            engine.stop_run(&owner, run.clone()).await;
+            Ok(run)
+        });
+        match cancelled.await {
+            Err(StoreError::WrongState {
+                state: RunState::Cancelled,
+                ..
+            }) => {
+                let run = self.run(tenant, id).await?;
+                run.ok_or(StoreError::NoSuchRun(id))
             }
-            let worker = self.shared.under_way().get(&id).cloned();
-            if let (RunState::Running, Some(worker)) = (run.state, worker) {
-                self.shared.store.note_cancel(tenant, id, reason).await?;
-                // A full queue holds an earlier cancel, a closed one a run that has just ended.
-                let _ = worker.try_send(reason.to_owned());
-                return Ok(run);
-            }
-            match self.cancel_without_worker(tenant, id, reason).await {
-                Ok(cancelled) => return Ok(cancelled),
-                // It was claimed since it was looked at.
-                Err(StoreError::WrongState {
-                    state: RunState::Running,
-                    ..
-                }) => {
-                    tokio::time::sleep(CANCEL_RETRY_DELAY).await;
-                }
-                Err(error) => return Err(error),
-            }
+            cancelled => Ok(self.with_reason(cancelled?)),
         }
-        Err(StoreError::Unavailable(
-            "the run changes hands; try again".into(),
-        ))
+    }
+
+    /// Passes on that a run was cancelled in the store: to its worker, or to those who follow it.
+    async fn stop_run(&self, tenant: &Tenant, run: Run) {
+        let Some(stop) = &run.stop else {
+            return self.shared.settle_without_worker(run);
+        };
+        let dispatch = stops::Key::from(&run);
+        if self.shared.stops.ask(dispatch, &stop.reason) {
+            return;
+        }
+        let found = self.shared.store.run(tenant, run.id).await;
+        let is_under_way =
+            |found: &Run| found.state == RunState::Running && stops::Key::from(found) == dispatch;
+        // Its driver has ended, and nobody else would forget it. Another one is on its way.
+        if found.is_ok_and(|found| !found.as_ref().is_some_and(is_under_way)) {
+            self.shared.stops.forget(dispatch);
+        }
     }
 
     /// Cancels the unfinished runs of a thread, and deletes them if they are to be rolled back.
@@ -186,23 +186,6 @@ impl Engine {
         Ok(())
     }
 
-    async fn cancel_without_worker(
-        &self,
-        tenant: &Tenant,
-        id: RunId,
-        reason: &str,
-    ) -> Result<Run, StoreError> {
-        let (engine, tenant) = (self.clone(), tenant.clone());
-        let failure = Failure::new(Failure::CANCELLED, reason);
-        self.to_its_end(async move {
-            let (store, now) = (&engine.shared.store, engine.shared.now());
-            let cancelled = store.cancel_run(&tenant, id, failure, now).await?;
-            engine.settle_without_worker(cancelled.clone());
-            Ok(cancelled)
-        })
-        .await
-    }
-
     /// Does something to its end, also if the caller goes away meanwhile: a run that was claimed
     /// for it must be executed, and those who wait must be told.
     pub(super) async fn to_its_end<T: Send + 'static>(
@@ -211,17 +194,5 @@ impl Engine {
     ) -> Result<T, StoreError> {
         let done = self.shared.tasks.spawn(work).await;
         done.unwrap_or_else(|error| Err(StoreError::Unavailable(error.to_string().into())))
-    }
-
-    /// Tells those who follow a run that it came to rest without a worker.
-    fn settle_without_worker(&self, run: Run) {
-        if let Some(log) = self.shared.logs.get(run.id) {
-            history::settled(&run, None)
-                .into_iter()
-                .for_each(|event| log.push(event));
-        }
-        self.shared.logs.close(run.id, &Arc::new(run));
-        // Its thread is free now.
-        self.shared.claimable.notify_one();
     }
 }

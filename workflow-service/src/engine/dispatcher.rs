@@ -6,14 +6,12 @@ use std::{
 };
 
 use futures::future::OptionFuture;
-use tokio::{
-    select,
-    sync::{OwnedSemaphorePermit, mpsc},
-};
+use tokio::{select, sync::OwnedSemaphorePermit};
 
 use super::{
     Shared,
     driver::{self, Driven, until_available},
+    stops,
     workers::Claimable,
 };
 use crate::{
@@ -35,14 +33,13 @@ pub(super) fn execute(shared: &Arc<Shared>, dispatch: Dispatch, slot: OwnedSemap
         let mut next = Some(Box::new(dispatch));
         while let Some(dispatch) = next.take() {
             let (fence, id) = (dispatch.fence, dispatch.run.id);
-            let (cancel, cancels) = mpsc::channel(1);
-            owner.under_way().insert(id, cancel);
+            let key = stops::Key::from(&dispatch.run);
+            let stop = owner.stops.listen(key);
             let driven = select! {
                 biased;
                 () = owner.stop.cancelled() => return,
-                driven = driver::drive(&owner, *dispatch, cancels) => driven,
+                driven = driver::drive(&owner, *dispatch, stop) => driven,
             };
-            owner.under_way().remove(&id);
             match driven {
                 Driven::Rested(following) => next = following,
                 Driven::Fenced => tracing::warn!(run_id = %id, "a run was fenced"),
@@ -54,12 +51,16 @@ pub(super) fn execute(shared: &Arc<Shared>, dispatch: Dispatch, slot: OwnedSemap
                         requeued = until_available(|| store.requeue_run(fence)) => requeued,
                     };
                     match requeued {
-                        Ok(()) => owner.claimable.notify_one(),
+                        // It was to stop: nobody goes on with it.
+                        Ok(run) if run.state.is_final() => owner.settle_without_worker(run),
+                        Ok(_) => owner.claimable.notify_one(),
                         Err(StoreError::Fenced) => {}
                         Err(error) => tracing::error!(run_id = %id, %error, "cannot requeue a run"),
                     }
                 }
             }
+            // Not before: one that is RUNNING and not here has no driver yet.
+            owner.stops.forget(key);
         }
         drop(slot);
         if owner.has_backlog.load(Ordering::Acquire) {

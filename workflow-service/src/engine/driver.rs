@@ -4,17 +4,15 @@ use std::{collections::VecDeque, future::Future, pin::Pin, sync::Arc, time::Dura
 
 use futures::future::OptionFuture;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
-use tokio::{select, sync::mpsc, time::Instant};
-use weft_worker::{
-    Failure,
-    protocol::{CacheEntry, Record, StartRun, ToWorker},
-};
+use tokio::{select, time::Instant};
+use weft_worker::protocol::{CacheEntry, Record, StartRun, ToWorker};
 
 use super::{
     Shared,
     errands::{Errand, Errands},
     event_log::EventLog,
     machine::{Effect, RunMachine},
+    stops::Listener,
     workers::Execution,
 };
 use crate::{
@@ -44,12 +42,8 @@ pub(super) enum Driven {
     Unfinished,
 }
 
-/// Drives a dispatch to its end. `cancels` gives the reason if the run is to stop.
-pub(super) async fn drive(
-    shared: &Shared,
-    dispatch: Dispatch,
-    cancels: mpsc::Receiver<String>,
-) -> Driven {
+/// Drives a dispatch to its end, sooner if it is asked to `stop`.
+pub(super) async fn drive(shared: &Shared, dispatch: Dispatch, stop: Listener) -> Driven {
     let Some(execution) = shared
         .workers
         .open(&dispatch.run.entrypoint, &dispatch.run.version)
@@ -71,7 +65,7 @@ pub(super) async fn drive(
             .remaining
             .and_then(|remaining| Instant::now().checked_add(remaining)),
         execution,
-        cancels,
+        stop,
         is_cancelling: false,
         uncommitted: VecDeque::new(),
         append: None,
@@ -103,7 +97,7 @@ struct Driver<'a> {
     machine: RunMachine,
     jitter: StdRng,
     errands: Errands,
-    cancels: mpsc::Receiver<String>,
+    stop: Listener,
     is_cancelling: bool,
     begin: Instant,
     /// When the run, or its worker's grace after a cancel, has taken too long.
@@ -170,7 +164,7 @@ impl Driver<'_> {
                     };
                     self.perform(effects).await;
                 }
-                Some(reason) = self.cancels.recv(), if !self.is_cancelling => {
+                reason = self.stop.asked(), if !self.is_cancelling => {
                     self.is_cancelling = true;
                     self.overdue = Some(Instant::now() + self.shared.cancel_grace);
                     let effects = self.machine.cancel(reason);
@@ -266,11 +260,8 @@ impl Driver<'_> {
         self.is_lost = true;
         let (run, why) = (self.dispatch.run.id, self.execution.why_lost());
         tracing::warn!(run_id = %run, %why, "a run lost its worker");
-        let failure = match self.is_cancelling {
-            true => Some(Failure::cancelled()),
-            false => self.shared.losses.note(run, why, self.has_progressed),
-        };
-        if let Some(failure) = failure {
+        let losses = &self.shared.losses;
+        if let Some(failure) = losses.note(run, why, self.has_progressed) {
             let effects = self.machine.given_up(failure, self.shared.now());
             self.perform(effects).await;
         }

@@ -3,6 +3,9 @@
 //! The machine is fed with what the worker says and what the store did, and answers with what to
 //! do. It holds events back until the records before them are committed, so that streams show
 //! events in the order of their numbers.
+//!
+//! How a dispatch ends here is what its code came to. If the run was asked to stop by then, the store
+//! makes it CANCELLED all the same.
 
 mod calls;
 mod events;
@@ -212,11 +215,7 @@ impl RunMachine {
 
     /// No worker is to execute the run any more.
     pub(super) fn given_up(&mut self, failure: Failure, now: Timestamp) -> Vec<Effect> {
-        let end = match self.cancelling.clone() {
-            Some(cancelled) => RunEnd::Cancelled(cancelled),
-            None => RunEnd::Paused(failure),
-        };
-        self.end(end, now)
+        self.end(RunEnd::Paused(failure), now)
     }
 
     /// The run took longer than it may.
@@ -237,15 +236,12 @@ impl RunMachine {
         let wake_time = suspend.wake_time.map(Timestamp::from_micros);
         let wake_time = wake_time.map(|due| self.wake_time(due, now));
         let questions = suspend.interrupts;
-        if self.cancelling.is_none()
-            && let Some(violation) = self.unanswerable(&questions)
-        {
+        if let Some(violation) = self.unanswerable(&questions) {
             return self.end(RunEnd::Paused(violation), now);
         }
-        let end = match (self.cancelling.clone(), wake_time) {
-            (Some(failure), _) => RunEnd::Cancelled(failure),
-            (None, Some(wake_time)) if questions.is_empty() => RunEnd::Waiting { wake_time },
-            (None, wake_time) => RunEnd::Interrupted {
+        let end = match wake_time {
+            Some(wake_time) if questions.is_empty() => RunEnd::Waiting { wake_time },
+            wake_time => RunEnd::Interrupted {
                 questions,
                 wake_time,
             },
@@ -280,9 +276,8 @@ impl RunMachine {
     }
 
     fn finish(&mut self, finish: Finish, now: Timestamp, jitter: f64) -> Vec<Effect> {
-        let end = match (finish, self.cancelling.clone()) {
-            // It was done before it could stop.
-            (Finish::Returned { value, saved }, _) => {
+        let end = match finish {
+            Finish::Returned { value, saved } => {
                 match too_large(&value).or_else(|| too_large(&saved)) {
                     Some(failure) => RunEnd::Failed(failure),
                     None => RunEnd::Succeeded {
@@ -291,10 +286,7 @@ impl RunMachine {
                     },
                 }
             }
-            (Finish::Failed { .. } | Finish::Mismatch(_), Some(cancelled)) => {
-                RunEnd::Cancelled(cancelled)
-            }
-            (Finish::Failed { failure, retry }, None) => {
+            Finish::Failed { failure, retry } => {
                 match retry.delay(self.retries + 1, &failure, jitter) {
                     Some(delay) => RunEnd::Retrying {
                         failure,
@@ -303,7 +295,7 @@ impl RunMachine {
                     None => RunEnd::Failed(failure),
                 }
             }
-            (Finish::Mismatch(failure), None) => RunEnd::Paused(failure),
+            Finish::Mismatch(failure) => RunEnd::Paused(failure),
         };
         self.end(end, now)
     }

@@ -10,6 +10,7 @@
 //! - `event_log`: recent events of runs under way
 //! - `retention`: deletes what is old
 //! - `losses`: runs whose workers were lost
+//! - `stops`: asks the runs under way to stop
 //! - `dispatcher`: claims runs and sees them to their end
 //! - `start`, `read`, `commands`: what callers ask for
 //! - `watch`: waits for runs to rest
@@ -26,21 +27,22 @@ mod machine;
 mod read;
 mod retention;
 mod start;
+mod stops;
 mod targets;
 mod tasks;
 mod watch;
 mod workers;
 
 use std::{
-    collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
 
 use service_runtime::Tenant;
 use tokio::{
     select,
-    sync::{Notify, Semaphore, mpsc},
+    sync::{Notify, Semaphore},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use weft_worker::{
@@ -48,9 +50,9 @@ use weft_worker::{
     protocol::{EngineLink, in_memory_link},
 };
 
-use self::{event_log::EventLogs, losses::Losses, workers::Workers};
+use self::{event_log::EventLogs, losses::Losses, stops::Stops, workers::Workers};
 use crate::{
-    domain::{RunId, Timestamp},
+    domain::{Run, Timestamp, history},
     store::CheckpointStore,
 };
 
@@ -92,8 +94,7 @@ struct Shared {
     logs: EventLogs,
     /// One permit for each run that may be under way.
     slots: Arc<Semaphore>,
-    /// Where to ask the runs under way to stop.
-    under_way: Mutex<HashMap<RunId, mpsc::Sender<String>>>,
+    stops: Stops,
     /// How long a worker has to stop after a cancel.
     cancel_grace: Duration,
     retention: Retention,
@@ -136,7 +137,7 @@ impl Engine {
             built_in: Mutex::default(),
             logs: EventLogs::default(),
             slots: Arc::new(Semaphore::new(settings.max_runs)),
-            under_way: Mutex::default(),
+            stops: Stops::default(),
             cancel_grace: settings.cancel_grace,
             retention: settings.retention,
             claimable: Notify::new(),
@@ -262,9 +263,16 @@ impl Shared {
         Timestamp::from_micros(self.clock.now_micros())
     }
 
-    fn under_way(&self) -> MutexGuard<'_, HashMap<RunId, mpsc::Sender<String>>> {
-        self.under_way
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    /// Tells those who follow a run that it came to rest without a worker.
+    fn settle_without_worker(&self, run: Run) {
+        if let Some(log) = self.logs.get(run.id) {
+            history::settled(&run, None)
+                .into_iter()
+                .for_each(|event| log.push(event));
+        }
+        self.losses.forget(run.id);
+        self.logs.close(run.id, &Arc::new(run));
+        // Its thread is free now.
+        self.claimable.notify_one();
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use service_runtime::Tenant;
+use service_runtime::{Tenant, config::human};
 
 use super::{Engine, Follower};
 use crate::{
@@ -81,10 +81,16 @@ impl Engine {
                 Some(failure) => format!("is tried again after {}", failure.reason),
                 None => "waits for a timer".to_owned(),
             },
-            RunState::Running => {
-                let log = self.shared.logs.get(run.id);
-                log.and_then(|log| log.waits()).unwrap_or_default()
-            }
+            RunState::Running => match &run.stop {
+                Some(stop) => {
+                    let time = human::moment(stop.time.system());
+                    format!("was asked to stop at {time}: {}", stop.reason)
+                }
+                None => {
+                    let log = self.shared.logs.get(run.id);
+                    log.and_then(|log| log.waits()).unwrap_or_default()
+                }
+            },
             _ => String::new(),
         };
         if !run.state.is_resting()

@@ -112,7 +112,7 @@ pub enum RunEnd {
     },
     /// It failed.
     Failed(Failure),
-    /// It stopped on request.
+    /// It was asked to stop.
     Cancelled(Failure),
     /// Its code does not match its journal.
     Paused(Failure),

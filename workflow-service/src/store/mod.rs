@@ -11,7 +11,6 @@ pub mod sqlite;
 
 use async_trait::async_trait;
 use service_runtime::Tenant;
-use weft_worker::Failure;
 
 use crate::domain::{
     Checkpoint, CheckpointId, Run, RunId, Thread, ThreadId, ThreadState, Timestamp,
@@ -44,7 +43,8 @@ pub trait CheckpointStore: Send + Sync + 'static {
     async fn append(&self, fence: Fence, calls: Vec<RecordedCall>) -> Result<(), StoreError>;
 
     /// Ends a dispatch, writes its checkpoint, and claims the next run of the thread if
-    /// `claim_next` is set and the thread is free now.
+    /// `claim_next` is set and the thread is free now. A run that was asked to stop is CANCELLED,
+    /// however it ended, and writes no checkpoint.
     ///
     /// # Errors
     /// [`StoreError::Fenced`].
@@ -55,11 +55,11 @@ pub trait CheckpointStore: Send + Sync + 'static {
         claim_next: bool,
     ) -> Result<RestedRun, StoreError>;
 
-    /// Gives a run back whose worker is gone: QUEUED again.
+    /// Gives a run back whose worker is gone: QUEUED again, or CANCELLED if it was asked to stop.
     ///
     /// # Errors
     /// [`StoreError::Fenced`].
-    async fn requeue_run(&self, fence: Fence) -> Result<(), StoreError>;
+    async fn requeue_run(&self, fence: Fence) -> Result<Run, StoreError>;
 
     /// Claims up to `limit` runs of these entrypoints: those whose timer is due, and queued ones,
     /// oldest first, at most one of a thread, and only of threads that are free.
@@ -104,26 +104,18 @@ pub trait CheckpointStore: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<StartedRun, StoreError>;
 
-    /// Cancels a run that no worker executes.
+    /// Cancels a run. One that is RUNNING is asked to stop: from then on its dispatch can only end
+    /// CANCELLED, whatever its worker says and whoever is lost. Every other one is CANCELLED at once.
     ///
     /// # Errors
-    /// [`StoreError::NoSuchRun`]; [`StoreError::WrongState`] if it is RUNNING or final.
+    /// [`StoreError::NoSuchRun`]; [`StoreError::WrongState`] if it is final.
     async fn cancel_run(
         &self,
         tenant: &Tenant,
         id: RunId,
-        failure: Failure,
+        reason: &str,
         now: Timestamp,
     ) -> Result<Run, StoreError>;
-
-    /// Notes that a run's worker is told to stop it: if the service ends before the worker has done
-    /// so, the run is CANCELLED when the store is opened again. Of no effect on a run that no worker
-    /// executes.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`].
-    async fn note_cancel(&self, tenant: &Tenant, id: RunId, reason: &str)
-    -> Result<(), StoreError>;
 
     /// Deletes a run that is at rest, with its journal and its checkpoints.
     ///

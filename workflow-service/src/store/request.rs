@@ -59,6 +59,7 @@ impl NewRun {
             output: None,
             is_cached: false,
             failure: None,
+            stop: None,
             interrupts: Vec::new(),
             wake_time: self.start_after,
             checkpoint_id: None,

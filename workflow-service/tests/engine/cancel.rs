@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use weft_worker::{Context, Entrypoint, Json, Task, TaskContext, Worker};
 use workflow_service::{
-    domain::{Concurrency, EventKind, RunId, RunState, Timestamp},
+    domain::{Concurrency, EventKind, RunId, RunState, ThreadId, Timestamp},
     engine::Engine,
     store::{Retry, StoreError},
 };
 
 use crate::harness::{
-    Count, Gate, all, engine, engine_in, follow, request, rest, start, tenant, two_steps,
+    Count, Gate, all, engine, engine_in, follow, patient_engine, request, rest, start, tenant,
+    two_steps,
 };
 
 async fn cancel(engine: &Engine, id: RunId) -> Result<(), StoreError> {
@@ -59,6 +60,57 @@ async fn a_running_task_can_stop_early_and_the_next_call_fails() {
     let journal = engine.store().journal(&tenant(), run.id, 0).await.unwrap();
     assert_eq!(journal.len(), 1, "what was done is recorded");
     cancel(&engine, run.id).await.unwrap();
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn code_that_catches_a_cancel_and_returns_is_cancelled_all_the_same() {
+    let gate = Gate::closed();
+    let inner = gate.clone();
+    let catching = Entrypoint::new("e", "1", move |context: Context, input: u32| {
+        let gate = inner.clone();
+        async move {
+            let wait = Task::new("wait", move |task: TaskContext, ()| {
+                let gate = gate.clone();
+                async move {
+                    gate.pass().await;
+                    // Lets whoever asks see that it still runs.
+                    gate.pass().await;
+                    Ok(task.is_cancelled())
+                }
+            });
+            let waited = context.call(&wait, ()).await;
+            Ok(waited.map_or(input, u32::from))
+        }
+    });
+    let (engine, _folder) = patient_engine(Worker::new().entrypoint(catching)).await;
+    let run = start(&engine, "e", "t", 7).await;
+    gate.let_through(1);
+    gate.arrival().await;
+    gate.arrival().await;
+    let asked = engine.cancel_run(&tenant(), run.id, "enough").await;
+    let asked = asked.unwrap();
+    assert_eq!(asked.state, RunState::Running);
+    let seen = engine.run(&tenant(), run.id).await.unwrap().unwrap();
+    for reason in [asked.state_reason, seen.state_reason] {
+        assert!(
+            reason.starts_with("was asked to stop at ") && reason.ends_with(": enough"),
+            "{reason}"
+        );
+    }
+    gate.let_through(1);
+    let run = rest(&engine, run.id).await;
+    assert_eq!(run.state, RunState::Cancelled);
+    assert!(run.output.is_none() && run.state_reason.is_empty());
+    let thread = ThreadId::parse("t").unwrap();
+    let thread = engine.store().thread(&tenant(), &thread).await.unwrap();
+    assert!(thread.unwrap().checkpoint.is_none());
+
+    // It is tried again as if nobody had wanted it to stop.
+    gate.let_through(2);
+    let retried = engine.retry_run(&tenant(), run.id, Retry::default()).await;
+    retried.unwrap();
+    assert_eq!(rest(&engine, run.id).await.state, RunState::Succeeded);
     engine.stop().await;
 }
 

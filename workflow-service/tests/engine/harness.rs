@@ -135,13 +135,31 @@ pub(crate) async fn engine_with(
     targets: Targets,
     max_runs: usize,
 ) -> Hosted {
+    hosted(folder, worker, targets, max_runs, CANCEL_GRACE).await
+}
+
+/// An engine that gives runs all the time they need to stop.
+pub(crate) async fn patient_engine(worker: Worker) -> (Hosted, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let targets = Targets::default();
+    let engine = hosted(folder.path(), worker, targets, 100, PATIENCE).await;
+    (engine, folder)
+}
+
+async fn hosted(
+    folder: &Path,
+    worker: Worker,
+    targets: Targets,
+    max_runs: usize,
+    cancel_grace: Duration,
+) -> Hosted {
     let store = SqliteStore::open(folder).unwrap();
     let engine = Engine::new(
         Arc::new(store),
         targets,
         EngineSettings {
             max_runs,
-            cancel_grace: CANCEL_GRACE,
+            cancel_grace,
             task_wait: PATIENCE,
             retention: Retention::default(),
         },

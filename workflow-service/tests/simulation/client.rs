@@ -42,6 +42,8 @@ pub(crate) struct Progress {
     answered: BTreeSet<CallId>,
     /// Whether a cancel was asked for.
     cancels: bool,
+    /// Whether one was accepted since the run was started or retried.
+    is_cancelled: bool,
     /// How often a retry was asked for.
     pub(crate) retries: u32,
     /// Whether its thread went on before a retry, and it is to be retried all the same.
@@ -235,6 +237,11 @@ impl Client<'_> {
     }
 
     async fn see(&self, run: Run) {
+        if self.progress().is_cancelled
+            && !matches!(run.state, RunState::Running | RunState::Cancelled)
+        {
+            self.wrong(format!("is {:?}, after a cancel was accepted", run.state));
+        }
         match run.state {
             RunState::Queued | RunState::Running | RunState::Waiting => {}
             RunState::Interrupted => self.answer(run).await,
@@ -319,7 +326,10 @@ impl Client<'_> {
     }
 
     async fn retry(&self, id: RunId) {
-        self.learn(|progress| progress.retries += 1);
+        self.learn(|progress| {
+            progress.retries += 1;
+            progress.is_cancelled = false;
+        });
         let tenant = Tenant::default();
         let retry = Retry {
             is_branch: self.progress().is_branch,
@@ -349,7 +359,11 @@ impl Client<'_> {
         let tenant = Tenant::default();
         let call = self.engine.cancel_run(&tenant, id, "not wanted any longer");
         match self.patiently(call).await {
-            Some(Ok(_)) | Some(Err(StoreError::WrongState { .. } | StoreError::NoSuchRun(_))) => {
+            Some(Ok(_)) => self.learn(|progress| {
+                progress.cancels = true;
+                progress.is_cancelled = true;
+            }),
+            Some(Err(StoreError::WrongState { .. } | StoreError::NoSuchRun(_))) => {
                 self.learn(|progress| progress.cancels = true);
             }
             None | Some(Err(StoreError::Unavailable(_))) => {

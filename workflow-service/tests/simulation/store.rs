@@ -5,7 +5,7 @@ use std::{future::Future, sync::Arc};
 
 use async_trait::async_trait;
 use service_runtime::Tenant;
-use weft_worker::{CallId, Failure};
+use weft_worker::CallId;
 use workflow_service::{
     domain::{
         Checkpoint, CheckpointId, Origin, Run, RunId, RunState, Thread, ThreadId, ThreadState,
@@ -132,13 +132,14 @@ impl SimulatedStore {
         }
     }
 
-    fn keep_output(&self, run: RunId, rest: &Rest) {
+    fn keep_output(&self, run: &Run, rest: &Rest) {
         if let RunEnd::Succeeded {
             values,
             origin: Origin::Executed(Some(entry)),
         } = &rest.end
+            && run.state == RunState::Succeeded
         {
-            let entrypoint = self.world.plan_of(run).entrypoint();
+            let entrypoint = self.world.plan_of(run.id).entrypoint();
             let values = (&values.value, Some(&values.saved));
             let caches = &mut self.world.state().caches;
             caches.keep(entrypoint, None, entry, values, rest.now);
@@ -212,7 +213,7 @@ impl CheckpointStore for SimulatedStore {
         };
         let write = self.inner.rest_run(fence, rest.clone(), claim_next);
         self.write(what, write, |store, rested| {
-            store.keep_output(fence.run_id, &rest);
+            store.keep_output(&rested.run, &rest);
             let (world, elapsed) = (&store.world, store.world.elapsed());
             let is_prompt = world.faults().longest_delay.is_zero();
             let mut state = world.state();
@@ -229,10 +230,10 @@ impl CheckpointStore for SimulatedStore {
         .await
     }
 
-    async fn requeue_run(&self, fence: Fence) -> Result<(), StoreError> {
+    async fn requeue_run(&self, fence: Fence) -> Result<Run, StoreError> {
         let what = format!("requeue run {}", self.world.number_of(fence.run_id));
         let write = self.inner.requeue_run(fence);
-        self.write(what, write, |store, ()| {
+        self.write(what, write, |store, _| {
             store.world.state().ledger.over(fence);
             store.journal_changed(fence.run_id, &Change::None)
         })
@@ -300,26 +301,12 @@ impl CheckpointStore for SimulatedStore {
         &self,
         tenant: &Tenant,
         id: RunId,
-        failure: Failure,
+        reason: &str,
         now: Timestamp,
     ) -> Result<Run, StoreError> {
         let what = format!("cancel run {}", self.world.number_of(id));
-        let write = self.inner.cancel_run(tenant, id, failure, now);
+        let write = self.inner.cancel_run(tenant, id, reason, now);
         self.write(what, write, |store, _| {
-            store.journal_changed(id, &Change::None)
-        })
-        .await
-    }
-
-    async fn note_cancel(
-        &self,
-        tenant: &Tenant,
-        id: RunId,
-        reason: &str,
-    ) -> Result<(), StoreError> {
-        let what = format!("note the cancel of run {}", self.world.number_of(id));
-        let write = self.inner.note_cancel(tenant, id, reason);
-        self.write(what, write, |store, ()| {
             store.journal_changed(id, &Change::None)
         })
         .await

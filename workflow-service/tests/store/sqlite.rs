@@ -38,6 +38,11 @@ conformance!(open() =>
         a_new_dispatch_has_the_journal_and_higher_sequences,
         a_paused_run_keeps_its_thread,
     ;
+    stops:
+        a_run_that_was_asked_to_stop_is_cancelled_however_it_ends,
+        a_run_that_was_asked_to_stop_is_handed_to_no_other_worker,
+        the_first_cancel_counts_and_one_after_the_end_is_refused,
+    ;
     journal:
         the_first_outcome_of_a_call_stands,
         the_journal_comes_in_commit_order_and_after_a_sequence,
@@ -86,6 +91,21 @@ async fn runs_that_were_under_way_are_queued_again_when_the_store_is_opened() {
         .unwrap();
     assert_eq!(run.state, RunState::Queued);
     assert_eq!(store.journal(&tenant(), run.id, 0).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn runs_that_were_to_stop_are_cancelled_when_the_store_is_opened() {
+    let (store, folder) = open();
+    let dispatch = claimed(&store, new_run("t")).await;
+    let (tenant, id) = (tenant(), dispatch.run.id);
+    let cancelled = store.cancel_run(&tenant, id, "enough", Timestamp::now());
+    cancelled.await.unwrap();
+    store.close().await;
+    drop(store);
+    let store = SqliteStore::open(folder.path()).unwrap();
+    let run = store.run(&tenant, id).await.unwrap().unwrap();
+    assert_eq!(run.state, RunState::Cancelled);
+    assert_eq!(run.failure.unwrap().message, "enough");
 }
 
 #[tokio::test]
@@ -140,6 +160,7 @@ DROP INDEX thread_in_use;
 CREATE UNIQUE INDEX thread_in_use ON runs (tenant, thread_id) WHERE state IN (2, 3, 4, 5);
 DROP INDEX runs_queued_of_thread;
 ALTER TABLE runs DROP COLUMN parent_by;
+ALTER TABLE runs DROP COLUMN cancel_time;
 CREATE INDEX runs_queued_of_thread ON runs (tenant, thread_id, attempt = 0, run_id) WHERE state = 1;
 DROP TABLE secrets;
 DROP TABLE probe;

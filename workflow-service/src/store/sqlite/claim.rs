@@ -24,7 +24,7 @@ pub(super) fn one(db: &Connection, id: RunId, now: Timestamp) -> Result<Dispatch
         .prepare_cached(&format!(
             "UPDATE runs SET state = ?2, epoch = epoch + 1, attempt = attempt + 1, \
              start_time = coalesce(start_time, ?3), update_time = ?3, wake_time = NULL, \
-             cancel_reason = NULL, \
+             cancel_reason = NULL, cancel_time = NULL, \
              failure = NULL, last_sequence = max(last_sequence + 1, ?4), \
              start_sequence = coalesce(start_sequence, max(last_sequence + 1, ?4)), \
              {} WHERE run_id = ?1 AND {} \

@@ -13,7 +13,7 @@
 //! - `runs`, `journal`, `threads`, `cache`: the statements, by table
 //! - `blobs`: large values
 //! - `retention`: deleting what is old
-//! - `claim`, `settle`, `resume`: the statements that change the state of runs
+//! - `claim`, `settle`, `stop`, `resume`: the statements that change the state of runs
 //! - `parent`: which checkpoint a run builds on
 
 mod blobs;
@@ -29,12 +29,12 @@ mod rows;
 mod runs;
 mod schema;
 mod settle;
+mod stop;
 mod threads;
 mod writer;
 
 use async_trait::async_trait;
 use service_runtime::Tenant;
-use weft_worker::Failure;
 
 use self::{readers::Readers, writer::Writer};
 use super::{
@@ -86,10 +86,8 @@ impl CheckpointStore for SqliteStore {
             .await
     }
 
-    async fn requeue_run(&self, fence: Fence) -> Result<(), StoreError> {
-        self.writer
-            .write_checked(move |db| settle::requeue(db, fence))
-            .await
+    async fn requeue_run(&self, fence: Fence) -> Result<Run, StoreError> {
+        self.writer.write(move |db| stop::requeue(db, fence)).await
     }
 
     async fn claim_runs(
@@ -135,24 +133,12 @@ impl CheckpointStore for SqliteStore {
         &self,
         tenant: &Tenant,
         id: RunId,
-        failure: Failure,
+        reason: &str,
         now: Timestamp,
     ) -> Result<Run, StoreError> {
-        let tenant = tenant.clone();
-        self.writer
-            .write(move |db| settle::cancel(db, &tenant, id, &failure, now))
-            .await
-    }
-
-    async fn note_cancel(
-        &self,
-        tenant: &Tenant,
-        id: RunId,
-        reason: &str,
-    ) -> Result<(), StoreError> {
         let (tenant, reason) = (tenant.clone(), reason.to_owned());
         self.writer
-            .write(move |db| settle::note_cancel(db, &tenant, id, &reason))
+            .write(move |db| stop::cancel(db, &tenant, id, &reason, now))
             .await
     }
 

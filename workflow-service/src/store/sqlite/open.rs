@@ -12,7 +12,7 @@ use super::{
     SqliteStore, StoreError,
     readers::Readers,
     schema::{APPLICATION_ID, MIGRATIONS, VERSION},
-    settle,
+    stop,
     writer::Writer,
 };
 
@@ -97,7 +97,7 @@ impl SqliteStore {
             .pragma_update(None, "cache_size", -WRITER_CACHE_KIB)
             .map_err(database)?;
         migrate(&mut connection, &file)?;
-        settle::settle_orphans(&connection).map_err(|cause| OpenError::Unreadable {
+        stop::settle_orphans(&connection).map_err(|cause| OpenError::Unreadable {
             file: file.clone(),
             cause,
         })?;

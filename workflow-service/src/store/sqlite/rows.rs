@@ -9,8 +9,8 @@ use weft_worker::{Json, Usage, json};
 
 use super::{StoreError, blobs::text_of};
 use crate::domain::{
-    Checkpoint, CheckpointId, CheckpointSource, Durability, Run, RunId, RunState, ThreadId,
-    Timestamp, Transition,
+    Checkpoint, CheckpointId, CheckpointSource, Durability, Run, RunId, RunState, StopRequest,
+    ThreadId, Timestamp, Transition,
 };
 
 /// Columns that [`run`] reads, in its order.
@@ -22,7 +22,7 @@ pub(super) const RUN: &str = concat!(
     ", ",
     text_of!("output"),
     ", failure, checkpoint_id, attempt, last_sequence, create_time, start_time, end_time, \
-     update_time, labels, wake_time, start_sequence, cached, ",
+     update_time, labels, wake_time, start_sequence, cached, cancel_reason, cancel_time, ",
     "(SELECT json_object(
         'model_calls', sum(model_calls), 'input_tokens', sum(input_tokens),
         'output_tokens', sum(output_tokens), 'cache_read_tokens', sum(cache_read_tokens),
@@ -41,12 +41,14 @@ pub(super) const CHECKPOINT: &str = concat!(
 
 /// Reads a run, without its interrupts, from the columns of [`RUN`].
 pub(super) fn run(row: &Row<'_>) -> rusqlite::Result<Run> {
+    let state = row.get(4)?;
+    let stop = (state == RunState::Running).then(|| stop(row));
     Ok(Run {
         id: row.get(0)?,
         thread_id: row.get(1)?,
         entrypoint: row.get(2)?,
         version: row.get(3)?,
-        state: row.get(4)?,
+        state,
         state_reason: String::new(),
         input: row.get::<_, JsonText>(5)?.0,
         config: row.get::<_, JsonText>(6)?.0,
@@ -64,10 +66,17 @@ pub(super) fn run(row: &Row<'_>) -> rusqlite::Result<Run> {
         start_sequence: row.get(18)?,
         is_cached: row.get(19)?,
         usage: row
-            .get::<_, Option<Typed<_>>>(20)?
+            .get::<_, Option<Typed<_>>>(22)?
             .map_or_else(Usage::default, |usage| usage.0),
+        stop: stop.transpose()?.flatten(),
         interrupts: Vec::new(),
     })
+}
+
+fn stop(row: &Row<'_>) -> rusqlite::Result<Option<StopRequest>> {
+    let (reason, time): (Option<String>, Option<Timestamp>) = (row.get(20)?, row.get(21)?);
+    let stop = reason.zip(time);
+    Ok(stop.map(|(reason, time)| StopRequest { reason, time }))
 }
 
 /// Reads a checkpoint from the columns of [`CHECKPOINT`].

@@ -1,7 +1,7 @@
 //! The tables, and how an older file becomes a current one.
 
 /// Version of the schema, kept in the file's `user_version`.
-pub(super) const VERSION: u32 = 4;
+pub(super) const VERSION: u32 = 5;
 
 /// Marks the file as ours: "Weft" in ASCII.
 pub(super) const APPLICATION_ID: i32 = 0x5765_6674;
@@ -14,7 +14,8 @@ pub(super) const APPLICATION_ID: i32 = 0x5765_6674;
 ///   fence: it grows with every claim. `parent_id` is the checkpoint that the run builds on, and
 ///   `parent_by` says whose choice it is: see [`super::parent`]. `has_journal` is 0 once retention
 ///   has deleted it.
-///   `cancel_reason` is that of a cancel which the run's worker was told of. `timeout` and `executed` are microseconds.
+///   `cancel_reason` and `cancel_time` are those of a cancel of the last dispatch: while they are set, it
+///   ends CANCELLED. `timeout` and `executed` are microseconds.
 /// - `journal`: one row for each recorded call; rows are never changed.
 /// - `usage`: what language models took for a call; stays for as long as its run, whatever becomes
 ///   of the journal.
@@ -199,4 +200,6 @@ DROP INDEX runs_queued_of_thread;
 CREATE INDEX runs_queued_of_thread
     ON runs (tenant, thread_id, attempt = 0 OR parent_by = 0, run_id) WHERE state = 1;
 UPDATE runs SET parent_by = CASE WHEN attempt > 0 THEN 1 WHEN parent_id IS NULL THEN 0 ELSE 2 END;
+", "
+ALTER TABLE runs ADD COLUMN cancel_time INTEGER;
 "];

@@ -7,25 +7,24 @@ use service_runtime::Tenant;
 use weft_worker::{Failure, protocol::Question};
 
 use super::{
-    Fence, Rest, RestedRun, StoreError, blobs, cache, claim, journal,
-    rows::{self, typed},
-    runs, threads,
+    Fence, Rest, RestedRun, StoreError, blobs, cache, claim, journal, rows::typed, runs, threads,
 };
 use crate::{
-    domain::{
-        Checkpoint, CheckpointId, CheckpointSource, Interrupt, Origin, Run, RunId, RunState,
-        Timestamp, Transition, history::SEQUENCES_PER_DISPATCH,
-    },
+    domain::{Checkpoint, CheckpointId, CheckpointSource, Interrupt, Origin, Run, RunId},
     store::RunEnd,
 };
 
 pub(super) fn rest(
     db: &Connection,
     fence: Fence,
-    rest: Rest,
+    mut rest: Rest,
     claim_next: bool,
 ) -> Result<RestedRun, StoreError> {
     let (mut run, tenant, parent) = runs::running(db, fence)?.ok_or(StoreError::Fenced)?;
+    if let Some(stop) = run.stop.take() {
+        // Whoever asked was told that it stops.
+        rest.end = RunEnd::Cancelled(Failure::new(Failure::CANCELLED, stop.reason));
+    }
     run.state = run
         .state
         .apply(rest.end.transition())
@@ -142,95 +141,6 @@ fn ask(db: &Connection, run: RunId, questions: &[Question]) -> Result<Vec<Interr
         ])?;
     }
     runs::interrupts(db, run)
-}
-
-pub(super) fn requeue(db: &Connection, fence: Fence) -> Result<(), StoreError> {
-    journal::require_running(db, fence)?;
-    db.execute(
-        &requeue_sql("run_id = ?4"),
-        params![
-            RunState::Queued,
-            SEQUENCES_PER_DISPATCH,
-            Timestamp::now(),
-            fence.run_id
-        ],
-    )?;
-    Ok(())
-}
-
-/// Brings the runs on that were under way when the last process ended: those that were to stop are
-/// CANCELLED, the others are queued again.
-pub(super) fn settle_orphans(db: &Connection) -> Result<(), StoreError> {
-    let now = Timestamp::now();
-    let stopping = db
-        .prepare_cached(
-            "SELECT run_id, cancel_reason FROM runs WHERE state = ?1 AND cancel_reason IS NOT NULL",
-        )?
-        .query_map([RunState::Running], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<Result<Vec<(RunId, String)>, _>>()?;
-    db.execute(
-        &requeue_sql(&rows::in_states_that(Transition::Requeue)),
-        params![RunState::Queued, SEQUENCES_PER_DISPATCH, now],
-    )?;
-    for (id, reason) in stopping {
-        let tenant = runs::tenant_of(db, id)?;
-        let failure = Failure::new(Failure::CANCELLED, reason);
-        cancel(db, &tenant, id, &failure, now)?;
-    }
-    Ok(())
-}
-
-pub(super) fn note_cancel(
-    db: &Connection,
-    tenant: &Tenant,
-    id: RunId,
-    reason: &str,
-) -> Result<(), StoreError> {
-    db.prepare_cached(
-        "UPDATE runs SET cancel_reason = ?3 WHERE run_id = ?1 AND tenant = ?2 AND state = ?4",
-    )?
-    .execute(params![id, tenant.as_str(), reason, RunState::Running])?;
-    Ok(())
-}
-
-fn requeue_sql(condition: &str) -> String {
-    format!(
-        "UPDATE runs SET state = ?1, update_time = ?3, last_sequence = max(last_sequence, \
-         coalesce((SELECT max(sequence) + 1 FROM journal WHERE run_id = runs.run_id), 0)) + ?2 \
-         WHERE {condition}"
-    )
-}
-
-pub(super) fn cancel(
-    db: &Connection,
-    tenant: &Tenant,
-    id: RunId,
-    failure: &Failure,
-    now: Timestamp,
-) -> Result<Run, StoreError> {
-    let run = runs::get(db, tenant, id)?.ok_or(StoreError::NoSuchRun(id))?;
-    let state = match run.state {
-        // Its worker has to be told first.
-        RunState::Running => None,
-        state => state.apply(Transition::Cancel).ok(),
-    };
-    let required = "queued, running, waiting, interrupted or paused";
-    let state = state.ok_or(StoreError::WrongState {
-        id,
-        state: run.state,
-        required,
-    })?;
-    db.prepare_cached("DELETE FROM interrupts WHERE run_id = ?1")?
-        .execute([id])?;
-    let (next_sequence, _) = journal::next_numbers(db, id)?;
-    db.prepare_cached(
-        "UPDATE runs SET state = ?2, failure = ?3, end_time = ?4, update_time = ?4, \
-         wake_time = iif(attempt = 0, wake_time, NULL), \
-         last_sequence = max(last_sequence + 1, ?5) WHERE run_id = ?1",
-    )?
-    .execute(params![id, state, typed(failure)?, now, next_sequence])?;
-    threads::touch(db, tenant, &run.thread_id, now)?;
-    runs::get_stored(db, id)
 }
 
 pub(super) fn delete(db: &Connection, tenant: &Tenant, id: RunId) -> Result<(), StoreError> {

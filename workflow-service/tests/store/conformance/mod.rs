@@ -5,6 +5,7 @@ pub(crate) mod journal;
 pub(crate) mod retention;
 pub(crate) mod retries;
 pub(crate) mod runs;
+pub(crate) mod stops;
 pub(crate) mod threads;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
