@@ -31,6 +31,9 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
 #: config and what was saved before.
 MAX_SENT_BYTES, MAX_RECEIVED_BYTES = 17 * 1024 * 1024, 40 * 1024 * 1024
 
+#: Ports of addresses that name none, by scheme.
+_PORTS = {"http": 80, "https": 443}
+
 OPTIONS = (
     ("grpc.max_send_message_length", MAX_SENT_BYTES),
     ("grpc.max_receive_message_length", MAX_RECEIVED_BYTES),
@@ -57,14 +60,12 @@ class Service:
     def channel(self) -> grpc.aio.Channel:
         """The connection. Only in the thread of `_io`."""
         if self._channel is None:
-            parts = urlsplit(self.url if "://" in self.url else f"http://{self.url}")
-            if parts.scheme not in ("http", "https") or not parts.netloc:
-                raise ValueError(f"`{self.url}` is not the address of a service: use `host:port`")
-            if parts.scheme == "https":
+            target, is_secure = _target(self.url)
+            if is_secure:
                 credentials = grpc.ssl_channel_credentials()
-                self._channel = grpc.aio.secure_channel(parts.netloc, credentials, OPTIONS)
+                self._channel = grpc.aio.secure_channel(target, credentials, OPTIONS)
             else:
-                self._channel = grpc.aio.insecure_channel(parts.netloc, OPTIONS)
+                self._channel = grpc.aio.insecure_channel(target, OPTIONS)
         return self._channel
 
     @_io.in_io
@@ -96,6 +97,21 @@ class Service:
             if not (repeatable and patient and isinstance(told, Unavailable)):
                 raise told
             await asyncio.sleep(pause)
+
+
+def _target(url: str) -> tuple[str, bool]:
+    """Where a service is, as ``host:port``, and whether it is spoken to by TLS."""
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    try:
+        port = parts.port or (_PORTS.get(parts.scheme) if "://" in url else None)
+    except ValueError:
+        port = None
+    is_whole = parts.scheme in _PORTS and parts.hostname and port is not None
+    if not is_whole or parts.path not in ("", "/") or parts.query:
+        known = "use `host:port`, `http://host:port` or `https://host:port`"
+        raise ValueError(f"`{url}` is not the address of a service: {known}")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{host}:{port}", parts.scheme == "https"
 
 
 class Pauses:

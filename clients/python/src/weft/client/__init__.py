@@ -46,6 +46,7 @@ from weft.client.values import (
     SearchItem,
     Thread,
     ThreadState,
+    Usage,
 )
 
 __all__ = [
@@ -84,6 +85,7 @@ __all__ = [
     "Threads",
     "ToolCallPiece",
     "Update",
+    "Usage",
     "Value",
     "Warned",
 ]

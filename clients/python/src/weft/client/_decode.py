@@ -50,6 +50,18 @@ def run(one: pb.Run) -> values.Run:
         start_time=_time(one.start_time) if one.HasField("start_time") else None,
         end_time=_time(one.end_time) if one.HasField("end_time") else None,
         labels=dict(one.labels),
+        usage=_usage(one.usage),
+    )
+
+
+def _usage(one: pb.Usage) -> values.Usage:
+    return values.Usage(
+        model_calls=one.model_calls,
+        input_tokens=one.input_tokens,
+        output_tokens=one.output_tokens,
+        cache_read_tokens=one.cache_read_tokens,
+        cache_write_tokens=one.cache_write_tokens,
+        reasoning_tokens=one.reasoning_tokens,
     )
 
 
@@ -155,6 +167,7 @@ def _task(one: pb.TaskEvent) -> events.TaskChanged:
         result=decode(one.result),
         error=error(one.error) if one.HasField("error") else None,
         next_attempt_time=next_time,
+        usage=_usage(one.usage),
     )
 
 

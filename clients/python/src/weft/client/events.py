@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from weft.client.values import Checkpoint, ErrorDetail, Interrupt, Run
+from weft.client.values import Checkpoint, ErrorDetail, Interrupt, Run, Usage
 
 
 class StreamMode(str, Enum):
@@ -140,6 +140,8 @@ class TaskChanged:
     """Why it failed; of RETRYING or FAILED."""
     next_attempt_time: datetime | None
     """When the next attempt starts; of RETRYING."""
+    usage: Usage = field(default_factory=Usage)
+    """What language models took in all its attempts; of SUCCEEDED and FAILED."""
 
 
 @dataclass(frozen=True)

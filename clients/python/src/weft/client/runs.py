@@ -31,6 +31,11 @@ WAIT_SLICE = 50.0
 _BROKEN = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "INTERNAL", "UNKNOWN")
 
 
+#: Options that are texts, and those that are mappings.
+_TEXTS = ("thread_id", "version", "checkpoint_id", "request_id")
+_MAPPINGS = ("config", "labels")
+
+
 class StartOptions(TypedDict, total=False):
     """How a run is started."""
 
@@ -264,6 +269,7 @@ def start_request(
     options: StartOptions,
 ) -> pb.StartRunRequest:
     """The request to start a run."""
+    refuse_unknown(options)
     concurrency = Concurrency(options.get("concurrency", Concurrency.ENQUEUE))
     durability = Durability(options.get("durability", Durability.SYNC))
     request = pb.StartRunRequest(
@@ -274,7 +280,7 @@ def start_request(
         checkpoint_id=options.get("checkpoint_id", ""),
         concurrency=pb.Concurrency.Value(f"CONCURRENCY_{concurrency.value}"),
         durability=pb.Durability.Value(f"DURABILITY_{durability.value}"),
-        labels=options.get("labels", {}),
+        labels=options.get("labels") or {},
         # A call that is tried again after a lost answer starts one run, not two.
         request_id=options.get("request_id") or str(uuid.uuid4()),
     )
@@ -283,9 +289,23 @@ def start_request(
         request.config.CopyFrom(encode(dict(config), "`config`"))
     timeout = options.get("timeout")
     if timeout is not None:
+        if not isinstance(timeout, timedelta):
+            raise TypeError(f"`timeout` must be a timedelta, not `{type(timeout).__name__}`")
         request.timeout.FromTimedelta(timeout)
     start_after = options.get("start_after")
     if start_after is not None:
         # One without a zone is local, as everywhere in Python.
         request.start_after.FromDatetime(start_after.astimezone())
     return request
+
+
+def refuse_unknown(options: Mapping[str, Any]) -> None:
+    """Refuses what is no option, as Python does of other functions."""
+    for name, value in options.items():
+        if name not in StartOptions.__annotations__:
+            known = ", ".join(f"`{option}`" for option in StartOptions.__annotations__)
+            raise TypeError(f"a run is not started with `{name}`: there are {known}")
+        if name in _TEXTS and not isinstance(value, str):
+            raise TypeError(f"`{name}` must be a string, not `{type(value).__name__}`")
+        if name in _MAPPINGS and not isinstance(value, Mapping | None):
+            raise TypeError(f"`{name}` must be a mapping, not `{type(value).__name__}`")

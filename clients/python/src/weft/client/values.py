@@ -89,6 +89,24 @@ class ErrorDetail:
 
 
 @dataclass(frozen=True)
+class Usage:
+    """What language models took."""
+
+    model_calls: int = 0
+    """Answers of models."""
+    input_tokens: int = 0
+    """Tokens that were read, cached ones included."""
+    output_tokens: int = 0
+    """Tokens that were written, thoughts included."""
+    cache_read_tokens: int = 0
+    """Of those read: taken from a provider's cache."""
+    cache_write_tokens: int = 0
+    """Of those read: put into a provider's cache."""
+    reasoning_tokens: int = 0
+    """Of those written: thoughts, where the provider tells."""
+
+
+@dataclass(frozen=True)
 class Interrupt:
     """A question that a run waits for an answer to."""
 
@@ -140,6 +158,8 @@ class Run:
     """When it reached a final state."""
     labels: Mapping[str, str]
     """The caller's labels."""
+    usage: Usage = field(default_factory=Usage)
+    """What language models took in its recorded calls; nothing as long as it is not told."""
 
     def result(self) -> Any:
         """The output, or an exception that says why there is none."""
