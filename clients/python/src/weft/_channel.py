@@ -106,12 +106,12 @@ def _target(url: str) -> tuple[str, bool]:
         port = parts.port or (_PORTS.get(parts.scheme) if "://" in url else None)
     except ValueError:
         port = None
-    is_whole = parts.scheme in _PORTS and parts.hostname and port is not None
+    host = parts.hostname or ""
+    is_whole = parts.scheme in _PORTS and host and port is not None
     if not is_whole or parts.path not in ("", "/") or parts.query:
         known = "use `host:port`, `http://host:port` or `https://host:port`"
         raise ValueError(f"`{url}` is not the address of a service: {known}")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{host}:{port}", parts.scheme == "https"
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}", parts.scheme == "https"
 
 
 class Pauses:
