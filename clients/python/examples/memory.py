@@ -26,9 +26,9 @@ def workflow(inputs, *, previous, config, store):
 
 if __name__ == "__main__":
     for thread, user, text in [
-        ("1", "1", "Hi! Remember: my name is Bob"),
-        ("2", "1", "what is my name?"),
-        ("3", "2", "what is my name?"),
+        ("memory-1", "bob", "Hi! Remember: my name is Bob"),
+        ("memory-2", "bob", "what is my name?"),
+        ("memory-3", "eve", "what is my name?"),
     ]:
         print(f"user {user}, thread {thread}: {text}")
         config = {"configurable": {"thread_id": thread, "user_id": user}}
