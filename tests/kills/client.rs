@@ -127,8 +127,8 @@ impl Client {
                 {
                     return Ok(None);
                 }
-                // Too many others replace each other; or no worker has come back yet.
-                Heard::Refusal(Code::Aborted | Code::NotFound, _) | Heard::Nothing => {}
+                // No worker has come back yet.
+                Heard::Refusal(Code::NotFound, _) | Heard::Nothing => {}
                 Heard::Refusal(code, _) => bail!("the run is refused: {code:?}"),
             }
             ensure!(self.begin.elapsed() < LIMIT, "it cannot be started");

@@ -79,6 +79,8 @@ pub struct StopRequest {
     pub reason: String,
     /// When it was recorded.
     pub time: Timestamp,
+    /// Whether the run is deleted once it has stopped.
+    pub rolls_back: bool,
 }
 
 /// Interrupt is a question that a run waits for an answer to.
@@ -228,16 +230,16 @@ impl RunState {
     }
 }
 
-/// What becomes of a new run whose thread has an unfinished one.
+/// What becomes of a new run whose thread has unfinished ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Concurrency {
     /// It waits its turn.
     Enqueue,
     /// It is refused.
     Reject,
-    /// The unfinished run is cancelled; what it recorded stays.
+    /// All unfinished runs are cancelled; what they recorded stays.
     Interrupt,
-    /// The unfinished run is cancelled and deleted with its checkpoints.
+    /// All unfinished runs are cancelled and deleted.
     Rollback,
 }
 
@@ -263,7 +265,7 @@ impl Durability {
 }
 
 impl Concurrency {
-    /// Whether the new run takes the place of the unfinished one.
+    /// Whether the new run takes the place of the unfinished ones.
     pub const fn replaces(self) -> bool {
         matches!(self, Self::Interrupt | Self::Rollback)
     }

@@ -1,20 +1,13 @@
 //! What callers ask for after a run was started: answers, another try, an end.
 
-use std::time::Duration;
-
 use service_runtime::Tenant;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Engine, StartError, stops};
 use crate::{
-    domain::{Concurrency, Run, RunId, RunState, ThreadId},
-    store::{Answers, Retry, RunFilter, StoreError},
+    domain::{Run, RunId, RunState},
+    store::{Answers, Retry, StoreError},
 };
-
-/// What a run that is replaced may take beyond the grace to come to rest.
-const REST_MARGIN: Duration = Duration::from_secs(10);
-/// Most unfinished runs of a thread that a new one replaces at once.
-const MAX_REPLACED: u32 = 1000;
 
 impl Engine {
     /// Answers interrupts of a run, which then goes on.
@@ -123,7 +116,7 @@ impl Engine {
     }
 
     /// Passes on that a run was cancelled in the store: to its worker, or to those who follow it.
-    async fn stop_run(&self, tenant: &Tenant, run: Run) {
+    pub(super) async fn stop_run(&self, tenant: &Tenant, run: Run) {
         let Some(stop) = &run.stop else {
             return self.shared.settle_without_worker(run);
         };
@@ -138,52 +131,6 @@ impl Engine {
         if found.is_ok_and(|found| !found.as_ref().is_some_and(is_under_way)) {
             self.shared.stops.forget(dispatch);
         }
-    }
-
-    /// Cancels the unfinished runs of a thread, and deletes them if they are to be rolled back.
-    pub(super) async fn clear_thread(
-        &self,
-        tenant: &Tenant,
-        thread: &ThreadId,
-        concurrency: Concurrency,
-    ) -> Result<(), StoreError> {
-        let states = RunState::ALL
-            .into_iter()
-            .filter(|state| !state.is_final())
-            .collect();
-        let filter = RunFilter {
-            thread_id: Some(thread.clone()),
-            states,
-            ..RunFilter::default()
-        };
-        // Newest first: none of them starts because the one before it ended.
-        for run in self
-            .shared
-            .store
-            .list_runs(tenant, filter, None, MAX_REPLACED)
-            .await?
-        {
-            match self
-                .cancel_run(tenant, run.id, "replaced by a new run of its thread")
-                .await
-            {
-                // It finished by itself.
-                Ok(_) | Err(StoreError::WrongState { .. } | StoreError::NoSuchRun(_)) => {}
-                Err(error) => return Err(error),
-            }
-            let patience = self.shared.cancel_grace + REST_MARGIN;
-            let rested = self.wait(tenant, run.id, patience).await?;
-            // One that came to another end by itself was finished, and someone may know.
-            let is_cancelled = rested.is_some_and(|run| run.state == RunState::Cancelled);
-            if concurrency == Concurrency::Rollback && is_cancelled {
-                match self.shared.store.delete_run(tenant, run.id).await {
-                    // It may have been retried meanwhile: then its thread is still in use.
-                    Ok(()) | Err(StoreError::NoSuchRun(_) | StoreError::WrongState { .. }) => {}
-                    Err(error) => return Err(error),
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Does something to its end, also if the caller goes away meanwhile: a run that was claimed

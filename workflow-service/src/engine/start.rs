@@ -12,10 +12,6 @@ use crate::{
     store::{NewRun, StartedRun, StoreError},
 };
 
-/// How often a new run tries to replace the unfinished ones of its thread before it gives up
-/// against others that do the same.
-const MAX_REPLACEMENTS: usize = 10;
-
 /// NewRunRequest is what a caller says of a run.
 #[derive(Debug)]
 pub struct NewRunRequest {
@@ -45,7 +41,8 @@ pub enum StartError {
 }
 
 impl Engine {
-    /// Records a run, and executes it as soon as its thread is free.
+    /// Records a run, and executes it as soon as its thread is free. Returns without waiting for the
+    /// runs that it takes the place of.
     ///
     /// # Errors
     /// [`StartError`].
@@ -75,16 +72,7 @@ impl Engine {
         }
         run.entrypoint = Arc::clone(&description.name);
         run.version = Arc::clone(&description.version);
-        for _ in 0..MAX_REPLACEMENTS {
-            match self.record_run(tenant, run.clone()).await {
-                Err(StoreError::ThreadBusy(_)) if run.concurrency.replaces() => {
-                    self.clear_thread(tenant, &run.thread_id, run.concurrency)
-                        .await?;
-                }
-                started => return Ok(started?),
-            }
-        }
-        Err(StoreError::ThreadBusy(run.thread_id).into())
+        Ok(self.record_run(tenant, run).await?)
     }
 
     async fn record_run(&self, tenant: &Tenant, mut run: NewRun) -> Result<Run, StoreError> {
@@ -93,8 +81,11 @@ impl Engine {
             let slot = engine.free_slot();
             let room = engine.shared.workers.room(&run.entrypoint, &run.version);
             run.claim = slot.is_some() && room > 0;
-            let started = engine.shared.store.start_run(&tenant, run).await?;
-            Ok(engine.started(started, slot))
+            let recorded = engine.shared.store.start_run(&tenant, run).await?;
+            for run in recorded.replaced {
+                engine.stop_run(&tenant, run).await;
+            }
+            Ok(engine.started(recorded.started, slot))
         })
         .await
     }

@@ -19,7 +19,17 @@ pub struct Fence {
     pub epoch: i64,
 }
 
-/// StartedRun is what became of a [`NewRun`].
+/// RecordedRun is what a [`NewRun`](super::NewRun) brought about.
+#[derive(Debug)]
+pub struct RecordedRun {
+    /// What became of it.
+    pub started: StartedRun,
+    /// The runs that it takes the place of: CANCELLED ones, and at most one that is RUNNING and was
+    /// asked to stop.
+    pub replaced: Vec<Run>,
+}
+
+/// StartedRun is a run that was to start or to go on.
 #[derive(Debug)]
 pub enum StartedRun {
     /// It waits.

@@ -18,8 +18,8 @@ use crate::domain::{
 };
 
 pub use dispatch::{
-    CacheScope, CachedResult, Claimed, Dispatch, EntrypointVersion, Fence, Pruned, Rest, RestedRun,
-    RunEnd, StartedRun,
+    CacheScope, CachedResult, Claimed, Dispatch, EntrypointVersion, Fence, Pruned, RecordedRun,
+    Rest, RestedRun, RunEnd, StartedRun,
 };
 pub use error::StoreError;
 pub use request::{Answers, NewRun, RequestKey, Retry, RunFilter, ThreadPosition};
@@ -31,10 +31,15 @@ pub trait CheckpointStore: Send + Sync + 'static {
     /// Records a run, and its thread if it is new. The run is RUNNING at once if `claim` is set and
     /// its thread is free, else QUEUED.
     ///
+    /// One that takes the place of others cancels all unfinished runs of the thread with the same
+    /// write, as [`Self::cancel_run`] does, and has the thread next: before all that are recorded later.
+    /// With [`Concurrency::Rollback`](crate::domain::Concurrency::Rollback) they are deleted, too: at
+    /// once, or with the write that makes them CANCELLED.
+    ///
     /// # Errors
     /// [`StoreError::ThreadBusy`], [`StoreError::NoSuchCheckpoint`],
     /// [`StoreError::RequestIdReused`], [`StoreError::RunDeleted`].
-    async fn start_run(&self, tenant: &Tenant, run: NewRun) -> Result<StartedRun, StoreError>;
+    async fn start_run(&self, tenant: &Tenant, run: NewRun) -> Result<RecordedRun, StoreError>;
 
     /// Records outcomes of calls, all or none. A call that has one already keeps it.
     ///
@@ -62,7 +67,8 @@ pub trait CheckpointStore: Send + Sync + 'static {
     async fn requeue_run(&self, fence: Fence) -> Result<Run, StoreError>;
 
     /// Claims up to `limit` runs of these entrypoints: those whose timer is due, and queued ones,
-    /// oldest first, at most one of a thread, and only of threads that are free.
+    /// oldest first, at most one of a thread, the one that has it next, and only of threads that are
+    /// free.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`].
@@ -116,12 +122,6 @@ pub trait CheckpointStore: Send + Sync + 'static {
         reason: &str,
         now: Timestamp,
     ) -> Result<Run, StoreError>;
-
-    /// Deletes a run that is at rest, with its journal and its checkpoints.
-    ///
-    /// # Errors
-    /// [`StoreError::NoSuchRun`], [`StoreError::WrongState`].
-    async fn delete_run(&self, tenant: &Tenant, id: RunId) -> Result<(), StoreError>;
 
     /// One run.
     ///

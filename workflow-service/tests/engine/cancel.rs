@@ -1,10 +1,10 @@
-//! Cancelling runs, and runs that take the place of others.
+//! Cancelling runs.
 
 use std::time::Duration;
 
 use weft_worker::{Context, Entrypoint, Json, Task, TaskContext, Worker};
 use workflow_service::{
-    domain::{Concurrency, EventKind, RunId, RunState, ThreadId, Timestamp},
+    domain::{EventKind, RunId, RunState, ThreadId, Timestamp},
     engine::Engine,
     store::{Retry, StoreError},
 };
@@ -191,31 +191,6 @@ async fn a_finished_or_unknown_run_cannot_be_cancelled() {
     let error = cancel(&engine, RunId::new()).await.unwrap_err();
     assert!(matches!(error, StoreError::NoSuchRun(_)));
     engine.stop().await;
-}
-
-#[tokio::test]
-async fn a_new_run_can_interrupt_or_roll_back_the_unfinished_ones_of_its_thread() {
-    for concurrency in [Concurrency::Interrupt, Concurrency::Rollback] {
-        let gate = Gate::closed();
-        let worker = Worker::new().entrypoint(two_steps("e", &Count::default(), &gate));
-        let (engine, _folder) = engine(worker).await;
-        let first = start(&engine, "e", "t", 1).await;
-        let second = start(&engine, "e", "t", 2).await;
-        gate.arrival().await;
-        let mut replacing = request("e", "t", 3);
-        replacing.run.concurrency = concurrency;
-        let third = engine.start_run(&tenant(), replacing).await.unwrap();
-        gate.let_through(1);
-        assert_eq!(rest(&engine, third.id).await.output.unwrap().get(), "3");
-        for id in [first.id, second.id] {
-            let old = engine.run(&tenant(), id).await.unwrap();
-            match concurrency {
-                Concurrency::Rollback => assert!(old.is_none()),
-                _ => assert_eq!(old.unwrap().state, RunState::Cancelled),
-            }
-        }
-        engine.stop().await;
-    }
 }
 
 #[tokio::test]

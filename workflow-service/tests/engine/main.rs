@@ -11,6 +11,7 @@ mod link;
 mod offered;
 mod programs;
 mod recovery;
+mod replacements;
 mod retry;
 mod runs;
 mod streams;

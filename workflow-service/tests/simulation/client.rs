@@ -159,8 +159,7 @@ impl Client<'_> {
             Some(Err(StartError::Store(StoreError::RunDeleted { run, .. }))) => self.gone(run),
             None
             | Some(Err(
-                StartError::NoSuchEntrypoint { .. }
-                | StartError::Store(StoreError::ThreadBusy(_) | StoreError::Unavailable(_)),
+                StartError::NoSuchEntrypoint { .. } | StartError::Store(StoreError::Unavailable(_)),
             )) => self.pause().await,
             Some(Err(error)) => self.wrong(format!("cannot be started: {error:?}")),
         }

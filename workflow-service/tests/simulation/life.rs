@@ -93,6 +93,7 @@ async fn live(world: &World, store: &Arc<SqliteStore>) -> bool {
         inner: Arc::clone(store),
         world: world.clone(),
     };
+    world.expect(simulated.all_stopped());
     let settings = EngineSettings {
         max_runs: world.faults().slots,
         cancel_grace: CANCEL_GRACE,

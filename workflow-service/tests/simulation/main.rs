@@ -10,6 +10,8 @@
 //! - one run of a thread is active at a time, and a dispatch that is over can write nothing more
 //!   (`ledger`, `intruder`)
 //! - nothing that was acknowledged to a client is lost: runs, answers, cancels (`client`)
+//! - a run that was to stop is cancelled, or gone if it is rolled back, whatever it came to; one that
+//!   takes the place of others has their thread next (`stops`)
 //! - a run fails by its timeout if it took that long, and only then; one whose worker cannot get on
 //!   yet is not handed out again and again (`timing`)
 //! - a cache has what was put into it last, until it expires (`caches`)
@@ -34,6 +36,7 @@ mod life;
 mod link;
 mod plan;
 mod retention;
+mod stops;
 mod store;
 mod timing;
 mod verdict;

@@ -106,8 +106,8 @@ fn run(random: &mut StdRng, number: u32) -> Plan {
         |random: &mut StdRng, most: f64| Duration::from_secs_f64(most * random.random::<f64>());
     let concurrency = match random.random_range(0..10) {
         0 => Concurrency::Reject,
-        1 => Concurrency::Interrupt,
-        2 => Concurrency::Rollback,
+        1..3 => Concurrency::Interrupt,
+        3..5 => Concurrency::Rollback,
         _ => Concurrency::Enqueue,
     };
     let durability = match random.random_range(0..5) {

@@ -13,8 +13,8 @@ use workflow_service::{
     },
     store::{
         Answers, CacheScope, CachedResult, CheckpointStore, Claimed, Dispatch, EntrypointVersion,
-        Expired, Fence, NewRun, Pruned, Rest, RestedRun, Retry, RunEnd, RunFilter, StartedRun,
-        StoreError, Swept, ThreadPosition, sqlite::SqliteStore,
+        Expired, Fence, NewRun, Pruned, RecordedRun, Rest, RestedRun, Retry, RunEnd, RunFilter,
+        StartedRun, StoreError, Swept, ThreadPosition, sqlite::SqliteStore,
     },
 };
 
@@ -109,6 +109,7 @@ impl SimulatedStore {
             dispatch.journal.len()
         ));
         let (timeout, elapsed) = (world.plan_of(dispatch.run.id).timeout, world.elapsed());
+        self.in_order(dispatch)?;
         let mut state = world.state();
         state.ledger.dispatched(dispatch)?;
         state.timing.dispatched(dispatch, timeout, elapsed)
@@ -174,12 +175,20 @@ fn kind(error: &StoreError) -> String {
 
 #[async_trait]
 impl CheckpointStore for SimulatedStore {
-    async fn start_run(&self, tenant: &Tenant, run: NewRun) -> Result<StartedRun, StoreError> {
-        let id = run.id;
-        let what = format!("start run {}", self.world.number_of(id));
+    async fn start_run(&self, tenant: &Tenant, run: NewRun) -> Result<RecordedRun, StoreError> {
+        let replaces = run.concurrency.replaces();
+        let what = format!("start run {}", self.world.number_of(run.id));
         let write = self.inner.start_run(tenant, run);
-        self.write(what, write, |store, started| store.started(started))
-            .await
+        self.write(what, write, |store, recorded| match &recorded.started {
+            StartedRun::Repeated(_) => Ok(()),
+            StartedRun::Queued(new) if replaces => store.took_place(new, recorded),
+            StartedRun::Claimed(dispatch) if replaces => {
+                store.took_place(&dispatch.run, recorded)?;
+                store.dispatched(dispatch)
+            }
+            started => store.started(started),
+        })
+        .await
     }
 
     async fn append(&self, fence: Fence, calls: Vec<RecordedCall>) -> Result<(), StoreError> {
@@ -221,7 +230,7 @@ impl CheckpointStore for SimulatedStore {
             let timed = state.timing.rested(fence.run_id, &rest, elapsed, is_prompt);
             drop(state);
             timed?;
-            store.journal_changed(fence.run_id, &change)?;
+            store.left(fence.run_id, &change)?;
             match &rested.next {
                 Some(next) => store.dispatched(next),
                 None => Ok(()),
@@ -235,7 +244,7 @@ impl CheckpointStore for SimulatedStore {
         let write = self.inner.requeue_run(fence);
         self.write(what, write, |store, _| {
             store.world.state().ledger.over(fence);
-            store.journal_changed(fence.run_id, &Change::None)
+            store.left(fence.run_id, &Change::None)
         })
         .await
     }
@@ -306,20 +315,8 @@ impl CheckpointStore for SimulatedStore {
     ) -> Result<Run, StoreError> {
         let what = format!("cancel run {}", self.world.number_of(id));
         let write = self.inner.cancel_run(tenant, id, reason, now);
-        self.write(what, write, |store, _| {
-            store.journal_changed(id, &Change::None)
-        })
-        .await
-    }
-
-    async fn delete_run(&self, tenant: &Tenant, id: RunId) -> Result<(), StoreError> {
-        let what = format!("delete run {}", self.world.number_of(id));
-        let write = self.inner.delete_run(tenant, id);
-        self.write(what, write, |store, ()| {
-            store.world.state().ledger.forget(id);
-            Ok(())
-        })
-        .await
+        self.write(what, write, |store, run| store.cancelled(run))
+            .await
     }
 
     async fn run(&self, tenant: &Tenant, id: RunId) -> Result<Option<Run>, StoreError> {

@@ -20,6 +20,7 @@ use crate::{
     link::Heard,
     plan::{self, Faults, Plan},
     retention::Swept,
+    stops::Stops,
     timing::Timing,
 };
 
@@ -59,6 +60,7 @@ pub(crate) struct State {
     pub(crate) heard: Heard,
     pub(crate) caches: Caches,
     pub(crate) timing: Timing,
+    pub(crate) stops: Stops,
     pub(crate) swept: Swept,
     pub(crate) progress: BTreeMap<u32, Progress>,
     /// Microseconds by which the clock was set in all.
@@ -118,6 +120,7 @@ impl World {
             heard: Heard::default(),
             caches: Caches::default(),
             timing: Timing::default(),
+            stops: Stops::default(),
             swept: Swept::default(),
             clock_set_by: 0,
             is_clock_set: true,

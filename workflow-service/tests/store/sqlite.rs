@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 use weft_worker::json;
 use workflow_service::{
-    domain::{CheckpointId, RunState, Timestamp},
+    domain::{CheckpointId, Concurrency, RunState, Timestamp},
     store::{
         CheckpointStore as _, Expired, NewRun, StoreError,
         sqlite::{OpenError, SqliteStore},
@@ -42,6 +42,15 @@ conformance!(open() =>
         a_run_that_was_asked_to_stop_is_cancelled_however_it_ends,
         a_run_that_was_asked_to_stop_is_handed_to_no_other_worker,
         the_first_cancel_counts_and_one_after_the_end_is_refused,
+    ;
+    replacements:
+        a_new_run_is_recorded_with_the_cancel_of_all_unfinished_ones,
+        runs_without_a_worker_make_way_at_once,
+        a_run_that_takes_a_place_goes_before_all_that_come_later,
+        a_run_that_lost_the_place_it_took_waits_for_its_turn,
+        a_rollback_holds_whoever_else_wants_the_run_to_stop,
+        a_run_that_is_rolled_back_goes_with_its_worker,
+        a_repeated_request_takes_no_place_again,
     ;
     journal:
         the_first_outcome_of_a_call_stands,
@@ -109,6 +118,22 @@ async fn runs_that_were_to_stop_are_cancelled_when_the_store_is_opened() {
 }
 
 #[tokio::test]
+async fn a_run_that_was_to_be_rolled_back_is_gone_when_the_store_is_opened() {
+    let (store, folder) = open();
+    let first = claimed(&store, new_run("t")).await;
+    let replacing = NewRun {
+        concurrency: Concurrency::Rollback,
+        ..new_run("t")
+    };
+    let next = queued(&store, replacing).await;
+    store.close().await;
+    drop(store);
+    let store: Store = Arc::new(SqliteStore::open(folder.path()).unwrap());
+    assert!(store.run(&tenant(), first.run.id).await.unwrap().is_none());
+    assert_eq!(claims(&store, 10).await[0].run.id, next);
+}
+
+#[tokio::test]
 async fn a_folder_in_use_is_refused_by_name() {
     let (_store, folder) = open();
     let error = SqliteStore::open(folder.path()).unwrap_err();
@@ -161,6 +186,8 @@ CREATE UNIQUE INDEX thread_in_use ON runs (tenant, thread_id) WHERE state IN (2,
 DROP INDEX runs_queued_of_thread;
 ALTER TABLE runs DROP COLUMN parent_by;
 ALTER TABLE runs DROP COLUMN cancel_time;
+ALTER TABLE runs DROP COLUMN rolls_back;
+ALTER TABLE runs DROP COLUMN goes_first;
 CREATE INDEX runs_queued_of_thread ON runs (tenant, thread_id, attempt = 0, run_id) WHERE state = 1;
 DROP TABLE secrets;
 DROP TABLE probe;

@@ -17,6 +17,10 @@ use crate::{
     store::Claimed,
 };
 
+/// The order in which a thread's queued runs go on. Those that had begun, and build on what the
+/// thread was then, come first; then one that takes the place of others; then the others by age.
+pub(super) const QUEUE: &str = "attempt = 0 OR parent_by = 0, goes_first = 0, run_id";
+
 /// Hands a run to a worker.
 pub(super) fn one(db: &Connection, id: RunId, now: Timestamp) -> Result<Dispatch, StoreError> {
     let (next_sequence, _) = journal::next_numbers(db, id)?;
@@ -83,7 +87,7 @@ pub(super) fn many(
         .collect();
     // Runs that wait for a timer hold their threads; queued ones must find theirs free.
     let ids = db
-        .prepare_cached(
+        .prepare_cached(&format!(
             "WITH hosted AS (SELECT value ->> 0 AS name, value ->> 1 AS version \
                              FROM json_each(?1)) \
              SELECT run_id FROM runs WHERE wake_time <= ?2 AND state IN (3, 4) \
@@ -95,10 +99,10 @@ pub(super) fn many(
                              AND thread_id = queued.thread_id AND state BETWEEN 2 AND 5) \
              AND NOT EXISTS (SELECT 1 FROM runs WHERE tenant = queued.tenant \
                              AND thread_id = queued.thread_id AND state = 1 \
-                             AND (attempt = 0 OR parent_by = 0, run_id) \
-                                 < (queued.attempt = 0 OR queued.parent_by = 0, queued.run_id)) \
-             ORDER BY run_id LIMIT ?3",
-        )?
+                             AND ({QUEUE}) < (queued.attempt = 0 OR queued.parent_by = 0, \
+                                              queued.goes_first = 0, queued.run_id)) \
+             ORDER BY run_id LIMIT ?3"
+        ))?
         .query_map(params![typed(&hosted)?, now, limit], |row| row.get(0))?
         .collect::<Result<Vec<RunId>, _>>()?;
     let mut dispatches = Vec::with_capacity(ids.len());
@@ -154,7 +158,7 @@ fn pause_unreadable(
     Ok(())
 }
 
-/// Claims the oldest queued run of a thread, if the thread is free and the run is due.
+/// Claims the run that has a thread next, if the thread is free and the run is due.
 pub(super) fn next_of_thread(
     db: &Connection,
     tenant: &Tenant,
@@ -169,12 +173,12 @@ pub(super) fn next_of_thread(
         return Ok(None);
     }
     let next: Option<(RunId, Option<Timestamp>)> = db
-        .prepare_cached(
+        .prepare_cached(&format!(
             "SELECT run_id, wake_time FROM runs WHERE tenant = ?1 AND thread_id = ?2 AND state = 1 \
              AND NOT EXISTS (SELECT 1 FROM runs WHERE tenant = ?1 AND thread_id = ?2 \
                              AND state BETWEEN 2 AND 5) \
-             ORDER BY attempt = 0 OR parent_by = 0, run_id LIMIT 1",
-        )?
+             ORDER BY {QUEUE} LIMIT 1"
+        ))?
         .query_row(params![tenant.as_str(), thread], |row| {
             Ok((row.get(0)?, row.get(1)?))
         })

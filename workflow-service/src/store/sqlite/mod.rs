@@ -39,8 +39,8 @@ use service_runtime::Tenant;
 use self::{readers::Readers, writer::Writer};
 use super::{
     Answers, CacheScope, CachedResult, CheckpointStore, Claimed, Dispatch, EntrypointVersion,
-    Expired, Fence, NewRun, Pruned, Rest, RestedRun, Retry, RunFilter, StartedRun, StoreError,
-    Swept, ThreadPosition,
+    Expired, Fence, NewRun, Pruned, RecordedRun, Rest, RestedRun, Retry, RunFilter, StartedRun,
+    StoreError, Swept, ThreadPosition,
 };
 use crate::domain::{
     Checkpoint, CheckpointId, Run, RunId, Thread, ThreadId, ThreadState, Timestamp,
@@ -62,11 +62,13 @@ pub struct SqliteStore {
 
 #[async_trait]
 impl CheckpointStore for SqliteStore {
-    async fn start_run(&self, tenant: &Tenant, run: NewRun) -> Result<StartedRun, StoreError> {
-        let tenant = tenant.clone();
-        self.writer
-            .write_checked(move |db| runs::start(db, &tenant, run))
-            .await
+    async fn start_run(&self, tenant: &Tenant, run: NewRun) -> Result<RecordedRun, StoreError> {
+        let (tenant, replaces) = (tenant.clone(), run.concurrency.replaces());
+        let start = move |db: &_| runs::start(db, &tenant, run);
+        match replaces {
+            true => self.writer.write(start).await,
+            false => self.writer.write_checked(start).await,
+        }
     }
 
     async fn append(&self, fence: Fence, calls: Vec<RecordedCall>) -> Result<(), StoreError> {
@@ -138,14 +140,13 @@ impl CheckpointStore for SqliteStore {
     ) -> Result<Run, StoreError> {
         let (tenant, reason) = (tenant.clone(), reason.to_owned());
         self.writer
-            .write(move |db| stop::cancel(db, &tenant, id, &reason, now))
-            .await
-    }
-
-    async fn delete_run(&self, tenant: &Tenant, id: RunId) -> Result<(), StoreError> {
-        let tenant = tenant.clone();
-        self.writer
-            .write(move |db| settle::delete(db, &tenant, id))
+            .write(move |db| {
+                let to_stop = stop::Cancel {
+                    reason,
+                    rolls_back: false,
+                };
+                stop::cancel(db, &tenant, id, &to_stop, now)
+            })
             .await
     }
 

@@ -111,7 +111,7 @@ pub(super) fn retry(
     journal::forget_failures(db, id, &ended_by)?;
     parent::choose_again(db, tenant, &run, retry.is_branch)?;
     db.prepare_cached(
-        "UPDATE runs SET failure = NULL, end_time = NULL, executed = 0, retries = 0, \
+        "UPDATE runs SET failure = NULL, end_time = NULL, executed = 0, retries = 0, goes_first = 0, \
          version = coalesce(?2, version) WHERE run_id = ?1",
     )?
     .execute(params![id, retry.version.as_deref()])?;
@@ -160,8 +160,10 @@ fn go_on(
              AND other.tenant = this.tenant AND other.thread_id = this.thread_id \
              AND (other.state BETWEEN 2 AND 5 \
                   OR (other.state = 1 \
-                      AND (other.attempt = 0 OR other.parent_by = 0, other.run_id) \
-                          < (this.attempt = 0 OR this.parent_by = 0, this.run_id))) LIMIT 1",
+                      AND (other.attempt = 0 OR other.parent_by = 0, other.goes_first = 0, \
+                           other.run_id) \
+                          < (this.attempt = 0 OR this.parent_by = 0, this.goes_first = 0, \
+                             this.run_id))) LIMIT 1",
         )?
         .exists([run.id])?;
     let queued = runs::get_stored(db, run.id)?;

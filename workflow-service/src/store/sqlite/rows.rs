@@ -22,7 +22,7 @@ pub(super) const RUN: &str = concat!(
     ", ",
     text_of!("output"),
     ", failure, checkpoint_id, attempt, last_sequence, create_time, start_time, end_time, \
-     update_time, labels, wake_time, start_sequence, cached, cancel_reason, cancel_time, ",
+     update_time, labels, wake_time, start_sequence, cached, cancel_reason, cancel_time, rolls_back, ",
     "(SELECT json_object(
         'model_calls', sum(model_calls), 'input_tokens', sum(input_tokens),
         'output_tokens', sum(output_tokens), 'cache_read_tokens', sum(cache_read_tokens),
@@ -66,7 +66,7 @@ pub(super) fn run(row: &Row<'_>) -> rusqlite::Result<Run> {
         start_sequence: row.get(18)?,
         is_cached: row.get(19)?,
         usage: row
-            .get::<_, Option<Typed<_>>>(22)?
+            .get::<_, Option<Typed<_>>>(23)?
             .map_or_else(Usage::default, |usage| usage.0),
         stop: stop.transpose()?.flatten(),
         interrupts: Vec::new(),
@@ -75,8 +75,12 @@ pub(super) fn run(row: &Row<'_>) -> rusqlite::Result<Run> {
 
 fn stop(row: &Row<'_>) -> rusqlite::Result<Option<StopRequest>> {
     let (reason, time): (Option<String>, Option<Timestamp>) = (row.get(20)?, row.get(21)?);
-    let stop = reason.zip(time);
-    Ok(stop.map(|(reason, time)| StopRequest { reason, time }))
+    let rolls_back = row.get(22)?;
+    Ok(reason.zip(time).map(|(reason, time)| StopRequest {
+        reason,
+        time,
+        rolls_back,
+    }))
 }
 
 /// Reads a checkpoint from the columns of [`CHECKPOINT`].

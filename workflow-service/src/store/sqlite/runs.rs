@@ -7,11 +7,11 @@ use service_runtime::Tenant;
 use weft_worker::CallId;
 
 use super::{
-    Dispatch, Fence, NewRun, RunFilter, StartedRun, StoreError,
+    Dispatch, Fence, NewRun, RecordedRun, RunFilter, StartedRun, StoreError,
     blobs::{self, text_of},
     parent,
     rows::{self, JsonText, typed},
-    threads,
+    stop, threads,
 };
 use crate::{
     domain::{CheckpointId, Concurrency, Interrupt, Run, RunId, RunState, ThreadId, Timestamp},
@@ -23,21 +23,38 @@ pub(super) fn start(
     db: &Connection,
     tenant: &Tenant,
     new: NewRun,
-) -> Result<StartedRun, StoreError> {
+) -> Result<RecordedRun, StoreError> {
     if let Some(request) = &new.request
         && let Some(run) = repeated(db, tenant, request, new.now)?
     {
-        return Ok(StartedRun::Repeated(run));
+        return Ok(RecordedRun {
+            started: StartedRun::Repeated(run),
+            replaced: Vec::new(),
+        });
     }
     if let Some(id) = new.branch_from
         && threads::checkpoint(db, tenant, &new.thread_id, id)?.is_none()
     {
         return Err(StoreError::NoSuchCheckpoint(id));
     }
+    let replaced = match new.concurrency.replaces() {
+        true => stop::replaced(db, tenant, &new)?,
+        false => Vec::new(),
+    };
     let is_free = is_thread_free(db, tenant, &new.thread_id)?;
-    if !is_free && new.concurrency != Concurrency::Enqueue {
+    if !is_free && new.concurrency == Concurrency::Reject {
         return Err(StoreError::ThreadBusy(new.thread_id));
     }
+    let started = record(db, tenant, new, is_free)?;
+    Ok(RecordedRun { started, replaced })
+}
+
+fn record(
+    db: &Connection,
+    tenant: &Tenant,
+    new: NewRun,
+    is_free: bool,
+) -> Result<StartedRun, StoreError> {
     let is_due = new.start_after.is_none_or(|time| time <= new.now);
     let is_claimed = new.claim && is_free && is_due;
     let parent = match new.branch_from {
@@ -88,9 +105,9 @@ fn insert(
     db.prepare_cached(
         "INSERT INTO runs (run_id, tenant, thread_id, entrypoint, version, state, epoch, attempt, \
          parent_id, wake_time, timeout, input, config, start_sequence, last_sequence, labels, \
-         create_time, start_time, update_time, durability, parent_by) \
+         create_time, start_time, update_time, durability, parent_by, goes_first) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, \
-         ?16, ?18, ?19)",
+         ?16, ?18, ?19, ?20)",
     )?
     .execute(params![
         run.id,
@@ -112,6 +129,7 @@ fn insert(
         run.start_time,
         new.durability as i32,
         parent::of_new(new.branch_from, run.state),
+        new.concurrency.replaces(),
     ])?;
     Ok(())
 }
@@ -179,21 +197,38 @@ fn remember_request(
     Ok(())
 }
 
-/// Finds whether a thread has queued runs. Left to itself, SQLite would walk all runs of the thread.
-pub(super) const QUEUED_OF_THREAD: &str = "SELECT 1 FROM runs INDEXED BY runs_queued_of_thread \
+/// The queued runs of a thread. Left to itself, SQLite would walk all runs of the thread.
+pub(super) const QUEUED_OF_THREAD: &str = "SELECT run_id FROM runs INDEXED BY runs_queued_of_thread \
     WHERE tenant = ?1 AND thread_id = ?2 AND state = 1";
+/// The run that has a thread, likewise.
+const UNDER_WAY_OF_THREAD: &str = "SELECT run_id FROM runs INDEXED BY thread_in_use \
+    WHERE tenant = ?1 AND thread_id = ?2 AND state BETWEEN 2 AND 5";
 
 /// Whether a thread has neither a run under way nor one that waits.
 fn is_thread_free(db: &Connection, tenant: &Tenant, thread: &ThreadId) -> Result<bool, StoreError> {
-    let under_way = "SELECT 1 FROM runs INDEXED BY thread_in_use \
-                     WHERE tenant = ?1 AND thread_id = ?2 AND state BETWEEN 2 AND 5";
-    for busy in [under_way, QUEUED_OF_THREAD] {
+    for busy in [UNDER_WAY_OF_THREAD, QUEUED_OF_THREAD] {
         let mut busy = db.prepare_cached(busy)?;
         if busy.exists(params![tenant.as_str(), thread])? {
             return Ok(false);
         }
     }
     Ok(true)
+}
+
+/// The unfinished runs of a thread: the one that has it, and those that wait.
+pub(super) fn unfinished(
+    db: &Connection,
+    tenant: &Tenant,
+    thread: &ThreadId,
+) -> Result<Vec<RunId>, StoreError> {
+    let mut unfinished = Vec::new();
+    for some in [UNDER_WAY_OF_THREAD, QUEUED_OF_THREAD] {
+        let mut some = db.prepare_cached(some)?;
+        for id in some.query_map(params![tenant.as_str(), thread], |row| row.get(0))? {
+            unfinished.push(id?);
+        }
+    }
+    Ok(unfinished)
 }
 
 pub(super) fn get(db: &Connection, tenant: &Tenant, id: RunId) -> Result<Option<Run>, StoreError> {

@@ -1,7 +1,7 @@
 //! The tables, and how an older file becomes a current one.
 
 /// Version of the schema, kept in the file's `user_version`.
-pub(super) const VERSION: u32 = 5;
+pub(super) const VERSION: u32 = 6;
 
 /// Marks the file as ours: "Weft" in ASCII.
 pub(super) const APPLICATION_ID: i32 = 0x5765_6674;
@@ -15,7 +15,8 @@ pub(super) const APPLICATION_ID: i32 = 0x5765_6674;
 ///   `parent_by` says whose choice it is: see [`super::parent`]. `has_journal` is 0 once retention
 ///   has deleted it.
 ///   `cancel_reason` and `cancel_time` are those of a cancel of the last dispatch: while they are set, it
-///   ends CANCELLED. `timeout` and `executed` are microseconds.
+///   ends CANCELLED, and if `rolls_back` is 1 the run is deleted then. `goes_first` is 1 for a run that
+///   takes the place of others, until it is retried. `timeout` and `executed` are microseconds.
 /// - `journal`: one row for each recorded call; rows are never changed.
 /// - `usage`: what language models took for a call; stays for as long as its run, whatever becomes
 ///   of the journal.
@@ -23,8 +24,8 @@ pub(super) const APPLICATION_ID: i32 = 0x5765_6674;
 /// - `cache`: results of tasks, and of entrypoints, whose `task` is empty then. `key` is a hash.
 /// - `secrets`: one row, what page tokens are sealed with.
 /// - `probe`: one row, which is written to see whether the disk takes writes.
-/// - `runs_queued_of_thread`: the order in which a thread's queued runs go on. Those that had begun,
-///   and build on what the thread was then, come first.
+/// - `runs_queued_of_thread`: the order in which a thread's queued runs go on: see
+///   [`super::claim::QUEUE`].
 /// - `thread_in_use`: at most one run of a thread is under way, whatever else goes wrong. Its condition
 ///   is a range, since for a list SQLite builds a table with each row that it writes.
 pub(super) const MIGRATIONS: [&str; VERSION as usize] = ["
@@ -202,4 +203,10 @@ CREATE INDEX runs_queued_of_thread
 UPDATE runs SET parent_by = CASE WHEN attempt > 0 THEN 1 WHEN parent_id IS NULL THEN 0 ELSE 2 END;
 ", "
 ALTER TABLE runs ADD COLUMN cancel_time INTEGER;
+", "
+ALTER TABLE runs ADD COLUMN rolls_back INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE runs ADD COLUMN goes_first INTEGER NOT NULL DEFAULT 0;
+DROP INDEX runs_queued_of_thread;
+CREATE INDEX runs_queued_of_thread
+    ON runs (tenant, thread_id, attempt = 0 OR parent_by = 0, goes_first = 0, run_id) WHERE state = 1;
 "];

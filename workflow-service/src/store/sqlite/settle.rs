@@ -21,9 +21,10 @@ pub(super) fn rest(
     claim_next: bool,
 ) -> Result<RestedRun, StoreError> {
     let (mut run, tenant, parent) = runs::running(db, fence)?.ok_or(StoreError::Fenced)?;
-    if let Some(stop) = run.stop.take() {
+    let stop = run.stop.take();
+    if let Some(stop) = &stop {
         // Whoever asked was told that it stops.
-        rest.end = RunEnd::Cancelled(Failure::new(Failure::CANCELLED, stop.reason));
+        rest.end = RunEnd::Cancelled(Failure::new(Failure::CANCELLED, &stop.reason));
     }
     run.state = run
         .state
@@ -55,6 +56,9 @@ pub(super) fn rest(
         retries,
         run.is_cached,
     ])?;
+    if stop.is_some_and(|stop| stop.rolls_back) {
+        remove(db, run.id)?;
+    }
     let next = match claim_next && run.state.is_final() {
         true => claim::next_of_thread(db, &tenant, &run.thread_id, rest.now)?,
         false => None,
@@ -141,24 +145,6 @@ fn ask(db: &Connection, run: RunId, questions: &[Question]) -> Result<Vec<Interr
         ])?;
     }
     runs::interrupts(db, run)
-}
-
-pub(super) fn delete(db: &Connection, tenant: &Tenant, id: RunId) -> Result<(), StoreError> {
-    let run = runs::get(db, tenant, id)?.ok_or(StoreError::NoSuchRun(id))?;
-    if !run.state.is_final() {
-        let required = "succeeded, failed or cancelled";
-        return Err(StoreError::WrongState {
-            id,
-            state: run.state,
-            required,
-        });
-    }
-    db.prepare_cached(
-        "DELETE FROM checkpoints WHERE tenant = ?1 AND thread_id = ?2 AND run_id = ?3",
-    )?
-    .execute(params![tenant.as_str(), run.thread_id, id])?;
-    threads::find_newest(db, tenant, &run.thread_id)?;
-    remove(db, id)
 }
 
 /// Removes a run's row and its journal.

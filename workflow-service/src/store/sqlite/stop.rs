@@ -5,17 +5,46 @@ use service_runtime::Tenant;
 use weft_worker::Failure;
 
 use super::{
-    Fence, StoreError, journal,
+    Fence, NewRun, StoreError, journal,
     rows::{self, typed},
-    runs, threads,
+    runs, settle, threads,
 };
-use crate::domain::{Run, RunId, RunState, Timestamp, Transition, history::SEQUENCES_PER_DISPATCH};
+use crate::domain::{
+    Concurrency, Run, RunId, RunState, StopRequest, Timestamp, Transition,
+    history::SEQUENCES_PER_DISPATCH,
+};
 
+/// Cancel says that runs are to stop.
+pub(super) struct Cancel {
+    /// Sentence for people.
+    pub(super) reason: String,
+    /// Whether they are deleted, too.
+    pub(super) rolls_back: bool,
+}
+
+/// Cancels the unfinished runs of the thread that `new` takes the place of, and returns them as they
+/// are then.
+pub(super) fn replaced(
+    db: &Connection,
+    tenant: &Tenant,
+    new: &NewRun,
+) -> Result<Vec<Run>, StoreError> {
+    let to_stop = Cancel {
+        reason: format!("run `{}` takes its place", new.id),
+        rolls_back: new.concurrency == Concurrency::Rollback,
+    };
+    runs::unfinished(db, tenant, &new.thread_id)?
+        .into_iter()
+        .map(|id| cancel(db, tenant, id, &to_stop, new.now))
+        .collect()
+}
+
+/// Cancels a run, and returns it as it is then, also if it is deleted.
 pub(super) fn cancel(
     db: &Connection,
     tenant: &Tenant,
     id: RunId,
-    reason: &str,
+    cancel: &Cancel,
     now: Timestamp,
 ) -> Result<Run, StoreError> {
     let run = runs::get(db, tenant, id)?.ok_or(StoreError::NoSuchRun(id))?;
@@ -26,20 +55,32 @@ pub(super) fn cancel(
             required: "queued, running, waiting, interrupted or paused",
         });
     };
-    match run.state {
-        RunState::Running => ask_to_stop(db, id, reason, now)?,
-        _ => end(db, tenant, &run, cancelled, reason, now)?,
+    if run.state == RunState::Running {
+        ask_to_stop(db, id, cancel, now)?;
+        return runs::get_stored(db, id);
     }
-    runs::get_stored(db, id)
+    end(db, tenant, &run, cancelled, &cancel.reason, now)?;
+    let run = runs::get_stored(db, id)?;
+    if cancel.rolls_back {
+        settle::remove(db, id)?;
+    }
+    Ok(run)
 }
 
-/// Notes that the dispatch under way can only end CANCELLED. The first reason stands.
-fn ask_to_stop(db: &Connection, id: RunId, reason: &str, now: Timestamp) -> Result<(), StoreError> {
+/// Notes that the dispatch under way can only end CANCELLED. The first reason stands, and so does
+/// that the run is to be deleted.
+fn ask_to_stop(
+    db: &Connection,
+    id: RunId,
+    cancel: &Cancel,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     db.prepare_cached(
-        "UPDATE runs SET cancel_reason = ?2, cancel_time = ?3 \
-         WHERE run_id = ?1 AND cancel_reason IS NULL",
+        "UPDATE runs SET cancel_reason = coalesce(cancel_reason, ?2), \
+         cancel_time = coalesce(cancel_time, ?3), rolls_back = max(rolls_back, ?4) \
+         WHERE run_id = ?1",
     )?
-    .execute(params![id, reason, now])?;
+    .execute(params![id, cancel.reason, now, cancel.rolls_back])?;
     Ok(())
 }
 
@@ -79,7 +120,12 @@ pub(super) fn requeue(db: &Connection, fence: Fence) -> Result<Run, StoreError> 
         params![RunState::Queued, SEQUENCES_PER_DISPATCH, now, run.id],
     )?;
     match run.stop {
-        Some(stop) => cancel(db, &tenant, run.id, &stop.reason, now),
+        Some(StopRequest {
+            reason, rolls_back, ..
+        }) => {
+            let to_stop = Cancel { reason, rolls_back };
+            cancel(db, &tenant, run.id, &to_stop, now)
+        }
         None => runs::get_stored(db, run.id),
     }
 }
@@ -91,16 +137,20 @@ pub(super) fn settle_orphans(db: &Connection) -> Result<(), StoreError> {
     let transaction = db.unchecked_transaction()?;
     let stopping = db
         .prepare_cached(
-            "SELECT run_id, cancel_reason FROM runs WHERE state = ?1 AND cancel_reason IS NOT NULL",
+            "SELECT run_id, cancel_reason, rolls_back FROM runs \
+             WHERE state = ?1 AND cancel_reason IS NOT NULL",
         )?
-        .query_map([RunState::Running], |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect::<Result<Vec<(RunId, String)>, _>>()?;
+        .query_map([RunState::Running], |row| {
+            let (reason, rolls_back) = (row.get(1)?, row.get(2)?);
+            Ok((row.get(0)?, Cancel { reason, rolls_back }))
+        })?
+        .collect::<Result<Vec<(RunId, Cancel)>, _>>()?;
     db.execute(
         &requeue_sql(&rows::in_states_that(Transition::Requeue)),
         params![RunState::Queued, SEQUENCES_PER_DISPATCH, now],
     )?;
-    for (id, reason) in stopping {
-        cancel(db, &runs::tenant_of(db, id)?, id, &reason, now)?;
+    for (id, to_stop) in stopping {
+        cancel(db, &runs::tenant_of(db, id)?, id, &to_stop, now)?;
     }
     Ok(transaction.commit()?)
 }

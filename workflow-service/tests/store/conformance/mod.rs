@@ -2,6 +2,7 @@
 
 pub(crate) mod dispatches;
 pub(crate) mod journal;
+pub(crate) mod replacements;
 pub(crate) mod retention;
 pub(crate) mod retries;
 pub(crate) mod runs;
@@ -63,14 +64,14 @@ pub(crate) fn new_run(thread_name: &str) -> NewRun {
 }
 
 pub(crate) async fn claimed(store: &Store, run: NewRun) -> Dispatch {
-    match store.start_run(&tenant(), run).await.unwrap() {
+    match store.start_run(&tenant(), run).await.unwrap().started {
         StartedRun::Claimed(dispatch) => *dispatch,
         other => panic!("the run was not claimed: {other:?}"),
     }
 }
 
 pub(crate) async fn queued(store: &Store, run: NewRun) -> RunId {
-    match store.start_run(&tenant(), run).await.unwrap() {
+    match store.start_run(&tenant(), run).await.unwrap().started {
         StartedRun::Queued(run) => run.id,
         other => panic!("the run was not queued: {other:?}"),
     }

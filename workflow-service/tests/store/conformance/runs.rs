@@ -57,7 +57,7 @@ pub(crate) async fn one_tenant_never_sees_anothers_runs_threads_or_checkpoints(s
     assert!(runs.is_empty());
     // The same thread id is another thread.
     let started = store.start_run(&other, new_run("t")).await.unwrap();
-    let StartedRun::Claimed(dispatch) = started else {
+    let StartedRun::Claimed(dispatch) = started.started else {
         panic!("{started:?}")
     };
     assert!(dispatch.previous.is_none());
@@ -81,7 +81,8 @@ pub(crate) async fn a_repeated_request_returns_the_first_run(store: Store) {
         request: request(1, later),
         ..new_run("t")
     };
-    let StartedRun::Repeated(run) = store.start_run(&tenant(), again.clone()).await.unwrap() else {
+    let repeated = store.start_run(&tenant(), again.clone()).await.unwrap();
+    let StartedRun::Repeated(run) = repeated.started else {
         panic!("not repeated")
     };
     assert_eq!(run.id, first.id);
