@@ -42,7 +42,8 @@ pub enum StartError {
 
 impl Engine {
     /// Records a run, and executes it as soon as its thread is free. Returns without waiting for the
-    /// runs that it takes the place of.
+    /// runs that it takes the place of. A request that was made before returns what it made then,
+    /// whoever hosts the entrypoint now.
     ///
     /// # Errors
     /// [`StartError`].
@@ -51,6 +52,20 @@ impl Engine {
         tenant: &Tenant,
         request: NewRunRequest,
     ) -> Result<Run, StartError> {
+        let (key, now) = (request.run.request.clone(), request.run.now);
+        let refusal = match self.resolved(request) {
+            Ok(run) => return Ok(self.record_run(tenant, run).await?),
+            Err(refusal) => refusal,
+        };
+        let Some(key) = key else {
+            return Err(refusal);
+        };
+        let repeated = self.shared.store.repeated_run(tenant, &key, now).await?;
+        repeated.map_or(Err(refusal), |run| Ok(self.with_reason(run)))
+    }
+
+    /// The run with the version that it is pinned to, if its arguments fit.
+    fn resolved(&self, request: NewRunRequest) -> Result<NewRun, StartError> {
         let NewRunRequest {
             entrypoint,
             version,
@@ -72,7 +87,7 @@ impl Engine {
         }
         run.entrypoint = Arc::clone(&description.name);
         run.version = Arc::clone(&description.version);
-        Ok(self.record_run(tenant, run).await?)
+        Ok(run)
     }
 
     async fn record_run(&self, tenant: &Tenant, mut run: NewRun) -> Result<Run, StoreError> {

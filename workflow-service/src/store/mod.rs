@@ -41,6 +41,17 @@ pub trait CheckpointStore: Send + Sync + 'static {
     /// [`StoreError::RequestIdReused`], [`StoreError::RunDeleted`].
     async fn start_run(&self, tenant: &Tenant, run: NewRun) -> Result<RecordedRun, StoreError>;
 
+    /// The run that a request has made, if it was made before.
+    ///
+    /// # Errors
+    /// [`StoreError::RequestIdReused`], [`StoreError::RunDeleted`].
+    async fn repeated_run(
+        &self,
+        tenant: &Tenant,
+        request: &RequestKey,
+        now: Timestamp,
+    ) -> Result<Option<Run>, StoreError>;
+
     /// Records outcomes of calls, all or none. A call that has one already keeps it.
     ///
     /// # Errors

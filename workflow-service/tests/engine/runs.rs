@@ -4,9 +4,15 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use weft_worker::{Context, Entrypoint, Failure, RetryPolicy, Task, TaskContext, Worker};
-use workflow_service::domain::RunState;
+use workflow_service::{
+    domain::{RunState, ThreadId, Timestamp},
+    engine::StartError,
+    store::{RequestKey, StoreError},
+};
 
-use crate::harness::{Count, Gate, engine, engine_in, request, rest, start, tenant, two_steps};
+use crate::harness::{
+    Count, Gate, PATIENCE, engine, engine_in, request, rest, start, tenant, two_steps,
+};
 
 #[tokio::test]
 async fn a_run_returns_what_its_entrypoint_returns() {
@@ -192,4 +198,59 @@ async fn a_run_is_executed_also_if_its_caller_goes_away_while_it_is_recorded() {
     gate.arrival().await;
     assert_eq!(rest(&engine, id).await.state, RunState::Succeeded);
     engine.stop().await;
+}
+
+#[tokio::test]
+async fn a_repeated_request_is_answered_whoever_hosts_the_entrypoint_now() {
+    let gate = Gate::closed();
+    gate.let_through(1);
+    let folder = tempfile::tempdir().unwrap();
+    let keyed = |hash| {
+        let mut keyed = request("e", "t", 7);
+        keyed.run.request = Some(RequestKey {
+            id: "r".to_owned(),
+            hash: [hash; 32],
+            expire_time: Timestamp::now().after(PATIENCE),
+        });
+        keyed
+    };
+    let worker = Worker::new().entrypoint(two_steps("e", &Count::default(), &gate));
+    let before = engine_in(folder.path(), worker, 10).await;
+    let first = before.start_run(&tenant(), keyed(1)).await.unwrap();
+    rest(&before, first.id).await;
+    before.stop().await;
+    drop(before);
+
+    // Nobody hosts it, and somebody whose entrypoint takes other arguments does.
+    let another = Entrypoint::new("e", "2", |_: Context, text: String| async move { Ok(text) });
+    for worker in [Worker::new(), Worker::new().entrypoint(another)] {
+        let after = engine_in(folder.path(), worker, 10).await;
+        let repeated = after.start_run(&tenant(), keyed(1)).await.unwrap();
+        assert_eq!(repeated.id, first.id);
+        let watched = after.start_and_watch(&tenant(), keyed(1)).await.unwrap();
+        let watched = watched.rest(PATIENCE).await.unwrap().unwrap();
+        assert_eq!(watched.output.unwrap().get(), "7");
+        let other = after.start_run(&tenant(), keyed(2)).await.unwrap_err();
+        assert!(
+            matches!(&other, StartError::Store(StoreError::RequestIdReused(id)) if id == "r"),
+            "{other:?}"
+        );
+        after.stop().await;
+    }
+
+    let after = engine_in(folder.path(), Worker::new(), 10).await;
+    let new = after.start_run(&tenant(), request("e", "t", 7)).await;
+    assert!(matches!(new, Err(StartError::NoSuchEntrypoint { .. })));
+    let thread = ThreadId::parse("t").unwrap();
+    after
+        .store()
+        .delete_thread(&tenant(), &thread)
+        .await
+        .unwrap();
+    let deleted = after.start_run(&tenant(), keyed(1)).await.unwrap_err();
+    assert!(
+        matches!(&deleted, StartError::Store(StoreError::RunDeleted { run, .. }) if *run == first.id),
+        "{deleted:?}"
+    );
+    after.stop().await;
 }

@@ -13,8 +13,8 @@ use workflow_service::{
     },
     store::{
         Answers, CacheScope, CachedResult, CheckpointStore, Claimed, Dispatch, EntrypointVersion,
-        Expired, Fence, NewRun, Pruned, RecordedRun, Rest, RestedRun, Retry, RunEnd, RunFilter,
-        StartedRun, StoreError, Swept, ThreadPosition, sqlite::SqliteStore,
+        Expired, Fence, NewRun, Pruned, RecordedRun, RequestKey, Rest, RestedRun, Retry, RunEnd,
+        RunFilter, StartedRun, StoreError, Swept, ThreadPosition, sqlite::SqliteStore,
     },
 };
 
@@ -189,6 +189,16 @@ impl CheckpointStore for SimulatedStore {
             started => store.started(started),
         })
         .await
+    }
+
+    async fn repeated_run(
+        &self,
+        tenant: &Tenant,
+        request: &RequestKey,
+        now: Timestamp,
+    ) -> Result<Option<Run>, StoreError> {
+        self.unless_crashed().await;
+        at_once(self.inner.repeated_run(tenant, request, now))
     }
 
     async fn append(&self, fence: Fence, calls: Vec<RecordedCall>) -> Result<(), StoreError> {

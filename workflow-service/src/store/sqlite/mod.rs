@@ -39,8 +39,8 @@ use service_runtime::Tenant;
 use self::{readers::Readers, writer::Writer};
 use super::{
     Answers, CacheScope, CachedResult, CheckpointStore, Claimed, Dispatch, EntrypointVersion,
-    Expired, Fence, NewRun, Pruned, RecordedRun, Rest, RestedRun, Retry, RunFilter, StartedRun,
-    StoreError, Swept, ThreadPosition,
+    Expired, Fence, NewRun, Pruned, RecordedRun, RequestKey, Rest, RestedRun, Retry, RunFilter,
+    StartedRun, StoreError, Swept, ThreadPosition,
 };
 use crate::domain::{
     Checkpoint, CheckpointId, Run, RunId, Thread, ThreadId, ThreadState, Timestamp,
@@ -69,6 +69,18 @@ impl CheckpointStore for SqliteStore {
             true => self.writer.write(start).await,
             false => self.writer.write_checked(start).await,
         }
+    }
+
+    async fn repeated_run(
+        &self,
+        tenant: &Tenant,
+        request: &RequestKey,
+        now: Timestamp,
+    ) -> Result<Option<Run>, StoreError> {
+        let (tenant, request) = (tenant.clone(), request.clone());
+        self.readers
+            .read(move |db| runs::repeated(db, &tenant, &request, now))
+            .await
     }
 
     async fn append(&self, fence: Fence, calls: Vec<RecordedCall>) -> Result<(), StoreError> {

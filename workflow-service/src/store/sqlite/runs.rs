@@ -139,7 +139,7 @@ pub(super) fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
-fn repeated(
+pub(super) fn repeated(
     db: &Connection,
     tenant: &Tenant,
     request: &RequestKey,

@@ -76,6 +76,17 @@ pub(crate) async fn a_repeated_request_returns_the_first_run(store: Store) {
         request: request(1, later),
         ..new_run("t")
     };
+    let asked = async |request: Option<RequestKey>, now| {
+        let (tenant, request) = (tenant(), request.unwrap());
+        let found = store.repeated_run(&tenant, &request, now).await;
+        found.map(|run| run.map(|run| run.id))
+    };
+    assert!(
+        asked(first.request.clone(), first.now)
+            .await
+            .unwrap()
+            .is_none()
+    );
     claimed(&store, first.clone()).await;
     let again = NewRun {
         request: request(1, later),
@@ -86,6 +97,8 @@ pub(crate) async fn a_repeated_request_returns_the_first_run(store: Store) {
         panic!("not repeated")
     };
     assert_eq!(run.id, first.id);
+    let found = asked(again.request, again.now).await.unwrap();
+    assert_eq!(found, Some(first.id));
     assert!(store.run(&tenant(), again.id).await.unwrap().is_none());
 
     let other = NewRun {
@@ -94,9 +107,12 @@ pub(crate) async fn a_repeated_request_returns_the_first_run(store: Store) {
     };
     let error = store.start_run(&tenant(), other.clone()).await.unwrap_err();
     assert!(matches!(error, StoreError::RequestIdReused(_)));
+    let error = asked(other.request.clone(), other.now).await.unwrap_err();
+    assert!(matches!(error, StoreError::RequestIdReused(_)));
     // Another tenant's request ids are its own, and an expired one is forgotten.
     let foreign = Tenant::try_new("other").unwrap();
     assert!(store.start_run(&foreign, other.clone()).await.is_ok());
+    assert!(asked(other.request.clone(), later).await.unwrap().is_none());
     let after_expiry = NewRun {
         now: later,
         thread_id: thread("u"),
@@ -127,11 +143,16 @@ pub(crate) async fn a_request_whose_run_was_deleted_starts_no_other(store: Store
         .unwrap();
     store.delete_thread(&tenant(), &thread("t")).await.unwrap();
 
-    let error = store.start_run(&tenant(), run()).await.unwrap_err();
-    assert!(
-        matches!(&error, StoreError::RunDeleted { request, run } if request == "r" && *run == first),
-        "{error:?}"
-    );
+    let started = store.start_run(&tenant(), run()).await.map(drop);
+    let now = Timestamp::now();
+    let repeated = store.repeated_run(&tenant(), &request, now).await;
+    for answer in [started, repeated.map(drop)] {
+        let error = answer.unwrap_err();
+        assert!(
+            matches!(&error, StoreError::RunDeleted { request, run } if request == "r" && *run == first),
+            "{error:?}"
+        );
+    }
 }
 
 pub(crate) async fn listings_filter_and_page_newest_first(store: Store) {
