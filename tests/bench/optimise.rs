@@ -2,7 +2,10 @@
 //! engine.
 //!
 //! `WEFT_BENCH_ITEMS` items with a vector of `WEFT_BENCH_DIMS` each; 75,000 and 256 by default. Three
-//! in ten are removed before. Puts replace an item; one caller, one call after the other.
+//! in ten are removed before. Puts replace an item; one caller, one call after the other, beside
+//! `WEFT_BENCH_SEARCHERS` others that search everything by meaning all the time; none by default.
+//! `disk` is an append of 4 KiB that reaches the disk, every few milliseconds: what a put takes as long
+//! as may be the disk's own.
 #![expect(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -12,11 +15,21 @@
 use std::{
     collections::BTreeSet,
     env, fs,
+    io::Write as _,
     path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
     time::{Duration, Instant},
 };
 
-use futures::{StreamExt as _, stream};
+use futures::{
+    StreamExt as _,
+    future::{join, join_all},
+    stream,
+};
 use memory_service::{
     domain::{
         Document, EmbedderIdentity, Etag, Indexing, ItemId, Key, Namespace, NamespacePrefix,
@@ -31,11 +44,14 @@ use memory_service::{
     },
 };
 use service_runtime::Tenant;
+use tokio::task::spawn_blocking;
 
 /// Namespaces that the items are spread over.
 const USERS: usize = 1_000;
 /// Calls of one kind that are measured.
 const CALLS: usize = 500;
+/// Between two appends to the disk.
+const APPENDS: Duration = Duration::from_millis(5);
 /// Puts under way at once while the store is filled.
 const AT_ONCE: usize = 256;
 
@@ -60,6 +76,7 @@ struct Bench {
     bm25: Bm25,
     items: usize,
     dims: usize,
+    searchers: usize,
 }
 
 impl Bench {
@@ -80,6 +97,7 @@ impl Bench {
             bm25: Bm25::new().unwrap(),
             items,
             dims,
+            searchers: number("WEFT_BENCH_SEARCHERS", 0),
         }
     }
 
@@ -167,6 +185,31 @@ impl Bench {
         deletes.buffer_unordered(AT_ONCE).count().await;
     }
 
+    /// Does something beside so many that search, and prints what the disk took meanwhile.
+    async fn beside<T>(&self, when: &str, searchers: usize, work: impl Future<Output = T>) -> T {
+        let stop = Arc::new(AtomicBool::new(false));
+        let own = stop.clone();
+        let disk = spawn_blocking(move || appends(&own));
+        let search = async |searcher: usize| {
+            for call in 0.. {
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
+                let meaning = self.vector(searcher + call * searchers);
+                self.rank(&["bench"], RankOrder::Meaning(meaning)).await;
+            }
+        };
+        let searches = join_all((0..searchers).map(search));
+        let work = async {
+            let done = work.await;
+            stop.store(true, Ordering::Relaxed);
+            done
+        };
+        let (done, _) = join(work, searches).await;
+        print(when, "disk", disk.await.unwrap());
+        done
+    }
+
     /// Some item that was not removed, another one for each call.
     fn kept(&self, call: usize) -> usize {
         let item = call * 7_919 % self.items;
@@ -174,7 +217,13 @@ impl Bench {
     }
 
     async fn measure(&self, when: &str) {
-        let mut rows: Vec<(&str, Vec<Duration>)> = ["put", "namespace", "words", "meaning", "all"]
+        for (kind, latencies) in self.beside(when, self.searchers, self.calls()).await {
+            print(when, kind, latencies);
+        }
+    }
+
+    async fn calls(&self) -> Vec<(&'static str, Vec<Duration>)> {
+        let mut rows: Vec<(_, Vec<_>)> = ["put", "namespace", "words", "meaning", "all"]
             .map(|kind| (kind, Vec::new()))
             .into();
         for call in 0..CALLS {
@@ -193,10 +242,23 @@ impl Bench {
                 rows[4].1.push(self.rank(&["bench"], meaning()).await);
             }
         }
-        for (kind, latencies) in rows {
-            print(when, kind, latencies);
-        }
+        rows
     }
+}
+
+/// How long appends took until they were on the disk.
+fn appends(stop: &AtomicBool) -> Vec<Duration> {
+    let mut file = tempfile::tempfile().unwrap();
+    let mut took = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        #[expect(clippy::disallowed_methods, reason = "a thread of its own")]
+        thread::sleep(APPENDS);
+        let begin = Instant::now();
+        file.write_all(&[7; 4096]).unwrap();
+        file.sync_data().unwrap();
+        took.push(begin.elapsed());
+    }
+    took
 }
 
 fn print(when: &str, kind: &str, mut latencies: Vec<Duration>) {
@@ -255,9 +317,9 @@ async fn main() {
     let folder = tempfile::tempdir().unwrap();
     let bench = Bench::open(folder.path(), items, dims, 0).await;
     let begin = Instant::now();
-    let latencies = bench.fill().await;
-    println!("filled with {items} items in {:.1?}", begin.elapsed());
     println!("when       what         calls    p50 ms    p99 ms    max ms");
+    let latencies = bench.beside("filling", 0, bench.fill()).await;
+    println!("filled with {items} items in {:.1?}", begin.elapsed());
     print("filling", "put", latencies);
     bench.measure("full").await;
     bench.remove().await;
@@ -270,10 +332,14 @@ async fn main() {
     let begin = Instant::now();
     let bench = Bench::open(folder.path(), items, dims, 1).await;
     let opened = begin.elapsed();
-    let mut latencies = Vec::new();
-    while !segments(folder.path()).is_disjoint(&before) {
-        latencies.push(bench.put(bench.kept(latencies.len())).await);
-    }
+    let puts = async {
+        let mut latencies = Vec::new();
+        while !segments(folder.path()).is_disjoint(&before) {
+            latencies.push(bench.put(bench.kept(latencies.len())).await);
+        }
+        latencies
+    };
+    let latencies = bench.beside("meanwhile", bench.searchers, puts).await;
     println!(
         "opened in {opened:.1?}; written anew {:.1?} later, for {:.1?} of a processor",
         begin.elapsed() - opened,

@@ -87,6 +87,7 @@ fn purge(shared: &Shared, selection: &Selection, now: Time) -> Result<Purged, St
     let points: Vec<_> = points.collect::<Result<_, _>>()?;
     renewal::doubt(shared, &points);
     shared.update(delete_points(ids))?;
+    shared.disk.count(found.len(), 0);
     renewal::remove(shared, &points);
     let mut registry = shared.registry_mut();
     for (_, head) in &found {

@@ -130,7 +130,7 @@ pub(super) fn restore(shared: &Shared, records: Vec<Record>) -> Result<u64, Stor
         shared.update(UpdateOperation::PointOperation(
             PointOperations::UpsertPoints(points),
         ))?;
-        shared.disk.count(bytes);
+        shared.disk.count(written.len(), bytes);
     }
     let mut registry = shared.registry_mut();
     for (Record { tenant, item, .. }, before) in &written {

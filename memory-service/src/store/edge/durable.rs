@@ -4,7 +4,8 @@
 //! is opened. So what is to survive needs the log on the disk and no more: a file or two, for which
 //! nobody has to wait. A flush of the engine, in contrast, lets no write in until dozens of files are
 //! on the disk, one after the other. It only keeps the log short, so it can wait for a moment in which
-//! nothing is written.
+//! nothing is written. If there is none, there are small ones, often; and before each, the files are
+//! written out as they are while writes go on, so that the flush finds little that the disk lacks.
 
 use std::{
     collections::BTreeSet,
@@ -19,7 +20,7 @@ use std::{
 };
 
 use tokio::{
-    sync::oneshot,
+    sync::{Notify, oneshot},
     task::spawn_blocking,
     time::{Instant, MissedTickBehavior, interval_at},
 };
@@ -31,8 +32,12 @@ use super::{
 use crate::store::StoreError;
 
 /// Bytes of documents and vectors after which the log is made short although something is written: a
-/// flush of so many lets writes wait for some 50 ms, and a start does them again within a second.
-const LONG_LOG: usize = 16 << 20;
+/// flush of so many lets writes wait for some 50 ms.
+const LONG_LOG: usize = 4 << 20;
+
+/// What a write adds to that besides its documents and vectors: what the engine remembers of it until
+/// it is flushed takes as long to write, however small the item is.
+const WRITE_BYTES: usize = 512;
 
 /// Since when there may be something in the log that a start has to do again.
 const LONGEST_LOG: Duration = Duration::from_secs(60);
@@ -47,6 +52,8 @@ pub(super) struct Disk {
     busy: AtomicBool,
     /// Bytes that were written since the last flush.
     written: AtomicUsize,
+    /// Told when those are many.
+    long: Notify,
     log: Log,
 }
 
@@ -57,6 +64,7 @@ impl Disk {
             dirty: AtomicBool::new(true),
             busy: AtomicBool::new(false),
             written: AtomicUsize::new(0),
+            long: Notify::new(),
             log: Log::default(),
         }
     }
@@ -67,9 +75,18 @@ impl Disk {
         self.busy.store(true, Ordering::Release);
     }
 
-    /// Counts what was written.
-    pub(super) fn count(&self, bytes: usize) {
-        self.written.fetch_add(bytes, Ordering::AcqRel);
+    /// Counts so many writes, of so many bytes of documents and vectors together.
+    pub(super) fn count(&self, writes: usize, bytes: usize) {
+        let bytes = writes.saturating_mul(WRITE_BYTES).saturating_add(bytes);
+        let before = self.written.fetch_add(bytes, Ordering::AcqRel);
+        if before < LONG_LOG && before.saturating_add(bytes) >= LONG_LOG {
+            self.long.notify_one();
+        }
+    }
+
+    /// What was counted since the last flush.
+    pub(super) fn unflushed(&self) -> usize {
+        self.written.load(Ordering::Acquire)
     }
 }
 
@@ -96,8 +113,7 @@ impl Shared {
             self.sync().inspect_err(|_| {
                 self.disk.busy.store(true, Ordering::Release);
             })?;
-            let written = self.disk.written.load(Ordering::Acquire);
-            if written < LONG_LOG && !late {
+            if self.disk.unflushed() < LONG_LOG && !late {
                 return Ok(false);
             }
         }
@@ -112,6 +128,12 @@ impl Shared {
         if self.disk.dirty.swap(false, Ordering::AcqRel) {
             self.disk.written.store(0, Ordering::Release);
             let Engines { first, other, .. } = self.engines();
+            for engine in [Some(&first), other.as_ref()].into_iter().flatten() {
+                if let Err(error) = write_out(&engine.path().join("segments")) {
+                    // The flush says what it means.
+                    tracing::debug!(%error, "files were not written out beforehand");
+                }
+            }
             first.flush().map_err(|error| {
                 self.disk.dirty.store(true, Ordering::Release);
                 engine_error(error)
@@ -143,6 +165,7 @@ pub(super) async fn keep_regularly(shared: Arc<Shared>, mut stopped: oneshot::Re
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
+            () = shared.disk.long.notified() => {}
             _ = &mut stopped => return,
         }
         if !shared.is_dirty() {
@@ -157,6 +180,24 @@ pub(super) async fn keep_regularly(shared: Arc<Shared>, mut stopped: oneshot::Re
             }
         }
     }
+}
+
+/// Has the disk take what the operating system holds of all files in a folder. Blocks.
+fn write_out(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let written = if entry.file_type()?.is_dir() {
+            write_out(&entry.path())
+        } else {
+            sync(&entry.path())
+        };
+        match written {
+            // Nobody needs it any more.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            written => written?,
+        }
+    }
+    Ok(())
 }
 
 /// The log of the engine, as far as the disk has it.
@@ -199,9 +240,9 @@ impl Log {
     }
 }
 
-fn sync(part: &Path) -> io::Result<()> {
+fn sync(file: &Path) -> io::Result<()> {
     // Not every system writes out what cannot be written to.
-    File::options().write(true).open(part)?.sync_data()
+    File::options().write(true).open(file)?.sync_data()
 }
 
 /// The part of a log that is being written, and those that are complete.

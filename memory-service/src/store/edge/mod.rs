@@ -12,6 +12,7 @@
 //! - `walk`: reads in order of names
 //! - `operations`: plans as few operations
 //! - `writer`: the one thread that writes
+//! - `turn`: whether a search may begin beside it
 //! - `optimiser`: what was removed gives its room back
 //! - `registry`: namespaces and their counts
 //! - `apart`: what it does between batches
@@ -36,6 +37,7 @@ mod settings;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod turn;
 mod walk;
 mod writer;
 
@@ -181,6 +183,15 @@ impl EdgeStore {
             .map_err(|error| StoreError::Internal(error.to_string()))?
     }
 
+    /// Runs a read that may look at much, once it is its turn.
+    async fn search<T: Send + 'static>(
+        &self,
+        search: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.shared.turn.of_search().await;
+        self.read(search).await
+    }
+
     /// Removes chunk after chunk, so that other writes come in between.
     async fn purge(&self, selection: Selection, now: Time) -> Result<(u64, u64), StoreError> {
         let (mut live, mut expired) = (0, 0);
@@ -266,13 +277,13 @@ impl Store for EdgeStore {
 
     fn rank<'a>(&'a self, tenant: &'a Tenant, mut query: RankQuery) -> Answer<'a, Vec<Ranked>> {
         let tenant = tenant.clone();
-        self.read(move |shared| {
+        let search = self.search(move |shared| {
             // The engine reserves room for as many candidates as it is asked for.
             let stored = usize::try_from(shared.registry().stored(&tenant)).unwrap_or(usize::MAX);
             query.limit = query.limit.min(stored.saturating_add(1));
             query::rank(&shared.engines(), &tenant, &query)
-        })
-        .boxed()
+        });
+        search.boxed()
     }
 
     fn fetch<'a>(
@@ -299,7 +310,7 @@ impl Store for EdgeStore {
 
     fn walk<'a>(&'a self, tenant: &'a Tenant, query: WalkQuery) -> Answer<'a, Vec<Item>> {
         let tenant = tenant.clone();
-        self.read(move |shared| walk::walk(shared, &tenant, query))
+        self.search(move |shared| walk::walk(shared, &tenant, query))
             .boxed()
     }
 

@@ -93,6 +93,7 @@ pub(super) struct Litter {
     /// Woken now and then while items are removed.
     optimiser: OnceLock<Thread>,
     closing: AtomicBool,
+    under_way: AtomicBool,
     /// What the engine may use at once: one thread's worth.
     budget: ResourceBudget,
 }
@@ -104,6 +105,7 @@ impl Litter {
             removed: AtomicU64::new(0),
             optimiser: OnceLock::new(),
             closing: AtomicBool::new(false),
+            under_way: AtomicBool::new(false),
             budget: ResourceBudget::new(1, 1),
         }
     }
@@ -136,6 +138,11 @@ impl Litter {
         #[expect(clippy::cast_precision_loss, reason = "rounding does no harm")]
         let share = removed as f64 / all.max(1) as f64;
         all >= self.from && removed >= self.least() && share > SHARE
+    }
+
+    /// Whether data is being written anew.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.under_way.load(Ordering::Acquire)
     }
 
     fn wake(&self) {
@@ -222,7 +229,7 @@ fn run(shared: &Shared) {
 /// Has the engine write anew what it finds worth it, and reports that.
 pub(super) fn optimise(shared: &Shared) {
     let begin = Instant::now();
-    let _under_way = UnderWay::new();
+    let _under_way = UnderWay::new(&shared.litter);
     let outcome = catch_unwind(AssertUnwindSafe(|| write_anew(shared))).unwrap_or_else(|_| {
         Err(StoreError::Internal(
             "the engine panicked while it wrote data anew".into(),
@@ -245,17 +252,19 @@ pub(super) fn optimise(shared: &Shared) {
 }
 
 /// Shows that the engine is at it.
-struct UnderWay;
+struct UnderWay<'a>(&'a Litter);
 
-impl UnderWay {
-    fn new() -> Self {
+impl<'a> UnderWay<'a> {
+    fn new(litter: &'a Litter) -> Self {
+        litter.under_way.store(true, Ordering::Release);
         gauge!(UNDER_WAY).increment(1.0);
-        Self
+        Self(litter)
     }
 }
 
-impl Drop for UnderWay {
+impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
+        self.0.under_way.store(false, Ordering::Release);
         gauge!(UNDER_WAY).decrement(1.0);
     }
 }

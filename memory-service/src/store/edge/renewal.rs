@@ -238,7 +238,7 @@ pub(super) fn index(shared: &Shared, records: Vec<Record>) -> Result<(), StoreEr
     updated.map_err(engine_error)?;
     // Flushed by and by, so that the switch does not have to.
     shared.disk.lags();
-    shared.disk.count(bytes);
+    shared.disk.count(indexed.len(), bytes);
     found(shared, &indexed);
     Ok(())
 }

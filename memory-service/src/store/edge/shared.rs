@@ -16,6 +16,7 @@ use super::{
     registry::Registry,
     renewal, schema,
     settings::{Begun, Settings},
+    turn::Turn,
 };
 use crate::{
     domain::IndexIdentity,
@@ -92,6 +93,7 @@ pub(super) struct Shared {
     /// What was removed and still takes up room.
     pub(super) litter: Litter,
     pub(super) disk: Disk,
+    pub(super) turn: Turn,
     least_free: u64,
     /// The folder of the index that is filled.
     next: Option<Folder>,
@@ -146,6 +148,7 @@ impl Shared {
             registry: RwLock::new(registry),
             litter: Litter::new(settings.optimise_from),
             disk: Disk::new(settings.flush),
+            turn: Turn::new(),
             least_free: settings.least_free,
             next,
             folder,

@@ -6,6 +6,7 @@
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
 use service_runtime::Tenant;
@@ -32,6 +33,10 @@ const BATCH_WRITES: usize = 256;
 /// Most bytes of documents and vectors in one operation, so that a batch of large ones does not hold
 /// up small ones for long.
 const BATCH_BYTES: usize = 4 << 20;
+
+/// While data is written anew, the writer rests after each batch for twice as long as that took, up to
+/// this: all that changes meanwhile is put into the new data at the end, and no write is let in then.
+const LONGEST_REST: Duration = Duration::from_millis(10);
 
 /// What the writer is asked to do, and whom it tells.
 pub(super) enum Command {
@@ -78,8 +83,14 @@ impl Writer {
             .name("memory-writer".into())
             .spawn(move || {
                 while let Some(first) = queue.blocking_recv() {
+                    let begin = Instant::now();
+                    shared.turn.begin();
                     // Callers of a run that panicked see a write without an answer; others go on.
                     let _ = catch_unwind(AssertUnwindSafe(|| run(&shared, first, &mut queue)));
+                    shared.turn.end();
+                    if shared.litter.is_under_way() {
+                        rest(begin.elapsed());
+                    }
                 }
             })?;
         Ok(Self { commands, thread })
@@ -97,26 +108,38 @@ impl Writer {
     }
 }
 
+/// Rests after a batch that took so long.
+fn rest(took: Duration) {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the writer's own thread has nothing else to do"
+    )]
+    thread::sleep((2 * took).min(LONGEST_REST));
+}
+
 fn run(shared: &Shared, first: Command, queue: &mut mpsc::Receiver<Command>) {
     let mut writes = Vec::new();
-    let mut bytes = 0;
+    let (mut count, mut bytes) = (0, 0);
     let mut next = Some(first);
     while let Some(command) = next {
         if let Command::Apart(apart) = command {
             write(shared, std::mem::take(&mut writes));
-            shared.disk.count(bytes);
+            shared.disk.count(count, bytes);
             return apart.run(shared);
         }
-        bytes += match &command {
-            Command::Put { put, .. } => put.bytes(),
-            Command::Delete { .. } | Command::Refresh { .. } | Command::Apart(_) => 0,
+        let (changed, size) = match &command {
+            Command::Put { put, .. } => (1, put.bytes()),
+            Command::Delete { .. } => (1, 0),
+            Command::Refresh { ids, .. } => (ids.len(), 0),
+            Command::Apart(_) => (0, 0),
         };
+        (count, bytes) = (count + changed, bytes + size);
         writes.push(command);
         let full = writes.len() >= BATCH_WRITES || bytes >= BATCH_BYTES;
         next = if full { None } else { queue.try_recv().ok() };
     }
     write(shared, writes);
-    shared.disk.count(bytes);
+    shared.disk.count(count, bytes);
 }
 
 /// Decides and does a batch of writes, then answers them.
