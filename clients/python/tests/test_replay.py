@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from typing import Any
 
 import pytest
@@ -73,126 +72,6 @@ async def test_a_crash_repeats_only_what_was_not_recorded() -> None:
         calls.clear()
         assert await engine.output() == 16
         assert (1, 1) not in calls
-
-
-async def test_a_race_has_the_same_winner_in_every_replay() -> None:
-    gates = {name: asyncio.Event() for name in "abc"}
-
-    @task
-    async def gated(name: str) -> str:
-        await gates[name].wait()
-        return name
-
-    @task
-    def seen(name: str) -> str:
-        return name
-
-    @entrypoint()
-    async def race(names: list[str]) -> list[str]:
-        racing = asyncio.as_completed([gated(name) for name in names])
-        return [await seen(await first) for first in racing]
-
-    engine = Engine(race, ["a", "b", "c"])
-    running = asyncio.create_task(engine.output())
-    for name in ("c", "a", "b"):
-        gates[name].set()
-        while not any(name in entry.outcome.value.json_text for entry in engine.journal):
-            await asyncio.sleep(0)
-    assert await running == ["c", "a", "b"]
-    places = [(entry.call.id, entry.outcome.value.json_text) for entry in engine.journal]
-    for _ in range(5):
-        assert await engine.output() == ["c", "a", "b"]
-    for length in range(len(engine.journal)):
-        again = Engine(race, ["a", "b", "c"])
-        again.run_id, again.journal = engine.run_id, engine.journal[:length]
-        await again.output()
-        # What was recorded before the crash stands at its place.
-        assert places[:length] == [
-            (entry.call.id, entry.outcome.value.json_text) for entry in again.journal[:length]
-        ]
-
-
-async def test_branches_make_their_calls_in_the_same_order_in_every_replay() -> None:
-    reached = asyncio.Event()
-
-    @task
-    async def quick() -> None:
-        pass
-
-    @task
-    async def slow() -> None:
-        await reached.wait()
-
-    @task(name="after quick")
-    async def after_quick() -> None:
-        reached.set()
-
-    @task(name="after slow")
-    async def after_slow() -> None:
-        pass
-
-    async def winding() -> None:
-        await quick()
-        # Many steps of the loop, which the other branch must not overtake.
-        for _ in range(50):
-            await asyncio.sleep(0)
-        await after_quick()
-
-    async def straight() -> None:
-        await slow()
-        await after_slow()
-
-    @entrypoint()
-    async def workflow(_: Any) -> None:
-        await asyncio.gather(winding(), straight())
-
-    engine = Engine(workflow)
-    await engine.output()
-    assert {entry.call.id: entry.call.task for entry in engine.journal} == {
-        "0": "quick",
-        "1": "slow",
-        "2": "after quick",
-        "3": "after slow",
-    }
-    # Recorded right after one another: nothing but the order keeps them apart.
-    engine.journal.sort(key=lambda entry: entry.call.id)
-    for length in range(len(engine.journal) + 1):
-        again = Engine(workflow)
-        again.run_id, again.journal = engine.run_id, engine.journal[:length]
-        await again.output()
-
-
-async def test_blocking_code_gets_the_next_result_only_when_it_waits() -> None:
-    gate = threading.Event()
-
-    @task
-    def quick() -> None:
-        pass
-
-    @task
-    def slow() -> None:
-        gate.wait(20)
-
-    @task
-    def say(text: str) -> str:
-        return text
-
-    @entrypoint()
-    def workflow(_: Any) -> str:
-        one, other = quick(), slow()
-        one.result()
-        is_early = other.done()
-        gate.set()
-        other.result()
-        return say("early" if is_early else "late").result()
-
-    engine = Engine(workflow)
-    assert await engine.output() == "late"
-    engine.journal.pop()
-    for _ in range(10):
-        again = Engine(workflow)
-        again.journal = engine.journal[:]
-        assert await again.output() == "late"
 
 
 async def test_code_that_changed_is_a_mismatch_that_names_both() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextvars
+import threading
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,13 +20,49 @@ current_scope: contextvars.ContextVar[Scope | None] = contextvars.ContextVar(
 )
 
 
+class _Waiters(list[Any]):
+    """Those who wait for a future, not by itself: code rests while they wait."""
+
+    def append(self, waiter: Any) -> None:
+        scope = current_scope.get()
+        if scope is not None and not isinstance(waiter.event, _Event):
+            waiter.event = _Event(scope)
+        super().append(waiter)
+
+
+class _Event(threading.Event):
+    """An event that the code of a scope waits for."""
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__()
+        self._scope = scope
+
+    def done(self) -> bool:
+        return self.is_set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if self.is_set():
+            return True
+        with self._scope.blocked(self):
+            return super().wait(timeout)
+
+    def set(self) -> None:
+        self._scope.resume(self)
+        super().set()
+
+
 class TaskFuture(concurrent.futures.Future[R]):
     """A result that is recorded before it is seen: ``.result()`` or ``await``.
 
-    Of several futures, those that code waits for with ``.result()`` and ``await`` are seen in the
-    same order in every replay, also in ``asyncio.gather``, ``wait`` and ``as_completed``.
-    ``concurrent.futures.wait`` makes no such promise.
+    Of several futures, those that code waits for are seen in the same order in every replay: with
+    ``.result()`` and ``await``, and in ``gather``, ``wait`` and ``as_completed``, those of
+    `asyncio` as those of `concurrent.futures`. What ``wait`` returns are sets: they have no order.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        # What `wait` and `as_completed` of `concurrent.futures` are told by.
+        self._waiters: list[Any] = _Waiters()
 
     def result(self, timeout: float | None = None) -> R:
         """Waits for the result."""

@@ -5,11 +5,18 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from weft.func._execution import Execution
     from weft.func._future import TaskFuture
+
+
+class Awaited(Protocol):
+    """What blocking code waits for."""
+
+    def done(self) -> bool:
+        """Whether there is nothing to wait for any more."""
 
 
 class Scope:
@@ -40,7 +47,7 @@ class Scope:
         """Whether it cannot go on before its question is answered."""
         self.to_await: dict[TaskFuture[Any], str] = {}
         """What asynchronous code has asked for and must not forget to await, by its calls."""
-        self._blocked_on: TaskFuture[Any] | None = None
+        self._blocked_on: Awaited | None = None
         self._next_order = 0
         self._next_value = 0
 
@@ -75,8 +82,8 @@ class Scope:
             raise RuntimeError(f"`{call}` was not awaited: in asynchronous code, `await` it")
 
     @contextlib.contextmanager
-    def blocked(self, future: TaskFuture[Any]) -> Iterator[None]:
-        """While blocking code waits for a result."""
+    def blocked(self, future: Awaited) -> Iterator[None]:
+        """While blocking code waits for a result, or for one of several."""
         if not self.in_thread:
             raise RuntimeError("`.result()` would block the event loop: `await` the call instead")
         self.execution.in_loop(self._block, future)
@@ -86,7 +93,7 @@ class Scope:
             # Also when waiting has taken too long.
             self.execution.in_loop(self.resume, future)
 
-    def _block(self, future: TaskFuture[Any]) -> None:
+    def _block(self, future: Awaited) -> None:
         if future.done():
             self.is_busy = True
             return
@@ -95,7 +102,7 @@ class Scope:
         self.is_busy = False
         self.execution.look_again()
 
-    def resume(self, future: TaskFuture[Any]) -> None:
+    def resume(self, future: Awaited) -> None:
         """Blocking code that waits for a result is about to get it. In the loop."""
         if self._blocked_on is future:
             self._blocked_on = None
