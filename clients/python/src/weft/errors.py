@@ -117,7 +117,8 @@ class RunError(WeftError):
     """A run did not come to an output."""
 
     def __init__(self, message: str, run: Run) -> None:
-        super().__init__(message)
+        # Not `super()`: a failure may have the type of what the run's code raised, too.
+        Exception.__init__(self, message)
         self.run = run
         """The run, as it rests."""
 

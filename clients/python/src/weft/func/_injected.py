@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 #: Parameters that are given what they are named after, unless the caller gives them.
 INJECTED = ("config", "previous", "runtime", "store", "writer")
 
-#: Where a run's config has the context that it was called with.
-CONTEXT = "__context__"
+#: Where a run's config has what it was called with beside its settings.
+CARRIED = {"context": "__context__", "metadata": "__metadata__", "tags": "__tags__"}
 
 
 class Function:
@@ -62,16 +62,19 @@ def runtime(scope: Scope) -> Runtime[Any]:
         previous=_injection("previous", scope),
         store=definition.store,
         stream_writer=_injection("writer", scope),
-        context=definition.context(_settings(scope).get(CONTEXT)),
+        context=definition.context(_settings(scope).get(CARRIED["context"])),
     )
 
 
 def config(scope: Scope) -> dict[str, Any]:
     """The settings of the run, as programs of LangGraph know them."""
-    settings = {name: value for name, value in _settings(scope).items() if name != CONTEXT}
-    start = scope.execution.start
-    configurable = {**settings, "thread_id": start.thread_id}
-    return {"configurable": configurable, "metadata": {"run_id": start.run_id}}
+    given, start = _settings(scope), scope.execution.start
+    carried = {name: given.pop(key, None) for name, key in CARRIED.items()}
+    return {
+        "configurable": {**given, "thread_id": start.thread_id},
+        "metadata": {**(carried["metadata"] or {}), "run_id": start.run_id},
+        "tags": carried["tags"] or [],
+    }
 
 
 def _settings(scope: Scope) -> dict[str, Any]:

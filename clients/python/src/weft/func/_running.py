@@ -13,10 +13,11 @@ from weft import _io
 from weft.client.events import StreamMode
 from weft.client.runs import AsyncRuns
 from weft.client.values import Concurrency, Durability, Run, RunState
-from weft.errors import EmptyInput
+from weft.errors import EmptyInput, RunFailed
 from weft.func import _codec, _streams
 from weft.func._definition import EntrypointDefinition
-from weft.func._injected import CONTEXT
+from weft.func._injected import CARRIED
+from weft.func.failures import of_run
 from weft.func.types import Command
 
 #: Settings of a call: ``{"configurable": {"thread_id": …, …}}``.
@@ -64,8 +65,9 @@ class Runs:
     ) -> Run:
         """The run that a call is about: a new one, or the thread's, which goes on."""
         thread_id, checkpoint_id, settings = split(how.config, thread_is_required=False)
-        if how.context is not None:
-            settings[CONTEXT] = plain(how.context)
+        for name, value in {**how.config, "context": how.context}.items():
+            if name in CARRIED and value is not None:
+                settings[CARRIED[name]] = plain(value)
         unfinished = await self._unfinished(thread_id)
         if isinstance(given, Command) or given is None:
             if unfinished is None:
@@ -122,9 +124,13 @@ class Runs:
             return await self._runs.resume(run.id, answers=answers)
         return await self._runs.resume(run.id, plain(answer))
 
-    async def batch(self, inputs: Sequence[Any], how: How) -> list[Any]:
-        """Runs with each of several inputs at once."""
-        return await asyncio.gather(*(self.invoke(one, how) for one in inputs))
+    async def batch(
+        self, inputs: Sequence[Any], config: Config | Sequence[Config] | None
+    ) -> list[Any]:
+        """Runs with each of several inputs at once, all with one config or each with its own."""
+        each = [config] * len(inputs) if config is None or isinstance(config, Mapping) else config
+        calls = [self.invoke(one, How(its_own)) for one, its_own in zip(inputs, each, strict=True)]
+        return await asyncio.gather(*calls)
 
     @_io.iterated_in_io
     async def stream(
@@ -173,4 +179,8 @@ def result_of(run: Run) -> Any:
     """What a call returns of its run."""
     if run.state is RunState.INTERRUPTED:
         return {"__interrupt__": [_streams.interrupt(one) for one in run.interrupts]}
-    return _codec.from_plain(run.result())
+    try:
+        output = run.result()
+    except RunFailed as failed:
+        raise of_run(failed) from None
+    return _codec.from_plain(output)

@@ -151,8 +151,10 @@ def state_of_checkpoint(checkpoint: Checkpoint) -> StateSnapshot:
     )
 
 
-def state_of_thread(thread: Thread, entrypoint: str, *, newest: bool) -> StateSnapshot:
-    """The state of a thread."""
+def state_of_thread(
+    thread: Thread, entrypoint: str, *, newest: bool, failed: Run | None
+) -> StateSnapshot:
+    """The state of a thread, whose last run may have ``failed``."""
     asked = tuple(interrupt(one) for one in thread.interrupts) if newest else ()
     unfinished = newest and thread.state is not ThreadState.IDLE
     if thread.checkpoint is None:
@@ -160,6 +162,9 @@ def state_of_thread(thread: Thread, entrypoint: str, *, newest: bool) -> StateSn
     else:
         state = state_of_checkpoint(thread.checkpoint)
     tasks = tuple(StateTask(one.id, one.task or entrypoint, (one,)) for one in asked)
+    if failed is not None and failed.error is not None:
+        error = f"{failed.error.reason}: {failed.error.message}"
+        tasks = (*tasks, StateTask(failed.id, failed.error.task or entrypoint, (), error))
     return StateSnapshot(
         values=state.values,
         next=(entrypoint,) if unfinished else (),

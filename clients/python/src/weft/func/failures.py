@@ -7,14 +7,16 @@ import logging
 import sys
 import traceback
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
-from weft.errors import WeftError
+from weft.errors import RunFailed, WeftError
 from weft.func import _checks
 from weft.func.types import RetryPolicy, default_retry_on
 from weft.workflow.v1 import worker_pb2 as pb
 
 logger = logging.getLogger("weft.worker")
+
+B = TypeVar("B", bound=Exception)
 
 #: Longest message and traceback that are recorded, in characters.
 MAX_TEXT = 4096
@@ -190,7 +192,7 @@ def from_message(failure: pb.Failure) -> Failure:
     told: dict[str, Any] = {"retryable": failure.retryable, "metadata": failure.metadata}
     reason = failure.reason or "UNKNOWN"
     try:
-        error = _kind(failure)(reason, failure.message, **told)
+        error = _kind(TaskFailed, failure.metadata)(reason, failure.message, **told)
         if "message" in failure.metadata:
             error.args = (failure.metadata["message"],)
     except Exception:
@@ -200,24 +202,49 @@ def from_message(failure: pb.Failure) -> Failure:
     return error
 
 
-def _kind(failure: pb.Failure) -> type[TaskFailed]:
-    """`TaskFailed`, as an instance of the recorded type if this program has loaded it."""
-    module, _, path = failure.metadata.get("exception", "").partition(":")
+def of_run(failed: RunFailed) -> RunFailed:
+    """The failure of a run, as an instance of the type of what its code raised, too."""
+    told = failed.run.error
+    if told is None:
+        return failed
+    try:
+        error = _kind(RunFailed, told.metadata)(str(failed), failed.run)
+    except Exception:
+        # A type that cannot be made like this is not caught by its name.
+        return failed
+    if isinstance(error, Failure):
+        error.message, error.retryable, error.retry_after = told.message, False, None
+        error.task, error.task_id = told.task, ""
+    if "message" in told.metadata:
+        error.args = (told.metadata["message"],)
+        trace = told.metadata.get("traceback", "")
+        # Shown below the text from Python 3.11 on.
+        vars(error)["__notes__"] = [f"{failed}\n{trace}".rstrip()]
+    return error
+
+
+def _kind(base: type[B], metadata: Mapping[str, str]) -> type[B]:
+    """An error, as an instance of the recorded type if this program has loaded it."""
+    module, _, path = metadata.get("exception", "").partition(":")
     found: Any = sys.modules.get(module) if path else None
     for part in path.split("."):
         found = getattr(found, part, None)
     is_exception = isinstance(found, type) and issubclass(found, Exception)
-    return _combined(found) if is_exception else TaskFailed
+    if not is_exception:
+        return base
+    combined: type[B] = _combined((base, found))
+    return combined
 
 
 @functools.lru_cache(maxsize=256)
-def _combined(kind: Any) -> type[TaskFailed]:
-    if issubclass(TaskFailed, kind):
-        return TaskFailed
+def _combined(bases: tuple[Any, Any]) -> Any:
+    base, kind = bases
+    if issubclass(base, kind):
+        return base
     # The text of a recorded error is known; what else its type makes one of need not be there.
     texts = {"__str__": Exception.__str__, "__repr__": Exception.__repr__}
-    namespace = {**texts, "__doc__": TaskFailed.__doc__}
+    namespace = {**texts, "__doc__": base.__doc__}
     try:
-        return type(kind.__name__, (TaskFailed, kind), namespace)
+        return type(kind.__name__, bases, namespace)
     except TypeError:
-        return TaskFailed
+        return base

@@ -9,7 +9,7 @@ from typing import Any
 
 from weft import _io
 from weft.client.connection import AsyncClient
-from weft.client.values import Concurrency
+from weft.client.values import Concurrency, ThreadState
 from weft.errors import NotFound
 from weft.func import _hosting, _streams
 from weft.func._calls import TaskCall, scope_of
@@ -125,17 +125,21 @@ class Program:
         async for item in self._runs.stream(input, how, stream_mode):
             yield item
 
-    def batch(self, inputs: Sequence[Any], config: Config | None = None) -> list[Any]:
-        """Runs with each of several inputs at once."""
+    def batch(
+        self, inputs: Sequence[Any], config: Config | Sequence[Config] | None = None
+    ) -> list[Any]:
+        """Runs with each of several inputs at once, all with one config or each with its own."""
         self._refuse_within_a_run("batch")
         self._host_in_background("batch")
-        return _io.wait(self._runs.batch(inputs, How(config)))
+        return _io.wait(self._runs.batch(inputs, config))
 
-    async def abatch(self, inputs: Sequence[Any], config: Config | None = None) -> list[Any]:
-        """Runs with each of several inputs at once."""
+    async def abatch(
+        self, inputs: Sequence[Any], config: Config | Sequence[Config] | None = None
+    ) -> list[Any]:
+        """Runs with each of several inputs at once; see `batch`."""
         self._refuse_within_a_run("abatch")
         await self._host()
-        return await _io.call(self._runs.batch(inputs, How(config)))
+        return await _io.call(self._runs.batch(inputs, config))
 
     # Threads.
 
@@ -151,7 +155,12 @@ class Program:
             thread = await self._client.threads.get(thread_id, checkpoint_id=checkpoint_id)
         except NotFound:
             return _streams.no_state(config, {})
-        return _streams.state_of_thread(thread, self.name, newest=not checkpoint_id)
+        failed = None
+        if thread.state is ThreadState.ERROR and not checkpoint_id:
+            async for run in self._client.runs.list(thread_id=thread_id, page_size=1):
+                failed = await self._client.runs.get(run.id)
+                break
+        return _streams.state_of_thread(thread, self.name, newest=not checkpoint_id, failed=failed)
 
     def get_state_history(
         self, config: Config, *, limit: int | None = None
