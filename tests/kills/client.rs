@@ -238,6 +238,7 @@ impl Client {
 
     async fn retry(&mut self, run_id: String) -> Result<Option<End>> {
         self.retries += 1;
+        self.is_cancelled = false;
         let mut request = RetryRunRequest {
             run_id,
             ..RetryRunRequest::default()

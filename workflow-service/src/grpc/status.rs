@@ -138,9 +138,10 @@ pub(super) fn not_started(error: StartError, prefix: &str) -> Status {
 pub(super) fn store(error: StoreError) -> Status {
     let message = error.to_string();
     match error {
-        StoreError::ThreadBusy(thread) => {
+        StoreError::ThreadBusy { thread, run } => {
             StatusBuilder::new(Code::Aborted, DOMAIN, "THREAD_BUSY", message)
                 .metadata("thread_id", thread.as_str())
+                .metadata("run_id", run.to_string())
                 .build()
         }
         StoreError::ThreadInUse { thread, run } => {

@@ -7,9 +7,14 @@ use crate::domain::{CheckpointId, RunId, RunState, ThreadId};
 /// StoreError says why the store did not do something.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The thread has an unfinished run and the new one was not to wait.
-    #[error("thread `{0}` has an unfinished run")]
-    ThreadBusy(ThreadId),
+    /// The thread has an unfinished run, and what was asked for does not wait.
+    #[error("thread `{thread}` has the unfinished run `{run}`; wait for its end, or cancel it")]
+    ThreadBusy {
+        /// The thread.
+        thread: ThreadId,
+        /// The run that has it, or else one that waits for it.
+        run: RunId,
+    },
     /// A run of the thread has begun and is not finished.
     #[error("thread `{thread}` is in use by run `{run}`; wait for its end, or cancel it")]
     ThreadInUse {

@@ -206,7 +206,8 @@ pub trait CheckpointStore: Send + Sync + 'static {
     ) -> Result<Thread, StoreError>;
 
     /// Deletes all but the newest checkpoints of a thread and those that unfinished runs build on,
-    /// and the finished runs that did not write those that are kept.
+    /// and the finished runs that are older than the newest ones: that wrote one before them, or began
+    /// before the oldest of them was there.
     ///
     /// # Errors
     /// [`StoreError::NoSuchThread`].

@@ -102,6 +102,11 @@ async fn a_busy_thread_queues_refuses_or_makes_way() {
     assert_eq!(state(&queued), State::Queued);
     assert_eq!(queued.state_reason, "waits for its thread");
     let refusal = serving.runs.start_run(with(Concurrency::Reject)).await;
+    let told = refusal.as_ref().unwrap_err().message().to_owned();
+    assert!(
+        told.contains(&first) && told.contains("cancel it"),
+        "{told}"
+    );
     refused(refusal, Code::Aborted, "THREAD_BUSY");
     let replacing = serving.begin(with(Concurrency::Interrupt)).await;
     assert_eq!(state(&serving.rest(&replacing.id).await), State::Succeeded);
@@ -154,15 +159,29 @@ async fn a_timeout_bounds_a_run_and_must_be_positive() {
             ["timeout"]
         );
     }
+    let mut mixed = within(-1);
+    mixed.timeout = Some(Duration {
+        seconds: 1,
+        nanos: -1,
+    });
+    let refusal = serving.runs.start_run(mixed).await;
+    let told = refusal.as_ref().unwrap_err().message().to_owned();
+    assert!(told.contains("different signs"), "{told}");
     let at = |seconds, nanos| StartRunRequest {
         start_after: Some(prost_types::Timestamp { seconds, nanos }),
         ..start("save", "u", "1")
     };
-    let refusal = serving.runs.start_run(at(0, -1)).await;
-    assert_eq!(
-        refused(refusal, Code::InvalidArgument, "INVALID_REQUEST"),
-        ["start_after"]
-    );
+    const YEAR_ONE: i64 = -62_135_596_800;
+    const YEAR_TEN_THOUSAND: i64 = 253_402_300_800;
+    for (seconds, nanos) in [(0, -1), (YEAR_ONE - 1, 0), (YEAR_TEN_THOUSAND, 0)] {
+        let refusal = serving.runs.start_run(at(seconds, nanos)).await;
+        assert_eq!(
+            refused(refusal, Code::InvalidArgument, "INVALID_REQUEST"),
+            ["start_after"]
+        );
+    }
+    let past = serving.invoke(at(YEAR_ONE, 0)).await;
+    assert_eq!(state(&past), State::Succeeded);
     assert_eq!(
         state(&serving.invoke(at(0, 0)).await),
         State::Succeeded,

@@ -151,7 +151,7 @@ impl Client<'_> {
                 self.world.note(format!("run {} is accepted", plan.number));
                 self.learn(|progress| progress.id = Some(run.id));
             }
-            Some(Err(StartError::Store(StoreError::ThreadBusy(_))))
+            Some(Err(StartError::Store(StoreError::ThreadBusy { .. })))
                 if plan.concurrency == Concurrency::Reject =>
             {
                 self.end(End::Refused);

@@ -69,14 +69,16 @@ conformance!(open() =>
         a_journal_is_kept_for_as_long_as_its_run_can_be_retried,
         cached_results_expire_and_the_newest_one_stands,
     ;
+    pruning:
+        pruning_keeps_the_newest_checkpoints_and_their_runs,
+        what_unfinished_runs_build_on_is_not_pruned,
+    ;
     threads:
         a_successful_run_leaves_a_checkpoint_that_names_its_parent,
         a_run_can_branch_from_an_older_checkpoint,
         the_state_of_a_thread_follows_from_its_runs,
         a_checkpoint_written_by_hand_is_the_next_runs_previous,
         a_fork_copies_the_line_up_to_a_checkpoint_and_goes_its_own_way,
-        pruning_keeps_the_newest_checkpoints_and_their_runs,
-        what_unfinished_runs_build_on_is_not_pruned,
         a_thread_is_deleted_whole_unless_a_run_is_unfinished,
         threads_are_listed_by_state_and_page_last_updated_first,
     ;

@@ -1,6 +1,6 @@
 //! What StartRun, InvokeRun and StreamRun are asked for.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, ops::RangeInclusive, time::Duration};
 
 use prost::Message as _;
 use service_runtime::{Violations, config::human};
@@ -25,6 +25,9 @@ const MAX_REQUEST_ID_BYTES: usize = 256;
 const MAX_LABELS: usize = 64;
 
 const MAX_LABEL_BYTES: usize = 256;
+
+/// Seconds since the Unix epoch of the years 1 to 9999: what a timestamp can say.
+const TIMESTAMP_SECONDS: RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
 
 /// A run to start.
 pub(in crate::grpc) fn new_run(
@@ -200,10 +203,11 @@ fn duration(
         }
         Ok(positive) if is_valid && !positive.is_zero() => Some(positive),
         Ok(_) | Err(_) => {
-            violations.push(
-                field,
-                "must be longer than nothing; leave it out for the default",
-            );
+            let what = match duration.seconds.signum() * i64::from(duration.nanos.signum()) {
+                -1 => "has seconds and nanos with different signs; give both the same",
+                _ => "must be longer than nothing; leave it out for the default",
+            };
+            violations.push(field, what);
             None
         }
     }
@@ -214,15 +218,14 @@ fn point_in_time(
     time: &prost_types::Timestamp,
     violations: &mut Violations,
 ) -> Option<Timestamp> {
-    let micros = time
-        .seconds
-        .checked_mul(1_000_000)
-        .and_then(|micros| micros.checked_add(i64::from(time.nanos / 1_000)));
-    if micros.is_none() || !(0..1_000_000_000).contains(&time.nanos) {
-        violations.push(field, "is no valid timestamp");
+    let is_valid =
+        TIMESTAMP_SECONDS.contains(&time.seconds) && (0..1_000_000_000).contains(&time.nanos);
+    if !is_valid {
+        violations.push(field, "is no valid timestamp, from the year 1 to 9999");
         return None;
     }
-    micros.map(Timestamp::from_micros)
+    let micros = time.seconds * 1_000_000 + i64::from(time.nanos / 1_000);
+    Some(Timestamp::from_micros(micros))
 }
 
 fn labels(field: &str, labels: &HashMap<String, String>, violations: &mut Violations) {

@@ -41,11 +41,12 @@ pub(super) fn start(
         true => stop::replaced(db, tenant, &new)?,
         false => Vec::new(),
     };
-    let is_free = is_thread_free(db, tenant, &new.thread_id)?;
-    if !is_free && new.concurrency == Concurrency::Reject {
-        return Err(StoreError::ThreadBusy(new.thread_id));
+    let holder = holder(db, tenant, &new.thread_id)?;
+    if let (Some(run), Concurrency::Reject) = (holder, new.concurrency) {
+        let thread = new.thread_id;
+        return Err(StoreError::ThreadBusy { thread, run });
     }
-    let started = record(db, tenant, new, is_free)?;
+    let started = record(db, tenant, new, holder.is_none())?;
     Ok(RecordedRun { started, replaced })
 }
 
@@ -204,15 +205,20 @@ pub(super) const QUEUED_OF_THREAD: &str = "SELECT run_id FROM runs INDEXED BY ru
 const UNDER_WAY_OF_THREAD: &str = "SELECT run_id FROM runs INDEXED BY thread_in_use \
     WHERE tenant = ?1 AND thread_id = ?2 AND state BETWEEN 2 AND 5";
 
-/// Whether a thread has neither a run under way nor one that waits.
-fn is_thread_free(db: &Connection, tenant: &Tenant, thread: &ThreadId) -> Result<bool, StoreError> {
-    for busy in [UNDER_WAY_OF_THREAD, QUEUED_OF_THREAD] {
-        let mut busy = db.prepare_cached(busy)?;
-        if busy.exists(params![tenant.as_str(), thread])? {
-            return Ok(false);
+/// The run that has a thread, or else one that waits for it; `None` if the thread is free.
+pub(super) fn holder(
+    db: &Connection,
+    tenant: &Tenant,
+    thread: &ThreadId,
+) -> Result<Option<RunId>, StoreError> {
+    for some in [UNDER_WAY_OF_THREAD, QUEUED_OF_THREAD] {
+        let mut some = db.prepare_cached(some)?;
+        let first = some.query_row(params![tenant.as_str(), thread], |row| row.get(0));
+        if let Some(first) = first.optional()? {
+            return Ok(Some(first));
         }
     }
-    Ok(true)
+    Ok(None)
 }
 
 /// The unfinished runs of a thread: the one that has it, and those that wait.

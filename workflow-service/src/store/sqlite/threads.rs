@@ -347,6 +347,7 @@ pub(super) fn prune(
     keep_checkpoints: u32,
 ) -> Result<Pruned, StoreError> {
     get(db, tenant, id)?.ok_or_else(|| StoreError::NoSuchThread(id.clone()))?;
+    let oldest = oldest_kept(db, tenant, id, keep_checkpoints)?;
     let checkpoints = db
         .prepare_cached(
             "DELETE FROM checkpoints WHERE tenant = ?1 AND thread_id = ?2 \
@@ -363,13 +364,23 @@ pub(super) fn prune(
            WHERE tenant = ?1 AND thread_id = ?2)",
     )?
     .execute(params![tenant.as_str(), id])?;
+    // A run is as old as what it builds on; one that never began, as its end.
     let runs = db
         .prepare_cached(
             "SELECT run_id FROM runs WHERE tenant = ?1 AND thread_id = ?2 AND state IN (6, 7, 8) \
              AND run_id NOT IN (SELECT run_id FROM checkpoints \
-               WHERE tenant = ?1 AND thread_id = ?2 AND run_id IS NOT NULL)",
+               WHERE tenant = ?1 AND thread_id = ?2 AND run_id IS NOT NULL) \
+             AND iif(parent_by = 0, end_time < ?4, parent_id IS NULL OR parent_id < ?3)",
         )?
-        .query_map(params![tenant.as_str(), id], |row| row.get(0))?
+        .query_map(
+            params![
+                tenant.as_str(),
+                id,
+                oldest.map(|(oldest, _)| oldest),
+                oldest.map(|(_, time)| time)
+            ],
+            |row| row.get(0),
+        )?
         .collect::<Result<Vec<RunId>, _>>()?;
     runs.iter().try_for_each(|run| settle::remove(db, *run))?;
     Ok(Pruned {
@@ -378,21 +389,36 @@ pub(super) fn prune(
     })
 }
 
+/// The oldest of the newest checkpoints of a thread, and when it was written.
+fn oldest_kept(
+    db: &Connection,
+    tenant: &Tenant,
+    id: &ThreadId,
+    keep_checkpoints: u32,
+) -> Result<Option<(CheckpointId, Timestamp)>, StoreError> {
+    Ok(db
+        .prepare_cached(
+            "SELECT checkpoint_id, create_time FROM (SELECT checkpoint_id, create_time \
+               FROM checkpoints WHERE tenant = ?1 AND thread_id = ?2 \
+               ORDER BY checkpoint_id DESC LIMIT ?3) ORDER BY checkpoint_id LIMIT 1",
+        )?
+        .query_row(params![tenant.as_str(), id, keep_checkpoints], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .optional()?)
+}
+
 pub(super) fn delete(db: &Connection, tenant: &Tenant, id: &ThreadId) -> Result<(), StoreError> {
     get(db, tenant, id)?.ok_or_else(|| StoreError::NoSuchThread(id.clone()))?;
-    let runs = db
-        .prepare_cached(
-            "SELECT run_id, state IN (6, 7, 8) FROM runs WHERE tenant = ?1 AND thread_id = ?2",
-        )?
-        .query_map(params![tenant.as_str(), id], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })?
-        .collect::<Result<Vec<(RunId, bool)>, _>>()?;
-    if runs.iter().any(|(_, is_final)| !is_final) {
-        return Err(StoreError::ThreadBusy(id.clone()));
+    if let Some(run) = runs::holder(db, tenant, id)? {
+        let thread = id.clone();
+        return Err(StoreError::ThreadBusy { thread, run });
     }
-    runs.iter()
-        .try_for_each(|(run, _)| settle::remove(db, *run))?;
+    let runs = db
+        .prepare_cached("SELECT run_id FROM runs WHERE tenant = ?1 AND thread_id = ?2")?
+        .query_map(params![tenant.as_str(), id], |row| row.get(0))?
+        .collect::<Result<Vec<RunId>, _>>()?;
+    runs.iter().try_for_each(|run| settle::remove(db, *run))?;
     for table in ["checkpoints", "threads"] {
         db.prepare_cached(&format!(
             "DELETE FROM {table} WHERE tenant = ?1 AND thread_id = ?2"

@@ -60,13 +60,17 @@ pub(crate) async fn queued_runs_are_claimed_oldest_first_and_one_of_a_thread(sto
 }
 
 pub(crate) async fn a_busy_thread_refuses_a_run_that_is_not_to_wait(store: Store) {
-    claimed(&store, new_run("t")).await;
+    let busy = claimed(&store, new_run("t")).await.run.id;
+    queued(&store, new_run("t")).await;
     let run = NewRun {
         concurrency: Concurrency::Reject,
         ..new_run("t")
     };
     let error = store.start_run(&tenant(), run.clone()).await.unwrap_err();
-    assert!(matches!(error, StoreError::ThreadBusy(_)), "{error}");
+    assert!(
+        matches!(&error, StoreError::ThreadBusy { run, .. } if *run == busy),
+        "{error}"
+    );
     assert!(store.run(&tenant(), run.id).await.unwrap().is_none());
 }
 

@@ -60,7 +60,8 @@ pub(crate) async fn a_new_run_is_recorded_with_the_cancel_of_all_unfinished_ones
         // It has the thread until it has stopped.
         assert!(claims(&store, 10).await.is_empty());
         let deleted = store.delete_thread(&tenant(), &thread("t")).await;
-        assert!(matches!(deleted, Err(StoreError::ThreadBusy(_))));
+        let error = deleted.unwrap_err();
+        assert!(matches!(error, StoreError::ThreadBusy { run, .. } if run == first.run.id));
 
         let rested = store
             .rest_run(first.fence, succeeded("1"), true)

@@ -155,7 +155,7 @@ pub(crate) async fn a_checkpoint_written_by_hand_is_the_next_runs_previous(store
 }
 
 /// A thread whose runs saved these, oldest first.
-async fn thread_of(store: &Store, name: &str, saved: &[&str]) -> Vec<CheckpointId> {
+pub(super) async fn thread_of(store: &Store, name: &str, saved: &[&str]) -> Vec<CheckpointId> {
     let mut checkpoints = Vec::new();
     for saved in saved {
         let dispatch = claimed(store, new_run(name)).await;
@@ -203,54 +203,6 @@ pub(crate) async fn a_fork_copies_the_line_up_to_a_checkpoint_and_goes_its_own_w
     assert!(matches!(error, StoreError::NoSuchThread(_)));
 }
 
-pub(crate) async fn pruning_keeps_the_newest_checkpoints_and_their_runs(store: Store) {
-    let ids = thread_of(&store, "t", &["1", "2", "3"]).await;
-    let dispatch = claimed(&store, new_run("t")).await;
-    store
-        .rest_run(dispatch.fence, failed(), true)
-        .await
-        .unwrap();
-    let under_way = claimed(&store, new_run("t")).await;
-    let pruned = store
-        .prune_thread(&tenant(), &thread("t"), 1)
-        .await
-        .unwrap();
-    assert_eq!((pruned.checkpoints, pruned.runs), (2, 3));
-    let left = store
-        .list_checkpoints(&tenant(), &thread("t"), None, 10)
-        .await
-        .unwrap();
-    assert_eq!(
-        (left.len(), left[0].id, left[0].parent_id),
-        (1, ids[2], None)
-    );
-    store
-        .rest_run(under_way.fence, succeeded("4"), true)
-        .await
-        .unwrap();
-    assert!(
-        store
-            .run(&tenant(), dispatch.run.id)
-            .await
-            .unwrap()
-            .is_none()
-    );
-}
-
-pub(crate) async fn what_unfinished_runs_build_on_is_not_pruned(store: Store) {
-    let ids = thread_of(&store, "t", &["1", "2", "3"]).await;
-    let branch = NewRun {
-        branch_from: Some(ids[0]),
-        claim: false,
-        ..new_run("t")
-    };
-    queued(&store, branch).await;
-    let pruned = store.prune_thread(&tenant(), &thread("t"), 1).await;
-    assert_eq!(pruned.unwrap().checkpoints, 1);
-    let dispatch = claims(&store, 1).await.remove(0);
-    assert_eq!(dispatch.previous.unwrap().get(), "1");
-}
-
 pub(crate) async fn a_thread_is_deleted_whole_unless_a_run_is_unfinished(store: Store) {
     thread_of(&store, "t", &["1"]).await;
     let dispatch = claimed(&store, new_run("t")).await;
@@ -258,7 +210,7 @@ pub(crate) async fn a_thread_is_deleted_whole_unless_a_run_is_unfinished(store: 
         .delete_thread(&tenant(), &thread("t"))
         .await
         .unwrap_err();
-    assert!(matches!(error, StoreError::ThreadBusy(_)));
+    assert!(matches!(error, StoreError::ThreadBusy { run, .. } if run == dispatch.run.id));
     store
         .append(dispatch.fence, vec![record(0, "1")])
         .await
