@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-import datetime
-import enum
 from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +10,6 @@ from typing import Any
 import pytest
 from langchain_core.runnables import RunnableConfig
 from langgraph.types import StreamWriter
-from pydantic import BaseModel
 
 
 def asked(result: Any) -> Any:
@@ -237,50 +233,3 @@ def threads(of: SimpleNamespace) -> Any:
 
     config = {"configurable": {"thread_id": "threads"}}
     return workflow.invoke([2, 3], config)
-
-
-def classes(of: SimpleNamespace) -> Any:
-    """State that is a class, over many turns of a thread."""
-
-    @of.task
-    def added(state: Basket, item: Item) -> Basket:
-        return dataclasses.replace(state, items=[*state.items, item], seen={*state.seen, item.name})
-
-    @of.entrypoint()
-    def workflow(item: Item, *, previous: Basket | None = None) -> Basket:
-        return added(previous or Basket(), item).result()
-
-    config: Any = {"configurable": {"thread_id": "classes"}}
-    baskets = [workflow.invoke(Item(name=f"n{turn}"), config) for turn in range(12)]
-    old = next(
-        state
-        for state in workflow.get_state_history(config)
-        if state.values and len(state.values.items) == 5
-    )
-    forked = workflow.invoke(Item(name="other"), old.config)
-    workflow.update_state(config, Basket(mood=Mood.BAD))
-    mended = workflow.invoke(Item(name="last"), config)
-    return [baskets[-1], forked, mended, workflow.get_state(config).values.mood]
-
-
-class Mood(enum.Enum):
-    """How it goes."""
-
-    GOOD = "good"
-    BAD = "bad"
-
-
-class Item(BaseModel):
-    """A model of pydantic."""
-
-    name: str
-    on: datetime.date = datetime.date(2026, 1, 1)
-
-
-@dataclasses.dataclass
-class Basket:
-    """State that is a class."""
-
-    items: list[Item] = dataclasses.field(default_factory=list)
-    seen: set[str] = dataclasses.field(default_factory=set)
-    mood: Mood = Mood.GOOD

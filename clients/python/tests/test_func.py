@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
 from langgraph.graph.message import add_messages
 from services import Cluster
 
@@ -174,6 +176,35 @@ def test_what_a_model_writes_is_streamed_from_within_tasks(cluster: Cluster, uni
     assert chunks
     assert "".join(chunk.content for chunk in chunks) == output["content"]
     assert {chunk.id for chunk in chunks} == {output["id"]}
+
+
+class Calling(BaseChatModel):
+    """A model that calls a tool."""
+
+    @property
+    def _llm_type(self) -> str:
+        return "calling"
+
+    def _generate(self, messages: Any, *_: Any, **__: Any) -> ChatResult:
+        call = {"name": "look", "args": {"at": 7}, "id": "c1"}
+        message = AIMessage("", tool_calls=[call])
+        return ChatResult(generations=[ChatGeneration(message=message)])
+
+
+def test_a_tool_that_a_model_calls_is_a_piece_of_its_message(cluster: Cluster, unique: str) -> None:
+    @task
+    def ask(text: str) -> int:
+        return len(Calling().invoke(text).tool_calls)
+
+    @entrypoint(name=unique, workflow=cluster.workflow.address)
+    def workflow(text: str) -> int:
+        # Here nothing of it is streamed: pieces are those of a task.
+        return ask(text).result() + len(Calling().invoke(text).tool_calls)
+
+    ((chunk, about),) = workflow.stream("hi", stream_mode="messages")
+    assert about["langgraph_node"] == "ask"
+    call = chunk.tool_call
+    assert (call.index, call.id, call.name, call.arguments) == (0, "c1", "look", '{"at": 7}')
 
 
 def test_tasks_and_checkpoints_can_be_watched(cluster: Cluster, unique: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import langgraph.config
 import langgraph.func
 import langgraph.types
+import library_programs
 import programs
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
@@ -27,6 +28,11 @@ LANGGRAPH = SimpleNamespace(
     Command=langgraph.types.Command,
     get_stream_writer=langgraph.config.get_stream_writer,
     RetryPolicy=langgraph.types.RetryPolicy,
+)
+
+
+NEEDS_311 = pytest.mark.skipif(
+    sys.version_info < (3, 11), reason="LangGraph itself needs Python 3.11 for this"
 )
 
 
@@ -62,17 +68,13 @@ def named(results: Any, name: str) -> Any:
         programs.remembering,
         programs.streaming,
         programs.two_questions,
-        pytest.param(
-            programs.asynchronous,
-            marks=pytest.mark.skipif(
-                sys.version_info < (3, 11), reason="LangGraph itself needs Python 3.11 for this"
-            ),
-        ),
+        pytest.param(programs.asynchronous, marks=NEEDS_311),
         programs.failing,
         programs.own_errors,
         programs.settings,
         programs.threads,
-        programs.classes,
+        library_programs.classes,
+        pytest.param(library_programs.models, marks=NEEDS_311),
     ],
 )
 def test_a_program_of_langgraph_does_the_same(

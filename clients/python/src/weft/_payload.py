@@ -32,6 +32,11 @@ def encode(value: Any, what: str = "the value") -> payload_pb2.Payload:
         raise kind(f"{what} cannot be sent: {place} {why}") from error
 
 
+def sendable(text: str) -> str:
+    """Text without halves of surrogate pairs, which cannot be sent."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
 def first_fault(
     value: Any,
     fault_of: Callable[[Any], Exception | None],

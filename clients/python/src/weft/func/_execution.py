@@ -38,9 +38,6 @@ SHORT_WAIT = 5.0
 class Execution(Runner):
     """One dispatch of a run to this worker."""
 
-    #: Whether there is a journal that calls are recorded in.
-    makes_calls = True
-
     def __init__(
         self,
         execution_id: int,

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from weft.func import _outcomes
+from weft.func import _langchain, _outcomes
 from weft.func._future import current_scope
 from weft.func._scope import Scope
 from weft.func.failures import ExecutionEnded
@@ -43,6 +43,9 @@ def guarded(
 class Runner:
     """What an execution runs its code with."""
 
+    #: Whether there is a journal that calls are recorded in.
+    makes_calls = True
+
     def __init__(self, name: str, loop: asyncio.AbstractEventLoop) -> None:
         self._name = name
         self.loop = loop
@@ -65,6 +68,8 @@ class Runner:
         """Runs code in a scope. ``ended`` is called in the loop with what has its result."""
         context = contextvars.copy_context()
         context.run(current_scope.set, scope)
+        if self.makes_calls:
+            context.run(_langchain.listen, scope)
         self._scopes[scope] = None
 
         def end(outcome: Callable[[], Any]) -> None:

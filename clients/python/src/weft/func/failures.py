@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from weft._payload import sendable
 from weft.errors import RunFailed, WeftError
 from weft.func import _checks
 from weft.func.types import RetryPolicy, default_retry_on
@@ -144,20 +145,20 @@ def to_message(error: BaseException, call_id: str, task: str, *, retryable: bool
     kind = type(error)
     failure.reason = "TASK_FAILED" if call_id else "ENTRYPOINT_FAILED"
     text = _text_of(error)
-    failure.message = _sendable(f"{kind.__name__}: {text}")[:MAX_TEXT]
+    failure.message = sendable(f"{kind.__name__}: {text}")[:MAX_TEXT]
     failure.metadata["exception"] = _name_of(kind)
     failure.metadata["message"] = text[:MAX_TEXT]
     frames = traceback.format_tb(error.__traceback__)
-    failure.metadata["traceback"] = _sendable("".join(frames)[-MAX_TEXT:])
+    failure.metadata["traceback"] = sendable("".join(frames)[-MAX_TEXT:])
     return failure
 
 
 def _told(error: Failure) -> pb.Failure:
     """What a failure says of itself."""
     told = pb.Failure(reason=_checks.name("reason", error.reason))
-    told.message = _sendable(str(error.message))[:MAX_OWN_TEXT]
+    told.message = sendable(str(error.message))[:MAX_OWN_TEXT]
     for key, value in error.metadata.items():
-        told.metadata[_sendable(str(key))[:MAX_TEXT]] = _sendable(str(value))[:MAX_OWN_TEXT]
+        told.metadata[sendable(str(key))[:MAX_TEXT]] = sendable(str(value))[:MAX_OWN_TEXT]
     if told.ByteSize() > MAX_METADATA_BYTES:
         told.ClearField("metadata")
         told.metadata["omitted"] = f"the metadata, of more than {MAX_METADATA_BYTES} bytes"
@@ -172,19 +173,14 @@ def _told(error: Failure) -> pb.Failure:
 
 
 def _name_of(kind: type) -> str:
-    return _sendable(f"{kind.__module__}:{kind.__qualname__}")
+    return sendable(f"{kind.__module__}:{kind.__qualname__}")
 
 
 def _text_of(error: BaseException) -> str:
     try:
-        return _sendable(str(error))
+        return sendable(str(error))
     except Exception as why:
         return f"(its text cannot be had: {type(why).__name__})"
-
-
-def _sendable(text: str) -> str:
-    """Text without halves of surrogate pairs, which cannot be sent."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def from_message(failure: pb.Failure) -> Failure:
