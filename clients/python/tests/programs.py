@@ -64,6 +64,7 @@ def remembering(of: SimpleNamespace) -> Any:
     results.append(workflow.invoke(0, config))
     unknown: RunnableConfig = {"configurable": {"thread_id": "unknown"}}
     results.append((workflow.get_state(unknown).values, workflow.get_state(unknown).next))
+    results.append(list(workflow.get_state_history(unknown)))
     return results
 
 
@@ -187,6 +188,19 @@ def own_errors(of: SimpleNamespace) -> Any:
             call({"configurable": {"thread_id": f"own {len(caught)}"}})
         except OutOfMoney as error:
             caught.append((str(error), error.args))
+
+    @of.task
+    def look_up(key: str) -> None:
+        raise KeyError(key, 7)
+
+    @of.entrypoint()
+    def looking(key: str) -> Any:
+        try:
+            look_up(key).result()
+        except KeyError as error:
+            return [str(error), list(error.args), repr(error)]
+
+    caught.append(looking.invoke("k", {"configurable": {"thread_id": "looking"}}))
     both = [{"configurable": {"thread_id": f"batch {number}"}} for number in range(2)]
     return [caught, workflow.batch([0, 0], both)]
 

@@ -20,7 +20,7 @@ from weft.client import (
     Update,
     Value,
 )
-from weft.client.runs import start_request
+from weft.client.starting import start_request
 from weft.errors import InvalidArgument, NotFound, Unavailable
 
 

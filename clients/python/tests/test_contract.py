@@ -12,7 +12,7 @@ from services import Cluster
 
 import weft
 from weft.client import AsyncClient, Client, _decode, events, values
-from weft.client.runs import StartOptions, start_request
+from weft.client.starting import StartOptions, start_request
 from weft.func import ask_model, entrypoint, task
 from weft.memory.v1 import memory_pb2
 from weft.workflow.v1 import workflow_pb2 as pb

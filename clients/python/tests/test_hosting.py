@@ -14,7 +14,7 @@ from services import PATIENCE, Cluster, environment
 
 from weft.client import AsyncClient
 from weft.errors import InvalidArgument
-from weft.func import Worker, entrypoint, task
+from weft.func import Worker, _hosting, entrypoint, task
 
 
 async def test_a_notebook_mixes_blocking_and_asynchronous_calls(
@@ -129,3 +129,24 @@ def test_a_script_ends_by_itself(cluster: Cluster, tmp_path: Path, unique: str) 
     )
     assert said.stdout.split() == ["8", "10", "12"]
     assert said.stderr == ""
+
+
+async def test_a_program_whose_worker_has_ended_is_hosted_again_by_the_next_call(
+    cluster: Cluster, unique: str
+) -> None:
+    @entrypoint(name=unique, workflow=cluster.workflow.address)
+    async def workflow(number: int) -> int:
+        return number
+
+    assert await workflow.ainvoke(1) == 1
+    hosted = _hosting._workers[asyncio.get_running_loop()]
+    ((_, starting),) = (one for one in hosted.values() if one[0] is workflow)
+    # As when the service does not take it any more.
+    await starting.result().leave()
+
+    async def forgotten() -> None:
+        while hosted:
+            await asyncio.sleep(0)
+
+    await asyncio.wait_for(forgotten(), PATIENCE)
+    assert await asyncio.wait_for(workflow.ainvoke(2), PATIENCE) == 2

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 import grpc.aio
 from typing_extensions import Unpack
@@ -17,7 +15,8 @@ from weft._io import in_io, iterated_in_io
 from weft._payload import TEXT, encode
 from weft.client import _decode
 from weft.client.events import Event, StreamMode
-from weft.client.values import Concurrency, Durability, Run, RunState
+from weft.client.starting import StartOptions, start_request
+from weft.client.values import Run, RunState
 from weft.errors import DeadlineExceeded
 from weft.workflow.v1 import workflow_pb2 as pb
 from weft.workflow.v1 import workflow_pb2_grpc
@@ -29,36 +28,6 @@ if TYPE_CHECKING:
 WAIT_SLICE = 50.0
 #: What a stream that broke off, rather than being refused, ends with.
 _BROKEN = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "INTERNAL", "UNKNOWN")
-
-
-#: Options that are texts, and those that are mappings.
-_TEXTS = ("thread_id", "version", "checkpoint_id", "request_id")
-_MAPPINGS = ("config", "labels")
-
-
-class StartOptions(TypedDict, total=False):
-    """How a run is started."""
-
-    thread_id: str
-    """Thread to run on, created if absent; empty for a new one."""
-    config: Mapping[str, Any] | None
-    """Settings that the entrypoint and its tasks can read."""
-    version: str
-    """Version of the entrypoint; empty for the default one."""
-    checkpoint_id: str
-    """Checkpoint of the thread to branch from; empty for the newest."""
-    concurrency: Concurrency
-    """What to do if the thread has an unfinished run; `Concurrency.ENQUEUE` if left out."""
-    durability: Durability
-    """When task results reach the disk; `Durability.SYNC` if left out."""
-    timeout: timedelta | None
-    """Longest time to execute, rests excluded."""
-    start_after: datetime | None
-    """Not before this time."""
-    labels: Mapping[str, str]
-    """The caller's labels."""
-    request_id: str
-    """Makes repeats of this call return the first call's run, for 24 hours. Made up if left out."""
 
 
 class AsyncRuns:
@@ -261,51 +230,3 @@ class AsyncRuns:
         request = pb.CancelRunRequest(run_id=run_id, reason=reason)
         response = await self._service.call(self._stub().CancelRun, request, repeatable=False)
         return _decode.run(response.run)
-
-
-def start_request(
-    entrypoint: str,
-    input: Any,  # noqa: A002
-    options: StartOptions,
-) -> pb.StartRunRequest:
-    """The request to start a run."""
-    refuse_unknown(options)
-    concurrency = Concurrency(options.get("concurrency", Concurrency.ENQUEUE))
-    durability = Durability(options.get("durability", Durability.SYNC))
-    request = pb.StartRunRequest(
-        entrypoint=entrypoint,
-        input=encode(input, "`input`"),
-        thread_id=options.get("thread_id", ""),
-        version=options.get("version", ""),
-        checkpoint_id=options.get("checkpoint_id", ""),
-        concurrency=pb.Concurrency.Value(f"CONCURRENCY_{concurrency.value}"),
-        durability=pb.Durability.Value(f"DURABILITY_{durability.value}"),
-        labels=options.get("labels") or {},
-        # A call that is tried again after a lost answer starts one run, not two.
-        request_id=options.get("request_id") or str(uuid.uuid4()),
-    )
-    config = options.get("config")
-    if config is not None:
-        request.config.CopyFrom(encode(dict(config), "`config`"))
-    timeout = options.get("timeout")
-    if timeout is not None:
-        if not isinstance(timeout, timedelta):
-            raise TypeError(f"`timeout` must be a timedelta, not `{type(timeout).__name__}`")
-        request.timeout.FromTimedelta(timeout)
-    start_after = options.get("start_after")
-    if start_after is not None:
-        # One without a zone is local, as everywhere in Python.
-        request.start_after.FromDatetime(start_after.astimezone())
-    return request
-
-
-def refuse_unknown(options: Mapping[str, Any]) -> None:
-    """Refuses what is no option, as Python does of other functions."""
-    for name, value in options.items():
-        if name not in StartOptions.__annotations__:
-            known = ", ".join(f"`{option}`" for option in StartOptions.__annotations__)
-            raise TypeError(f"a run is not started with `{name}`: there are {known}")
-        if name in _TEXTS and not isinstance(value, str):
-            raise TypeError(f"`{name}` must be a string, not `{type(value).__name__}`")
-        if name in _MAPPINGS and not isinstance(value, Mapping | None):
-            raise TypeError(f"`{name}` must be a mapping, not `{type(value).__name__}`")

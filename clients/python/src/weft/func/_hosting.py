@@ -90,18 +90,30 @@ async def _started(
             await (await former).stop()
     worker = _ImplicitWorker(program, workflow=workflow, drain_timeout=1.0)
     await worker.start(timeout=DEFAULT_TIMEOUT)
-    keeper = asyncio.get_running_loop().create_task(_kept(worker))
+    keeper = asyncio.get_running_loop().create_task(_kept(worker, program))
     _keepers.add(keeper)
     keeper.add_done_callback(_keepers.discard)
     return worker
 
 
-async def _kept(worker: Worker) -> None:
+async def _kept(worker: Worker, program: Program) -> None:
     """Ends the worker with its loop, which cancels this."""
     try:
         await worker.wait()
     finally:
+        _forget_ended(worker, program)
         await worker.leave()
+
+
+def _forget_ended(worker: Worker, program: Program) -> None:
+    """Lets the next call of a program that nobody hosts any more start another worker."""
+    hosted = _workers.get(asyncio.get_running_loop(), {})
+    key = (program.definition.name, program.definition.version)
+    known, starting = hosted.get(key, (None, None))
+    if known is program and starting is not None and starting.done():
+        with contextlib.suppress(Exception):
+            if starting.result() is worker:
+                del hosted[key]
 
 
 def host_in_background(program: Program, workflow: str | None) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import json
 import logging
 import sys
 import traceback
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from weft._payload import sendable
+from weft._payload import dumps, sendable
 from weft.errors import RunFailed, WeftError
 from weft.func import _checks
 from weft.func.types import RetryPolicy, default_retry_on
@@ -25,6 +26,8 @@ MAX_TEXT = 4096
 MAX_OWN_TEXT = 64 * 1024
 #: Most metadata of one.
 MAX_METADATA_BYTES = 1024 * 1024
+#: Where a recorded error keeps its text.
+_TEXT = "_weft_text"
 #: Reason of what fails because its run is to stop.
 CANCELLED = "CANCELLED"
 
@@ -148,9 +151,21 @@ def to_message(error: BaseException, call_id: str, task: str, *, retryable: bool
     failure.message = sendable(f"{kind.__name__}: {text}")[:MAX_TEXT]
     failure.metadata["exception"] = _name_of(kind)
     failure.metadata["message"] = text[:MAX_TEXT]
+    if error.args != (text,) and (args := _args_of(error)):
+        failure.metadata["args"] = args
     frames = traceback.format_tb(error.__traceback__)
     failure.metadata["traceback"] = sendable("".join(frames)[-MAX_TEXT:])
     return failure
+
+
+def _args_of(error: BaseException) -> str:
+    """What an error was made of, as JSON; empty if it is not made of plain data, or of much."""
+    try:
+        args = dumps(error.args)
+        is_plain = json.loads(args) == list(error.args)
+    except Exception:
+        return ""
+    return args if is_plain and args == sendable(args) and len(args) <= MAX_TEXT else ""
 
 
 def _told(error: Failure) -> pb.Failure:
@@ -189,8 +204,7 @@ def from_message(failure: pb.Failure) -> Failure:
     reason = failure.reason or "UNKNOWN"
     try:
         error = _kind(TaskFailed, failure.metadata)(reason, failure.message, **told)
-        if "message" in failure.metadata:
-            error.args = (failure.metadata["message"],)
+        _restore(error, failure.metadata)
     except Exception:
         # A type that cannot be made like this is not caught by its name.
         error = TaskFailed(reason, failure.message, **told)
@@ -211,12 +225,27 @@ def of_run(failed: RunFailed) -> RunFailed:
     if isinstance(error, Failure):
         error.message, error.retryable, error.retry_after = told.message, False, None
         error.task, error.task_id = told.task, ""
-    if "message" in told.metadata:
-        error.args = (told.metadata["message"],)
+    if _restore(error, told.metadata):
         trace = told.metadata.get("traceback", "")
         # Shown below the text from Python 3.11 on.
         vars(error)["__notes__"] = [f"{failed}\n{trace}".rstrip()]
     return error
+
+
+def _restore(error: Exception, metadata: Mapping[str, str]) -> bool:
+    """Gives an error the text and the arguments that it had, if they were recorded."""
+    if "message" not in metadata:
+        return False
+    vars(error)[_TEXT] = metadata["message"]
+    try:
+        error.args = tuple(json.loads(metadata["args"]))
+    except (KeyError, ValueError, TypeError):
+        error.args = (metadata["message"],)
+    return True
+
+
+def _recorded_text(error: Exception) -> str:
+    return str(vars(error).get(_TEXT, Exception.__str__(error)))
 
 
 def _kind(base: type[B], metadata: Mapping[str, str]) -> type[B]:
@@ -238,7 +267,7 @@ def _combined(bases: tuple[Any, Any]) -> Any:
     if issubclass(base, kind):
         return base
     # The text of a recorded error is known; what else its type makes one of need not be there.
-    texts = {"__str__": Exception.__str__, "__repr__": Exception.__repr__}
+    texts = {"__str__": _recorded_text, "__repr__": Exception.__repr__}
     namespace = {**texts, "__doc__": base.__doc__}
     try:
         return type(kind.__name__, bases, namespace)

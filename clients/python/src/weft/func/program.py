@@ -175,11 +175,15 @@ class Program:
         """The checkpoints of a thread, newest first."""
         thread_id, _, _ = split(config, thread_is_required=True)
         count = 0
-        async for checkpoint in self._client.threads.checkpoints(thread_id):
-            if limit is not None and count >= limit:
-                return
-            count += 1
-            yield _streams.state_of_checkpoint(checkpoint)
+        try:
+            async for checkpoint in self._client.threads.checkpoints(thread_id):
+                if limit is not None and count >= limit:
+                    return
+                count += 1
+                yield _streams.state_of_checkpoint(checkpoint)
+        except NotFound:
+            # A thread that is not there has no state, as in `get_state`.
+            return
 
     def update_state(
         self, config: Config, values: Any, as_node: str | None = None, *, save: Any = _SAME
