@@ -8,6 +8,7 @@ use weft_worker::Failure;
 
 use super::{
     Dispatch, EntrypointVersion, Fence, StoreError, journal, parent,
+    queue::{ORDER, QUEUED_OF_THREAD},
     rows::{self, typed},
     runs, threads,
     writer::in_savepoint,
@@ -16,10 +17,6 @@ use crate::{
     domain::{CheckpointId, Durability, RunId, RunState, ThreadId, Timestamp, Transition},
     store::Claimed,
 };
-
-/// The order in which a thread's queued runs go on. Those that had begun, and build on what the
-/// thread was then, come first; then one that takes the place of others; then the others by age.
-pub(super) const QUEUE: &str = "attempt = 0 OR parent_by = 0, goes_first = 0, run_id";
 
 /// Hands a run to a worker.
 pub(super) fn one(db: &Connection, id: RunId, now: Timestamp) -> Result<Dispatch, StoreError> {
@@ -99,7 +96,7 @@ pub(super) fn many(
                              AND thread_id = queued.thread_id AND state BETWEEN 2 AND 5) \
              AND NOT EXISTS (SELECT 1 FROM runs WHERE tenant = queued.tenant \
                              AND thread_id = queued.thread_id AND state = 1 \
-                             AND ({QUEUE}) < (queued.attempt = 0 OR queued.parent_by = 0, \
+                             AND ({ORDER}) < (queued.attempt = 0 OR queued.parent_by = 0, \
                                               queued.goes_first = 0, queued.run_id)) \
              ORDER BY run_id LIMIT ?3"
         ))?
@@ -167,7 +164,7 @@ pub(super) fn next_of_thread(
 ) -> Result<Option<Dispatch>, StoreError> {
     // Most runs are the only ones of their threads: this is cheap, and what follows is not.
     let is_some_queued = db
-        .prepare_cached(runs::QUEUED_OF_THREAD)?
+        .prepare_cached(QUEUED_OF_THREAD)?
         .exists(params![tenant.as_str(), thread])?;
     if !is_some_queued {
         return Ok(None);
@@ -177,7 +174,7 @@ pub(super) fn next_of_thread(
             "SELECT run_id, wake_time FROM runs WHERE tenant = ?1 AND thread_id = ?2 AND state = 1 \
              AND NOT EXISTS (SELECT 1 FROM runs WHERE tenant = ?1 AND thread_id = ?2 \
                              AND state BETWEEN 2 AND 5) \
-             ORDER BY {QUEUE} LIMIT 1"
+             ORDER BY {ORDER} LIMIT 1"
         ))?
         .query_row(params![tenant.as_str(), thread], |row| {
             Ok((row.get(0)?, row.get(1)?))

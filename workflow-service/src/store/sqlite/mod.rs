@@ -10,7 +10,9 @@
 //! - `writer`: group commit
 //! - `readers`: connections for reading
 //! - `rows`: rows to domain types
-//! - `runs`, `journal`, `threads`, `cache`: the statements, by table
+//! - `runs`, `requests`, `journal`, `threads`, `cache`: the statements, by table
+//! - `edit`: changing and deleting threads
+//! - `queue`: which run of a thread goes on next
 //! - `blobs`: large values
 //! - `retention`: deleting what is old
 //! - `claim`, `settle`, `stop`, `resume`: the statements that change the state of runs
@@ -19,10 +21,13 @@
 mod blobs;
 mod cache;
 mod claim;
+mod edit;
 mod journal;
 mod open;
 mod parent;
+mod queue;
 mod readers;
+mod requests;
 mod resume;
 mod retention;
 mod rows;
@@ -66,6 +71,7 @@ impl CheckpointStore for SqliteStore {
         let (tenant, replaces) = (tenant.clone(), run.concurrency.replaces());
         let start = move |db: &_| runs::start(db, &tenant, run);
         match replaces {
+            // What it cancels first must not stay cancelled if it is refused.
             true => self.writer.write(start).await,
             false => self.writer.write_checked(start).await,
         }
@@ -79,7 +85,7 @@ impl CheckpointStore for SqliteStore {
     ) -> Result<Option<Run>, StoreError> {
         let (tenant, request) = (tenant.clone(), request.clone());
         self.readers
-            .read(move |db| runs::repeated(db, &tenant, &request, now))
+            .read(move |db| requests::repeated(db, &tenant, &request, now))
             .await
     }
 
@@ -217,7 +223,7 @@ impl CheckpointStore for SqliteStore {
     ) -> Result<Checkpoint, StoreError> {
         let (tenant, id) = (tenant.clone(), id.clone());
         self.writer
-            .write(move |db| threads::update(db, &tenant, &id, parent, values, now))
+            .write(move |db| edit::update(db, &tenant, &id, parent, values, now))
             .await
     }
 
@@ -231,7 +237,7 @@ impl CheckpointStore for SqliteStore {
     ) -> Result<Thread, StoreError> {
         let (tenant, id, copy) = (tenant.clone(), id.clone(), copy.clone());
         self.writer
-            .write(move |db| threads::fork(db, &tenant, &id, last, &copy, now))
+            .write(move |db| edit::fork(db, &tenant, &id, last, &copy, now))
             .await
     }
 
@@ -243,14 +249,14 @@ impl CheckpointStore for SqliteStore {
     ) -> Result<Pruned, StoreError> {
         let (tenant, id) = (tenant.clone(), id.clone());
         self.writer
-            .write(move |db| threads::prune(db, &tenant, &id, keep_checkpoints))
+            .write(move |db| edit::prune(db, &tenant, &id, keep_checkpoints))
             .await
     }
 
     async fn delete_thread(&self, tenant: &Tenant, id: &ThreadId) -> Result<(), StoreError> {
         let (tenant, id) = (tenant.clone(), id.clone());
         self.writer
-            .write(move |db| threads::delete(db, &tenant, &id))
+            .write(move |db| edit::delete(db, &tenant, &id))
             .await
     }
 

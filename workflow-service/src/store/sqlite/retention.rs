@@ -3,7 +3,7 @@
 use rusqlite::{Connection, params};
 use service_runtime::Tenant;
 
-use super::{StoreError, settle, threads};
+use super::{StoreError, edit, settle};
 use crate::{
     domain::{RunId, ThreadId, Timestamp},
     store::{Expired, Swept},
@@ -17,7 +17,7 @@ pub(super) fn sweep(db: &Connection, expired: &Expired, limit: u32) -> Result<Sw
     let mut swept = Swept::default();
     if let Some(before) = expired.threads {
         for (tenant, thread) in expired_threads(db, before, limit)? {
-            threads::delete(db, &tenant, &thread)?;
+            edit::delete(db, &tenant, &thread)?;
             swept.threads += 1;
         }
     }

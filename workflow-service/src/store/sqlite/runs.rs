@@ -9,23 +9,21 @@ use weft_worker::CallId;
 use super::{
     Dispatch, Fence, NewRun, RecordedRun, RunFilter, StartedRun, StoreError,
     blobs::{self, text_of},
-    parent,
+    parent, queue, requests,
     rows::{self, JsonText, typed},
     stop, threads,
 };
-use crate::{
-    domain::{CheckpointId, Concurrency, Interrupt, Run, RunId, RunState, ThreadId, Timestamp},
-    store::RequestKey,
-};
+use crate::domain::{CheckpointId, Concurrency, Interrupt, Run, RunId, RunState};
 
-/// Records a run, claimed if it can be. Checks all before it changes anything.
+/// Records a run, claimed if it can be. Checks all before it changes anything, unless it takes the place
+/// of others, which are cancelled first.
 pub(super) fn start(
     db: &Connection,
     tenant: &Tenant,
     new: NewRun,
 ) -> Result<RecordedRun, StoreError> {
     if let Some(request) = &new.request
-        && let Some(run) = repeated(db, tenant, request, new.now)?
+        && let Some(run) = requests::repeated(db, tenant, request, new.now)?
     {
         return Ok(RecordedRun {
             started: StartedRun::Repeated(run),
@@ -41,7 +39,7 @@ pub(super) fn start(
         true => stop::replaced(db, tenant, &new)?,
         false => Vec::new(),
     };
-    let holder = holder(db, tenant, &new.thread_id)?;
+    let holder = queue::holder(db, tenant, &new.thread_id)?;
     if let (Some(run), Concurrency::Reject) = (holder, new.concurrency) {
         let thread = new.thread_id;
         return Err(StoreError::ThreadBusy { thread, run });
@@ -69,7 +67,7 @@ fn record(
     };
     threads::ensure(db, tenant, &new.thread_id, new.now)?;
     if let Some(request) = &new.request {
-        remember_request(db, tenant, request, new.id, new.now)?;
+        requests::remember(db, tenant, request, new.id, new.now)?;
     }
     if !is_claimed {
         let run = new.queued();
@@ -138,103 +136,6 @@ fn insert(
 /// A duration as it is stored.
 pub(super) fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
-}
-
-pub(super) fn repeated(
-    db: &Connection,
-    tenant: &Tenant,
-    request: &RequestKey,
-    now: Timestamp,
-) -> Result<Option<Run>, StoreError> {
-    let row: Option<([u8; 32], RunId)> = db
-        .prepare_cached(
-            "SELECT hash, run_id FROM requests \
-             WHERE tenant = ?1 AND request_id = ?2 AND expire_time > ?3",
-        )?
-        .query_row(params![tenant.as_str(), request.id, now], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })
-        .optional()?;
-    match row {
-        None => Ok(None),
-        Some((hash, _)) if hash != request.hash => {
-            Err(StoreError::RequestIdReused(request.id.clone()))
-        }
-        // To start it once more would be to do twice what was asked for once.
-        Some((_, run)) => match get(db, tenant, run)? {
-            None => Err(StoreError::RunDeleted {
-                request: request.id.clone(),
-                run,
-            }),
-            found => Ok(found),
-        },
-    }
-}
-
-fn remember_request(
-    db: &Connection,
-    tenant: &Tenant,
-    request: &RequestKey,
-    run: RunId,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    // Each request forgets two expired ones, so that they cannot pile up.
-    db.prepare_cached(
-        "DELETE FROM requests WHERE (tenant, request_id) IN \
-         (SELECT tenant, request_id FROM requests WHERE expire_time <= ?1 LIMIT 2)",
-    )?
-    .execute([now])?;
-    db.prepare_cached(
-        "INSERT OR REPLACE INTO requests (tenant, request_id, hash, run_id, expire_time) \
-         VALUES (?1, ?2, ?3, ?4, ?5)",
-    )?
-    .execute(params![
-        tenant.as_str(),
-        request.id,
-        request.hash,
-        run,
-        request.expire_time
-    ])?;
-    Ok(())
-}
-
-/// The queued runs of a thread. Left to itself, SQLite would walk all runs of the thread.
-pub(super) const QUEUED_OF_THREAD: &str = "SELECT run_id FROM runs INDEXED BY runs_queued_of_thread \
-    WHERE tenant = ?1 AND thread_id = ?2 AND state = 1";
-/// The run that has a thread, likewise.
-const UNDER_WAY_OF_THREAD: &str = "SELECT run_id FROM runs INDEXED BY thread_in_use \
-    WHERE tenant = ?1 AND thread_id = ?2 AND state BETWEEN 2 AND 5";
-
-/// The run that has a thread, or else one that waits for it; `None` if the thread is free.
-pub(super) fn holder(
-    db: &Connection,
-    tenant: &Tenant,
-    thread: &ThreadId,
-) -> Result<Option<RunId>, StoreError> {
-    for some in [UNDER_WAY_OF_THREAD, QUEUED_OF_THREAD] {
-        let mut some = db.prepare_cached(some)?;
-        let first = some.query_row(params![tenant.as_str(), thread], |row| row.get(0));
-        if let Some(first) = first.optional()? {
-            return Ok(Some(first));
-        }
-    }
-    Ok(None)
-}
-
-/// The unfinished runs of a thread: the one that has it, and those that wait.
-pub(super) fn unfinished(
-    db: &Connection,
-    tenant: &Tenant,
-    thread: &ThreadId,
-) -> Result<Vec<RunId>, StoreError> {
-    let mut unfinished = Vec::new();
-    for some in [UNDER_WAY_OF_THREAD, QUEUED_OF_THREAD] {
-        let mut some = db.prepare_cached(some)?;
-        for id in some.query_map(params![tenant.as_str(), thread], |row| row.get(0))? {
-            unfinished.push(id?);
-        }
-    }
-    Ok(unfinished)
 }
 
 pub(super) fn get(db: &Connection, tenant: &Tenant, id: RunId) -> Result<Option<Run>, StoreError> {

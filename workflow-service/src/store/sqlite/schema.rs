@@ -25,7 +25,7 @@ pub(super) const APPLICATION_ID: i32 = 0x5765_6674;
 /// - `secrets`: one row, what page tokens are sealed with.
 /// - `probe`: one row, which is written to see whether the disk takes writes.
 /// - `runs_queued_of_thread`: the order in which a thread's queued runs go on: see
-///   [`super::claim::QUEUE`].
+///   [`super::queue::ORDER`].
 /// - `thread_in_use`: at most one run of a thread is under way, whatever else goes wrong. Its condition
 ///   is a range, since for a list SQLite builds a table with each row that it writes.
 pub(super) const MIGRATIONS: [&str; VERSION as usize] = ["

@@ -5,7 +5,7 @@ use service_runtime::Tenant;
 use weft_worker::Failure;
 
 use super::{
-    Fence, NewRun, StoreError, journal,
+    Fence, NewRun, StoreError, journal, queue,
     rows::{self, typed},
     runs, settle, threads,
 };
@@ -33,7 +33,7 @@ pub(super) fn replaced(
         reason: format!("run `{}` takes its place", new.id),
         rolls_back: new.concurrency == Concurrency::Rollback,
     };
-    runs::unfinished(db, tenant, &new.thread_id)?
+    queue::unfinished(db, tenant, &new.thread_id)?
         .into_iter()
         .map(|id| cancel(db, tenant, id, &to_stop, new.now))
         .collect()
