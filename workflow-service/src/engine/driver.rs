@@ -314,11 +314,7 @@ impl Driver<'_> {
         let rested = until_available(|| store.rest_run(fence, rest.clone(), true)).await;
         match rested {
             Ok(mut rested) => {
-                for effect in RunMachine::rested(&rested) {
-                    if let Effect::Publish(event) = effect {
-                        self.log.push(event);
-                    }
-                }
+                let events = history::settled(&rested.run, rested.checkpoint.as_ref());
                 self.shared.losses.forget(rested.run.id);
                 let next = rested.next.take();
                 if rested.run.wake_time.is_some() {
@@ -326,8 +322,11 @@ impl Driver<'_> {
                     self.shared.claimable.notify_one();
                 }
                 match rested.run.state.is_resting() {
-                    true => self.shared.logs.close(rested.run.id, &Arc::new(rested.run)),
-                    false => self.shared.logs.release(rested.run.id),
+                    true => self.shared.logs.close(rested.run, events),
+                    false => {
+                        events.into_iter().for_each(|event| self.log.push(event));
+                        self.shared.logs.release(rested.run.id);
+                    }
                 }
                 Driven::Rested(next)
             }

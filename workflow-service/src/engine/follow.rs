@@ -38,25 +38,30 @@ impl Follower {
         run_id: RunId,
         after_sequence: i64,
     ) -> Result<Option<Self>, StoreError> {
-        // Opened before the run is read: a run that comes to rest after that closes it.
-        let log = shared.logs.open(run_id);
-        let mut follower = Self::of_log(shared, tenant, run_id, after_sequence, log);
-        let run = follower.shared.store.run(tenant, run_id).await;
-        let run = match run {
-            Ok(Some(run)) if !run.state.is_resting() => {
-                follower.cover(run.last_sequence);
-                return Ok(Some(follower));
+        loop {
+            // Opened before the run is read: a run that comes to rest after that closes it.
+            let log = shared.logs.open(run_id);
+            let opened = Arc::clone(&log);
+            let mut follower =
+                Self::of_log(Arc::clone(&shared), tenant, run_id, after_sequence, opened);
+            let run = match shared.store.run(tenant, run_id).await {
+                Ok(Some(run)) if !run.state.is_resting() => {
+                    if !shared.logs.follow(run_id, &log, run.last_sequence) {
+                        continue;
+                    }
+                    return Ok(Some(follower));
+                }
+                run => run,
+            };
+            // Nobody else closes a log that was opened too late.
+            follower.live = None;
+            shared.logs.forget(run_id);
+            if run?.is_none() {
+                return Ok(None);
             }
-            run => run,
-        };
-        // Nobody else closes a log that was opened too late.
-        follower.live = None;
-        follower.shared.logs.forget(run_id);
-        if run?.is_none() {
-            return Ok(None);
+            follower.catch_up(i64::MAX).await?;
+            return Ok(Some(follower));
         }
-        follower.catch_up(i64::MAX).await?;
-        Ok(Some(follower))
     }
 
     /// Follows a run whose log was opened before the run began.

@@ -31,7 +31,7 @@ use crate::{
         checkpoint::CheckpointValues,
         history::{self, RecordedCall},
     },
-    store::{Dispatch, RestedRun, RunEnd},
+    store::{Dispatch, RunEnd},
 };
 
 /// Largest result, output or saved value, in bytes of JSON: that of an input.
@@ -59,7 +59,7 @@ pub(super) enum Effect {
     LookUp(Box<Lookup>),
     /// Tell the worker that the run is to stop.
     Cancel(String),
-    /// End the dispatch, after all appends; then call [`RunMachine::rested`].
+    /// End the dispatch, after all appends.
     Rest {
         /// How it ends.
         end: RunEnd,
@@ -222,14 +222,6 @@ impl RunMachine {
     pub(super) fn timed_out(&mut self, now: Timestamp) -> Vec<Effect> {
         let failure = Failure::new("RUN_TIMEOUT", "the run took longer than its timeout");
         self.end(RunEnd::Failed(failure), now)
-    }
-
-    /// The store brought the run to rest.
-    pub(super) fn rested(rested: &RestedRun) -> Vec<Effect> {
-        history::settled(&rested.run, rested.checkpoint.as_ref())
-            .into_iter()
-            .map(Effect::Publish)
-            .collect()
     }
 
     fn suspend(&mut self, suspend: Suspend, now: Timestamp) -> Vec<Effect> {

@@ -265,13 +265,9 @@ impl Shared {
 
     /// Tells those who follow a run that it came to rest without a worker.
     fn settle_without_worker(&self, run: Run) {
-        if let Some(log) = self.logs.get(run.id) {
-            history::settled(&run, None)
-                .into_iter()
-                .for_each(|event| log.push(event));
-        }
         self.losses.forget(run.id);
-        self.logs.close(run.id, &Arc::new(run));
+        let events = history::settled(&run, None);
+        self.logs.close(run, events);
         // Its thread is free now.
         self.claimable.notify_one();
     }

@@ -53,28 +53,34 @@ impl Engine {
     /// # Errors
     /// [`StoreError`].
     pub async fn watch(&self, tenant: &Tenant, id: RunId) -> Result<Option<Watch>, StoreError> {
-        let Some(run) = self.run(tenant, id).await? else {
-            return Ok(None);
-        };
-        if run.state.is_resting() {
-            return Ok(Some(self.watch_of(
-                tenant,
-                id,
-                Watched::Resting(Box::new(run)),
-            )));
+        let logs = &self.shared.logs;
+        if let Some(run) = self.run(tenant, id).await?
+            && run.state.is_resting()
+        {
+            let resting = Watched::Resting(Box::new(run));
+            return Ok(Some(self.watch_of(tenant, id, resting)));
         }
-        let watching = Watching::new(self.shared.logs.open(id));
-        // It may have come to rest before its log was opened; then nobody closes that log.
-        let Some(run) = self.run(tenant, id).await? else {
-            return Ok(None);
-        };
-        let watched = if run.state.is_resting() {
-            self.shared.logs.forget(id);
-            Watched::Resting(Box::new(run))
-        } else {
-            Watched::UnderWay(watching)
-        };
-        Ok(Some(self.watch_of(tenant, id, watched)))
+        loop {
+            let log = logs.open(id);
+            let watching = Watching::new(Arc::clone(&log));
+            let watched = match self.shared.store.run(tenant, id).await {
+                Ok(Some(run)) if !run.state.is_resting() => {
+                    if !logs.follow(id, &log, run.last_sequence) {
+                        continue;
+                    }
+                    Watched::UnderWay(watching)
+                }
+                // It had come to rest before its log was opened: nobody closes that.
+                resting => {
+                    logs.forget(id);
+                    match resting? {
+                        Some(run) => Watched::Resting(Box::new(run)),
+                        None => return Ok(None),
+                    }
+                }
+            };
+            return Ok(Some(self.watch_of(tenant, id, watched)));
+        }
     }
 
     /// Waits until a run rests, or for `patience`. `None` if there is no such run.

@@ -10,7 +10,7 @@
 mod entry;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, VecDeque, hash_map::Entry as Place},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -45,11 +45,25 @@ impl EventLogs {
         self.lock().get(&run).cloned()
     }
 
-    /// Ends the log of a run that rests. Readers that hold it read on to its end.
-    pub(super) fn close(&self, run: RunId, rested: &Arc<Run>) {
-        if let Some(log) = self.lock().remove(&run) {
-            log.close(Arc::clone(rested));
+    /// Ends the log of a run that rests, after these events. Readers that hold it read on to its end.
+    /// Does nothing if the run has gone on meanwhile, and somebody waits for what comes of that.
+    pub(super) fn close(&self, rested: Run, events: Vec<Event>) {
+        let mut logs = self.lock();
+        if let Place::Occupied(log) = logs.entry(rested.id)
+            && log.get().close(Arc::new(rested), events)
+        {
+            log.remove();
         }
+    }
+
+    /// Notes that somebody who follows a run by this log has found it unfinished after the event with
+    /// the number `last_sequence`. If that is over by now, the log tells nothing of what comes next:
+    /// look again.
+    pub(super) fn follow(&self, run: RunId, log: &Arc<EventLog>, last_sequence: i64) -> bool {
+        log.cover(last_sequence)
+            && self
+                .get(run)
+                .is_some_and(|current| Arc::ptr_eq(&current, log))
     }
 
     /// Forgets the log of a run that gave its worker back, unless someone follows it.
@@ -67,7 +81,8 @@ impl EventLogs {
     /// meanwhile.
     pub(super) fn forget(&self, run: RunId) {
         let mut logs = self.lock();
-        if logs.get(&run).is_some_and(|log| !log.lock().begun) {
+        let is_of_use = |kept: &Kept| kept.begun || kept.covered > 0;
+        if logs.get(&run).is_some_and(|log| !is_of_use(&log.lock())) {
             logs.remove(&run);
         }
     }
@@ -94,6 +109,8 @@ struct Kept {
     base: i64,
     /// Whether a dispatch writes here.
     begun: bool,
+    /// Number of the last event after which somebody found the run unfinished.
+    covered: i64,
     /// What calls wait for, those that began to wait first.
     waits: Vec<(CallId, String)>,
     rested: Option<Arc<Run>>,
@@ -144,12 +161,19 @@ impl EventLog {
         self.lock().waits.first().map(|(_, what)| what.clone())
     }
 
-    /// Notes that events up to this number are in the store, unless a dispatch writes here.
-    pub(super) fn cover(&self, last_sequence: i64) {
+    /// Notes that somebody found the run unfinished after the event with this number: events up to it
+    /// are in the store, unless a dispatch writes here. Whether the log is not closed by an earlier
+    /// rest.
+    pub(super) fn cover(&self, last_sequence: i64) -> bool {
         let mut kept = self.lock();
+        if let Some(rested) = &kept.rested {
+            return rested.last_sequence > last_sequence;
+        }
+        kept.covered = kept.covered.max(last_sequence);
         if !kept.begun {
             kept.floor = kept.floor.max(last_sequence);
         }
+        true
     }
 
     /// Adds an event, newer than all before.
@@ -201,10 +225,20 @@ impl EventLog {
         *self.changed.borrow()
     }
 
-    fn close(&self, rested: Arc<Run>) {
+    /// Whether it is closed by that: not if somebody has found the run unfinished after it.
+    fn close(&self, rested: Arc<Run>, events: Vec<Event>) -> bool {
         let last = rested.last_sequence;
-        self.lock().rested = Some(rested);
+        {
+            let mut kept = self.lock();
+            // A dispatch that has begun here came after the rest before it, too.
+            if kept.covered.max(kept.base) >= last {
+                return false;
+            }
+            events.into_iter().for_each(|event| kept.add(event));
+            kept.rested = Some(rested);
+        }
         self.changed.send_replace(last);
+        true
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {

@@ -3,7 +3,7 @@
 use weft_worker::protocol::{MessagePart, MessagePiece};
 
 use super::*;
-use crate::domain::Timestamp;
+use crate::domain::{RunState, ThreadId, Timestamp};
 
 fn event(sequence: i64, bytes: usize) -> Event {
     let text = format!("\"{}\"", "x".repeat(bytes));
@@ -100,4 +100,68 @@ fn memory_is_bounded_and_a_slow_reader_learns_that_it_is_behind() {
     assert!(log.lock().weight <= MAX_WEIGHT);
     assert!(matches!(log.read(1), Read::Behind { floor: 17, base: 0 }));
     assert_eq!(sequences(&log.read(17)), [18, 19, 20]);
+}
+
+/// A run whose last event has this number.
+fn run(id: RunId, last_sequence: i64) -> Run {
+    let json = || weft_worker::json::from_text("{}").unwrap();
+    Run {
+        id,
+        thread_id: ThreadId::from_stored("t"),
+        entrypoint: "e".into(),
+        version: "1".into(),
+        state: RunState::Cancelled,
+        state_reason: String::new(),
+        input: json(),
+        config: json(),
+        output: None,
+        is_cached: false,
+        failure: None,
+        stop: None,
+        interrupts: Vec::new(),
+        wake_time: None,
+        checkpoint_id: None,
+        attempt: 1,
+        start_sequence: None,
+        last_sequence,
+        create_time: Timestamp::default(),
+        start_time: None,
+        end_time: None,
+        update_time: Timestamp::default(),
+        usage: weft_worker::Usage::default(),
+        labels: std::collections::BTreeMap::new(),
+    }
+}
+
+#[test]
+fn news_of_a_rest_that_a_retry_overtook_ends_no_log() {
+    let (logs, id) = (EventLogs::default(), RunId::new());
+    // It came to rest with event 5, and was retried before anybody was told.
+    let log = logs.open(id);
+    assert!(logs.follow(id, &log, 5));
+    logs.close(run(id, 5), vec![event(5, 1)]);
+    assert!(log.rested().is_none());
+    logs.forget(id);
+    assert!(logs.get(id).is_some(), "somebody follows it");
+    // Nor is one told of it that it began again with.
+    log.begin(6);
+    logs.close(run(id, 6), Vec::new());
+    assert!(log.rested().is_none());
+    logs.close(run(id, 9), vec![event(9, 1)]);
+    assert_eq!(log.rested().unwrap().last_sequence, 9);
+    assert_eq!(sequences(&log.read(6)), [9]);
+    assert!(matches!(log.read(9), Read::End));
+}
+
+#[test]
+fn whoever_opened_a_log_too_early_or_too_late_looks_again() {
+    let (logs, id) = (EventLogs::default(), RunId::new());
+    let closed = logs.open(id);
+    logs.close(run(id, 5), Vec::new());
+    // The run went on after that, or has come to rest again.
+    assert!(!logs.follow(id, &closed, 5));
+    assert!(!logs.follow(id, &closed, 3));
+    let forgotten = logs.open(id);
+    logs.forget(id);
+    assert!(!logs.follow(id, &forgotten, 5));
 }
