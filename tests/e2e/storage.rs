@@ -3,9 +3,10 @@
 use std::{
     fs::{self, File},
     io::{Seek as _, SeekFrom, Write as _},
+    path::Path,
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use e2e::{
     Cluster, Process, Refusal, chat,
     conversation::{INTRODUCTION, QUESTION, answer},
@@ -16,7 +17,7 @@ use e2e::{
 };
 use tonic::Code;
 use tonic_health::pb::health_check_response::ServingStatus;
-use weft_proto::workflow::v1::{GetRunRequest, GetThreadRequest};
+use weft_proto::workflow::v1::{GetRunRequest, GetThreadRequest, Run};
 
 #[tokio::test]
 async fn finished_runs_go_when_their_time_is_over_and_what_they_saved_stays() -> Result<()> {
@@ -48,6 +49,41 @@ async fn finished_runs_go_when_their_time_is_over_and_what_they_saved_stays() ->
     let thread = cluster.thread_client()?.get_thread(request).await?;
     let thread = thread.into_inner().thread.unwrap_or_default();
     assert!(thread.checkpoint.is_some(), "{thread:?}");
+    cluster.finish().await
+}
+
+/// The service starts with this file alone, and has what was there when it was copied.
+async fn restores(cluster: &mut Cluster, backup: &Path, run: &Run) -> Result<()> {
+    let folder = cluster.folder().join("workflow");
+    fs::remove_dir_all(&folder)?;
+    fs::create_dir(&folder)?;
+    fs::copy(backup, folder.join("workflow.db"))?;
+    cluster.start_workflow().await?;
+    let kept = rested(&mut cluster.workflow_client()?, &run.id).await?;
+    ensure!(kept == *run, "{kept:?} is not {run:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_backup_made_while_it_serves_and_the_file_of_a_stopped_service_hold_all_that_was_answered()
+-> Result<()> {
+    let mut cluster = Cluster::start().await?;
+    let file = cluster.folder().join("workflow/workflow.db");
+    let (live, stopped) = (
+        cluster.folder().join("live.db"),
+        cluster.folder().join("stopped.db"),
+    );
+    let first = invoke(&mut cluster.workflow_client()?, INTRODUCTION.to_run()).await?;
+    // As README says.
+    let backup = format!("VACUUM INTO '{}'", live.display());
+    rusqlite::Connection::open(&file)?.execute(&backup, [])?;
+    let second = invoke(&mut cluster.workflow_client()?, QUESTION.to_run()).await?;
+    cluster.take_workflow()?.terminate().await?;
+    fs::copy(&file, &stopped)?;
+
+    restores(&mut cluster, &live, &first).await?;
+    cluster.take_workflow()?.terminate().await?;
+    restores(&mut cluster, &stopped, &second).await?;
     cluster.finish().await
 }
 
@@ -96,8 +132,7 @@ async fn a_database_that_is_damaged_is_refused_by_name() -> Result<()> {
     invoke(&mut cluster.workflow_client()?, INTRODUCTION.to_run()).await?;
     cluster.take_workflow()?.terminate().await?;
     let path = cluster.folder().join("workflow/workflow.db");
-    // Else the log would mend the first page, which holds the schema after a header of 100 bytes.
-    fs::remove_file(cluster.folder().join("workflow/workflow.db-wal"))?;
+    // The first page holds the schema after a header of 100 bytes.
     let mut file = File::options().write(true).open(&path)?;
     file.seek(SeekFrom::Start(100))?;
     file.write_all(&[0xff; 3000])?;

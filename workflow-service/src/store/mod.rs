@@ -281,6 +281,7 @@ pub trait CheckpointStore: Send + Sync + 'static {
     /// [`StoreError::Unavailable`], [`StoreError::DiskRefuses`].
     async fn check_writes(&self) -> Result<(), StoreError>;
 
-    /// Waits until all writes are done, and takes no more.
+    /// Waits until all that was begun is done, and takes no more. What is kept is complete in its
+    /// file then, unless the disk takes too long, which is logged.
     async fn close(&self);
 }

@@ -2,6 +2,7 @@
 
 use std::{fs, sync::Arc};
 
+use futures::future::join_all;
 use rusqlite::Connection;
 use tempfile::TempDir;
 use weft_worker::json;
@@ -152,6 +153,26 @@ async fn a_closed_store_refuses_writes() {
     store.close().await;
     let error = store.start_run(&tenant(), new_run("t")).await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable(_)));
+}
+
+#[tokio::test]
+async fn all_that_a_closed_store_kept_is_in_its_file() {
+    let (store, folder) = open();
+    let id = claimed(&store, new_run("t")).await.run.id;
+    let tenant = tenant();
+    // One that is under way must not keep the log either.
+    let reads = join_all((0..100).map(|_| store.run(&tenant, id)));
+    tokio::join!(reads, store.close());
+    let files = fs::read_dir(folder.path()).unwrap();
+    let mut files: Vec<_> = files.map(|file| file.unwrap().file_name()).collect();
+    files.sort_unstable();
+    assert_eq!(files, ["lock", "workflow.db"]);
+
+    let elsewhere = tempfile::tempdir().unwrap();
+    let copy = elsewhere.path().join("workflow.db");
+    fs::copy(folder.path().join("workflow.db"), copy).unwrap();
+    let store = SqliteStore::open(elsewhere.path()).unwrap();
+    assert!(store.run(&tenant, id).await.unwrap().is_some());
 }
 
 #[test]

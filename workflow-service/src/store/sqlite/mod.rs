@@ -9,6 +9,7 @@
 //! - `schema`: the tables
 //! - `writer`: group commit
 //! - `readers`: connections for reading
+//! - `close`: leaving a file that is complete
 //! - `rows`: rows to domain types
 //! - `runs`, `requests`, `journal`, `threads`, `cache`: the statements, by table
 //! - `edit`: changing and deleting threads
@@ -21,6 +22,7 @@
 mod blobs;
 mod cache;
 mod claim;
+mod close;
 mod edit;
 mod journal;
 mod open;
@@ -38,8 +40,11 @@ mod stop;
 mod threads;
 mod writer;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use service_runtime::Tenant;
+use tokio::time::timeout;
 
 use self::{readers::Readers, writer::Writer};
 use super::{
@@ -53,6 +58,9 @@ use crate::domain::{
 };
 
 pub use open::OpenError;
+
+/// How long the end of a process waits for the disk. What was acknowledged is safe before.
+const LONGEST_CLOSE: Duration = Duration::from_secs(10);
 
 /// SqliteStore keeps everything in `workflow.db` of one folder, which it uses alone.
 #[derive(Debug)]
@@ -320,7 +328,17 @@ impl CheckpointStore for SqliteStore {
     }
 
     async fn close(&self) {
-        self.writer.close().await;
+        // The last connection removes the write-ahead log, which only one that writes can do.
+        let closing = async {
+            self.readers.close().await;
+            self.writer.close().await;
+        };
+        if timeout(LONGEST_CLOSE, closing).await.is_err() {
+            tracing::warn!(
+                "the disk takes too long to complete workflow.db: whoever copies it must copy \
+                 workflow.db-wal, too"
+            );
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use super::{StoreError, open};
 
 /// Reads at once. They are short and come from memory; more would only compete for the cores.
-const CONNECTIONS: usize = 4;
+const CONNECTIONS: u32 = 4;
 
 /// Readers lends out connections.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl Readers {
             .collect::<Result<Vec<_>, rusqlite::Error>>()?;
         Ok(Self {
             idle: Arc::new(Mutex::new(idle)),
-            free: Arc::new(Semaphore::new(CONNECTIONS)),
+            free: Arc::new(Semaphore::new(CONNECTIONS as usize)),
         })
     }
 
@@ -60,5 +60,16 @@ impl Readers {
         })
         .await
         .map_err(|_| gone())?
+    }
+
+    /// Waits for the reads that are under way, closes the connections, and lends out no more.
+    pub(super) async fn close(&self) {
+        let all = self.free.acquire_many(CONNECTIONS).await;
+        self.free.close();
+        drop(all);
+        self.idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 }

@@ -13,7 +13,7 @@ use metrics::{counter, describe_counter, describe_histogram, histogram};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use super::StoreError;
+use super::{StoreError, close::complete_file};
 
 /// Writes that may wait for the writer; whoever comes later waits for room.
 const QUEUE_CAPACITY: usize = 4096;
@@ -67,7 +67,10 @@ impl Writer {
         let (queue, jobs) = mpsc::channel(QUEUE_CAPACITY);
         let thread = std::thread::Builder::new()
             .name("checkpoint-writer".into())
-            .spawn(move || run(&connection, jobs))?;
+            .spawn(move || {
+                run(&connection, jobs);
+                complete_file(connection);
+            })?;
         Ok(Self {
             queue: Mutex::new(Some(queue)),
             thread: Mutex::new(Some(thread)),
@@ -136,7 +139,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Waits until all writes are done, and takes no more.
+    /// Waits until all writes are done, takes no more, and closes the connection.
     pub(super) async fn close(&self) {
         drop(
             self.queue
@@ -150,7 +153,7 @@ impl Writer {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         if let Some(thread) = thread {
-            // It ends with the last queued write; a panic in it was reported by the panic hook.
+            // It ends after the last queued write; a panic in it was reported by the panic hook.
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         }
     }
