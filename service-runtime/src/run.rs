@@ -142,7 +142,7 @@ fn configure<S: Service>(args: &S::Args) -> Result<S::Config, BoxError> {
     Ok(config)
 }
 
-/// What the process has one of: TLS, logs, metrics, threads.
+/// What the process has one of: TLS, logs, metrics, threads, and what signals do to it.
 fn start<S: Service>(config: &S::Config) -> Result<Runtime, BoxError> {
     // An error says that there is one already.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -150,10 +150,19 @@ fn start<S: Service>(config: &S::Config) -> Result<Runtime, BoxError> {
     metrics::install();
     // With one worker, whatever blocks it would also block health checks.
     let workers = thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
-    Ok(runtime::Builder::new_multi_thread()
+    let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(workers)
         .enable_all()
-        .build()?)
+        .build()?;
+    runtime.block_on(async { outlive_file_limit() })?;
+    Ok(runtime)
+}
+
+/// Lets a write fail, as on a full disk, that would make a file larger than `ulimit -f` allows. By
+/// default the signal that comes with it ends the process. Nobody needs to hear it: once somebody has
+/// listened, it stays harmless.
+fn outlive_file_limit() -> io::Result<()> {
+    signal(SignalKind::from_raw(libc::SIGXFSZ)).map(drop)
 }
 
 async fn live<S: Service>(config: S::Config) -> ExitCode {

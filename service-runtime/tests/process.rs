@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     if env::var_os(CHILD).is_some() {
         return run::<Empty>();
     }
-    let promises: [(&str, fn()); 6] = [
+    let promises: [(&str, fn()); 7] = [
         (
             "help_is_an_answer_and_a_wrong_flag_is_not",
             help_is_an_answer_and_a_wrong_flag_is_not,
@@ -49,6 +49,10 @@ fn main() -> ExitCode {
         (
             "a_second_signal_exits_at_once",
             a_second_signal_exits_at_once,
+        ),
+        (
+            "the_signal_of_a_file_that_may_not_grow_ends_nothing",
+            the_signal_of_a_file_that_may_not_grow_ends_nothing,
         ),
     ];
     for (name, promise) in promises {
@@ -296,4 +300,12 @@ fn a_second_signal_exits_at_once() {
     running.signal("-INT");
     let (code, _, err) = running.end();
     assert_eq!(code, 130, "{err}");
+}
+
+fn the_signal_of_a_file_that_may_not_grow_ends_nothing() {
+    let running = start(&[]);
+    running.signal("-XFSZ");
+    running.signal("-TERM");
+    let (code, _, err) = running.end();
+    assert_eq!(code, 0, "{err}");
 }

@@ -91,9 +91,6 @@ async fn a_backup_made_while_it_serves_and_the_file_of_a_stopped_service_hold_al
 async fn a_full_disk_refuses_runs_by_name_and_those_under_way_go_on_once_there_is_room()
 -> Result<()> {
     let (mut cluster, gate) = Gate::in_cluster(Cluster::new()?).await?;
-    cluster.take_workflow()?.terminate().await?;
-    let launch = cluster.workflow_launch().surviving_file_limit();
-    cluster.start_workflow_by(&launch).await?;
     let mut client = cluster.workflow_client()?;
     let before = invoke(&mut client, INTRODUCTION.to_run()).await?;
     gate.hold(Hold::Before("SearchItems"));

@@ -20,8 +20,6 @@ pub struct Launch {
     environment: Vec<(String, OsString)>,
     /// `None` shares standard error with this program.
     log: Option<PathBuf>,
-    /// Whether writes that a limit on the size of files refuses fail, in place of ending the process.
-    survives_file_limit: bool,
     /// Whether variables of this program that begin with `WEFT_` reach the service.
     inherits_configuration: bool,
 }
@@ -36,7 +34,6 @@ impl Launch {
             arguments: Vec::new(),
             environment: Vec::new(),
             log: None,
-            survives_file_limit: false,
             inherits_configuration: true,
         }
     }
@@ -84,28 +81,12 @@ impl Launch {
         self
     }
 
-    /// Lets writes fail that [`crate::Process::limit_files`] refuses, as on a full disk.
-    #[must_use]
-    pub fn surviving_file_limit(mut self) -> Self {
-        self.survives_file_limit = true;
-        self
-    }
-
     /// The command, with its standard output piped.
     ///
     /// # Errors
     /// If the binary is not built, or the log cannot be written.
     pub fn command(&self) -> Result<Command> {
-        let binary = binary::find(self.binary)?;
-        let mut command = if self.survives_file_limit {
-            let mut shell = Command::new("sh");
-            shell
-                .args(["-c", r#"trap '' XFSZ; exec "$0" "$@""#])
-                .arg(binary);
-            shell
-        } else {
-            Command::new(binary)
-        };
+        let mut command = Command::new(binary::find(self.binary)?);
         if self.inherits_configuration {
             // Ctrl-C reaches every process of the terminal's group: services that a person runs
             // are ended by whoever started them, in order.

@@ -131,7 +131,7 @@ impl Process {
     }
 
     /// Lets no file of the process grow beyond `bytes`, as if the disk were full; `None` lifts that
-    /// again. See [`Launch::surviving_file_limit`].
+    /// again.
     ///
     /// # Errors
     /// If `prlimit` cannot be run.
