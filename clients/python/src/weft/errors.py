@@ -1,4 +1,4 @@
-"""What this package raises. All of it is a `WeftError`."""
+"""What this package raises. All of it is a `WeftError`, but `weft.func.Cancelled`."""
 
 from __future__ import annotations
 
