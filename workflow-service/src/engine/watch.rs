@@ -54,13 +54,8 @@ impl Engine {
     /// [`StoreError`].
     pub async fn watch(&self, tenant: &Tenant, id: RunId) -> Result<Option<Watch>, StoreError> {
         let logs = &self.shared.logs;
-        if let Some(run) = self.run(tenant, id).await?
-            && run.state.is_resting()
-        {
-            let resting = Watched::Resting(Box::new(run));
-            return Ok(Some(self.watch_of(tenant, id, resting)));
-        }
         loop {
+            // Opened before the run is read: a run that comes to rest after that closes it.
             let log = logs.open(id);
             let watching = Watching::new(Arc::clone(&log));
             let watched = match self.shared.store.run(tenant, id).await {
@@ -70,7 +65,7 @@ impl Engine {
                     }
                     Watched::UnderWay(watching)
                 }
-                // It had come to rest before its log was opened: nobody closes that.
+                // Nobody closes a log that was opened too late.
                 resting => {
                     logs.forget(id);
                     match resting? {
