@@ -43,6 +43,7 @@ const entrypoints: Record<string, (run: Execution, input: any) => Promise<unknow
 // --- 2. An execution: calls that are recorded before code sees what they came to -------------------
 
 const json = (value: unknown) => ({ json_text: JSON.stringify(value ?? null) });
+const said = (error: any) => String(error?.message ?? error);
 const parse = (payload?: { json_text?: string } | null) => JSON.parse(payload?.json_text || 'null');
 const sorted = (value: any): any =>
   Array.isArray(value) ? value.map(sorted)
@@ -77,17 +78,16 @@ class Execution {
       input_hash: createHash('sha256').update(JSON.stringify(sorted(input) ?? null)).digest(),
     };
     const recorded = this.journal.get(id)?.call;
-    if (recorded && (recorded.kind !== call.kind || recorded.task !== call.task)) {
+    if (recorded && (recorded.kind !== call.kind || recorded.task !== call.task))
       throw new Mismatch(`call ${id} is recorded as \`${recorded.task}\`, but is now \`${call.task}\``);
-    }
     if (recorded) this.replayed++;
     else if (this.cancelled) throw new TaskFailure('CANCELLED: the run was cancelled');
     let outcome = recorded ? await this.answer(id) : null;
     for (let attempt = 1; !outcome; attempt++) {
       this.tell({ emit: { call_id: id, task: task.name, task_started: { attempt, input: json(input) } } });
-      const ended: Outcome = await task.run(input, `${this.start.run_id}/${id}`, attempt).then(
-        (value) => ({ value: json(value) }),
-        (error) => ({ failure: { reason: 'TASK_FAILED', message: String(error.message), retryable: true } }),
+      const ended: Outcome = await task.run(input, `${this.start.run_id}/${id}`, attempt).then(json).then(
+        (value) => ({ value }),
+        (error) => ({ failure: { reason: 'TASK_FAILED', message: said(error), retryable: true } }),
       );
       const retry = { max_attempts: task.attempts, initial_delay: { nanos: 50e6 }, factor: 2, max_delay: { seconds: 5 } };
       this.tell({ record: { call, attempt, outcome: ended, retry } });
@@ -132,11 +132,11 @@ class Execution {
 
   /** Executes the entrypoint to its end. */
   async execute() {
-    const finish = await entrypoints[this.start.entrypoint]!(this, parse(this.start.input)).then(
-      (value) => ({ returned: { value: json(value) } }),
+    const finish = await entrypoints[this.start.entrypoint]!(this, parse(this.start.input)).then(json).then(
+      (value) => ({ returned: { value } }),
       (error) => error instanceof Mismatch
         ? { mismatch: { reason: 'NON_DETERMINISTIC', message: error.message } }
-        : { failed: { failure: { reason: 'ENTRYPOINT_FAILED', message: String(error.message) } } },
+        : { failed: { failure: { reason: 'ENTRYPOINT_FAILED', message: said(error) } } },
     );
     this.tell({ finish: { ...finish, replayed_count: this.replayed } });
   }
