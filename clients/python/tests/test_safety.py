@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
 
+import langchain_core.language_models  # noqa: F401
 import pytest
 from engine import PATIENCE, Engine, calling, failed, paused
 
@@ -15,6 +17,7 @@ from weft.func import (
     RetryPolicy,
     _codec,
     _execution,
+    _langchain,
     entrypoint,
     task,
 )
@@ -239,3 +242,21 @@ async def test_a_task_on_offer_that_cannot_be_executed_fails() -> None:
     assert (await attempt_of(divide, '{"number": 0}')).reason == "NOT_SERIALIZABLE"
     assert (await attempt_of(divide, '{"number": 1}')).message.startswith("ZeroDivisionError")
     assert (await attempt_of(fails, "{}")).reason == "WORKER_FAILED"
+
+
+async def test_a_langchain_that_cannot_be_listened_to_does_no_harm(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert "langchain_core.language_models" in sys.modules
+    monkeypatch.setitem(sys.modules, "langchain_core.tracers._streaming", None)
+    _langchain._listener.cache_clear()
+
+    @task
+    def works() -> str:
+        return "done"
+
+    try:
+        for program in calling(works):
+            assert await Engine(program).output() == "done"
+    finally:
+        _langchain._listener.cache_clear()

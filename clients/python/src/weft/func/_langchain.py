@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -19,19 +20,30 @@ if TYPE_CHECKING:
     from weft.func._scope import Scope
 
 
+logger = logging.getLogger("weft.worker")
+
+
 def listen(scope: Scope) -> None:
     """Lets models that the code of a scope calls be heard. To be called in the code's context."""
     # Pieces of messages are those of a call.
-    if "langchain_core.language_models" in sys.modules and scope.call_id:
+    if "langchain_core.language_models" not in sys.modules or not scope.call_id:
+        return
+    listener = _listener()
+    if listener is not None:
         from langchain_core.runnables.config import var_child_runnable_config
 
-        var_child_runnable_config.set({"callbacks": [_listener()(scope)]})
+        var_child_runnable_config.set({"callbacks": [listener(scope)]})
 
 
 @functools.cache
-def _listener() -> type[Any]:
-    from langchain_core.callbacks import BaseCallbackHandler
-    from langchain_core.tracers._streaming import _StreamingCallbackHandler
+def _listener() -> type[Any] | None:
+    try:
+        from langchain_core.callbacks import BaseCallbackHandler
+        from langchain_core.tracers._streaming import _StreamingCallbackHandler
+    except ImportError as error:
+        # Where LangGraph finds it, too; not in every version.
+        logger.warning("what models of LangChain write is not streamed: %s", error)
+        return None
 
     # The second base asks models for what they write as they write it.
     class Listener(BaseCallbackHandler, _StreamingCallbackHandler[Any]):
