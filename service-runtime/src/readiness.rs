@@ -76,7 +76,7 @@ impl Readiness {
                         tracing::warn!(%error, "the store is away");
                     }
                     is_away = true;
-                    self.set_not_ready("the store is away");
+                    self.set_not_ready(error.to_string());
                 }
             }
         }

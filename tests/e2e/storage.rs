@@ -123,22 +123,56 @@ async fn a_full_disk_refuses_runs_by_name_and_those_under_way_go_on_once_there_i
     cluster.finish().await
 }
 
+/// Writes nonsense over the database of a service that is stopped.
+fn damage(cluster: &Cluster, from: u64, bytes: usize) -> Result<()> {
+    let path = cluster.folder().join("workflow/workflow.db");
+    let mut file = File::options().write(true).open(path)?;
+    file.seek(SeekFrom::Start(from))?;
+    Ok(file.write_all(&vec![0xff; bytes])?)
+}
+
 #[tokio::test]
-async fn a_database_that_is_damaged_is_refused_by_name() -> Result<()> {
+async fn a_database_that_is_damaged_is_refused_with_what_to_do() -> Result<()> {
     let mut cluster = Cluster::start().await?;
     invoke(&mut cluster.workflow_client()?, INTRODUCTION.to_run()).await?;
     cluster.take_workflow()?.terminate().await?;
-    let path = cluster.folder().join("workflow/workflow.db");
     // The first page holds the schema after a header of 100 bytes.
-    let mut file = File::options().write(true).open(&path)?;
-    file.seek(SeekFrom::Start(100))?;
-    file.write_all(&[0xff; 3000])?;
-    drop(file);
+    damage(&cluster, 100, 3000)?;
 
     let refused = Process::start(&cluster.workflow_launch()).await;
     let refusal = format!("{:#}", refused.unwrap_err());
-    assert!(refusal.contains("workflow.db"), "{refusal}");
-    assert!(refusal.contains("malformed"), "{refusal}");
+    for told in ["workflow.db", "malformed", "backup"] {
+        assert!(refusal.contains(told), "{refusal}");
+    }
+    fs::remove_file(cluster.folder().join("workflow-service.log"))?;
+    cluster.finish().await
+}
+
+#[tokio::test]
+async fn a_service_that_finds_its_database_damaged_is_not_ready_and_takes_no_runs() -> Result<()> {
+    let mut cluster = Cluster::start().await?;
+    let large = chat("large", "1", &"x".repeat(1 << 20));
+    let run = invoke(&mut cluster.workflow_client()?, large).await?;
+    cluster.take_workflow()?.terminate().await?;
+    damage(&cluster, 512 << 10, 512 << 10)?;
+    cluster.start_workflow().await?;
+
+    let mut client = cluster.workflow_client()?;
+    let request = GetRunRequest {
+        run_id: run.id,
+        ..GetRunRequest::default()
+    };
+    let read = Refusal::of(client.get_run(request).await)?;
+    read.is(Code::DataLoss, "STORE_DAMAGED")?;
+    let refused = start(&mut client, chat("new", "1", "hello")).await;
+    let status = refused.unwrap_err().downcast::<tonic::Status>()?;
+    Refusal::from_status(status)?.is(Code::DataLoss, "STORE_DAMAGED")?;
+    health::becomes(cluster.workflow()?.channel()?, ServingStatus::NotServing).await?;
+    let ready = http::get(cluster.workflow()?.admin(), "/readyz").await?;
+    assert_eq!(ready.status, 503, "{ready:?}");
+    assert!(ready.body.contains("workflow.db"), "{ready:?}");
+
+    cluster.take_workflow()?.terminate().await?;
     fs::remove_file(cluster.folder().join("workflow-service.log"))?;
     cluster.finish().await
 }

@@ -401,7 +401,7 @@ where
 {
     loop {
         match write().await {
-            Err(error @ StoreError::Corrupt(_)) => {
+            Err(error @ (StoreError::Corrupt(_) | StoreError::Damaged(_))) => {
                 // Trying again would not mend it; the run stands still until the next start.
                 tracing::error!(%error, "a run cannot be recorded");
                 return Err(error);

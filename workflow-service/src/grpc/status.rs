@@ -230,6 +230,9 @@ pub(super) fn store(error: StoreError) -> Status {
             .retry_after(STORE_RETRY_DELAY)
             .build()
         }
+        StoreError::Damaged(_) => {
+            StatusBuilder::new(Code::DataLoss, DOMAIN, "STORE_DAMAGED", message).build()
+        }
         StoreError::Corrupt(cause) => {
             tracing::error!(%cause, "stored data cannot be read");
             StatusBuilder::new(

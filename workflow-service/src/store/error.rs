@@ -99,6 +99,11 @@ pub enum StoreError {
     /// The disk takes no more; what was written before is safe. Trying again may help.
     #[error("the disk of the checkpoint store takes no writes: {0}")]
     DiskRefuses(Arc<str>),
+    /// The file is not what was written to it, and takes no more writes. Trying again does not help.
+    #[error(
+        "`workflow.db` is damaged ({0}); stop the service and put a backup in its place: see `Backups` in README"
+    )]
+    Damaged(Arc<str>),
     /// Something stored cannot be read.
     #[error("stored data cannot be read: {0}")]
     Corrupt(Arc<str>),

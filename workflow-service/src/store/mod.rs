@@ -275,10 +275,11 @@ pub trait CheckpointStore: Send + Sync + 'static {
     /// what is kept lives.
     fn secret(&self) -> &[u8];
 
-    /// Whether writes are taken, as far as is known: after one that was refused it is tried.
+    /// Whether writes are taken, as far as is known: after one that was refused it is tried. Once
+    /// anything was found to be damaged, none are taken any more.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`], [`StoreError::DiskRefuses`].
+    /// [`StoreError::Unavailable`], [`StoreError::DiskRefuses`], [`StoreError::Damaged`].
     async fn check_writes(&self) -> Result<(), StoreError>;
 
     /// Waits until all that was begun is done, and takes no more. What is kept is complete in its

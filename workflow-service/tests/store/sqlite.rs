@@ -1,6 +1,10 @@
 //! The suite on SQLite, and what is SQLite's own.
 
-use std::{fs, sync::Arc};
+use std::{
+    fs,
+    io::{Seek as _, SeekFrom, Write as _},
+    sync::Arc,
+};
 
 use futures::future::join_all;
 use rusqlite::Connection;
@@ -313,6 +317,39 @@ async fn large_values_are_kept_apart_come_back_whole_and_go_with_their_rows() {
     assert_eq!(count(&folder, "SELECT count(*) FROM blobs"), 1);
     let copy = store.thread(&tenant(), &thread("copy")).await.unwrap();
     assert_eq!(copy.unwrap().checkpoint.unwrap().saved.get(), large);
+}
+
+#[tokio::test]
+async fn a_file_that_is_found_to_be_damaged_takes_no_more_writes() {
+    let (store, folder) = open();
+    let mut run = new_run("large");
+    run.input = json::from_text(text_of(2 * 1024 * 1024)).unwrap();
+    let damaged = claimed(&store, run).await.run.id;
+    let whole = claimed(&store, new_run("small")).await.run.id;
+    store.close().await;
+    drop(store);
+    let path = folder.path().join("workflow.db");
+    let mut file = fs::File::options().write(true).open(path).unwrap();
+    file.seek(SeekFrom::Start(1024 * 1024)).unwrap();
+    file.write_all(&[0xff; 512 * 1024]).unwrap();
+
+    let store: Store = Arc::new(SqliteStore::open(folder.path()).unwrap());
+    store.check_writes().await.unwrap();
+    let (tenant, now) = (tenant(), Timestamp::now());
+    let read = store.run(&tenant, damaged).await.map(drop);
+    let looked = store.check_writes().await;
+    let wrote = store.cancel_run(&tenant, whole, "", now).await.map(drop);
+    for result in [read, looked, wrote] {
+        let error = result.unwrap_err();
+        assert!(matches!(error, StoreError::Damaged(_)), "{error}");
+        let said = error.to_string();
+        assert!(
+            said.contains("workflow.db") && said.contains("backup"),
+            "{said}"
+        );
+    }
+    let kept = store.run(&tenant, whole).await.unwrap().unwrap();
+    assert_eq!(kept.state, RunState::Queued);
 }
 
 #[tokio::test]

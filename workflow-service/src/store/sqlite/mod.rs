@@ -9,6 +9,7 @@
 //! - `schema`: the tables
 //! - `writer`: group commit
 //! - `readers`: connections for reading
+//! - `condition`: whether disk and file are of use
 //! - `close`: leaving a file that is complete
 //! - `rows`: rows to domain types
 //! - `runs`, `requests`, `journal`, `threads`, `cache`: the statements, by table
@@ -23,6 +24,7 @@ mod blobs;
 mod cache;
 mod claim;
 mod close;
+mod condition;
 mod edit;
 mod journal;
 mod open;
@@ -353,10 +355,13 @@ impl From<rusqlite::Error> for StoreError {
             | rusqlite::Error::IntegralValueOutOfRange(..) => {
                 Self::Corrupt(error.to_string().into())
             }
-            rusqlite::Error::SqliteFailure(failure, _)
-                if matches!(failure.code, DatabaseCorrupt | NotADatabase | TypeMismatch) =>
-            {
+            rusqlite::Error::SqliteFailure(failure, _) if failure.code == TypeMismatch => {
                 Self::Corrupt(error.to_string().into())
+            }
+            rusqlite::Error::SqliteFailure(failure, _)
+                if matches!(failure.code, DatabaseCorrupt | NotADatabase) =>
+            {
+                Self::Damaged(error.to_string().into())
             }
             rusqlite::Error::SqliteFailure(failure, _)
                 if matches!(failure.code, DiskFull | SystemIoFailure) =>

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File, TryLockError},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -10,6 +11,7 @@ use rusqlite::Connection;
 
 use super::{
     SqliteStore, StoreError,
+    condition::Condition,
     readers::Readers,
     schema::{APPLICATION_ID, MIGRATIONS, VERSION},
     stop,
@@ -50,21 +52,13 @@ pub enum OpenError {
         /// Its version.
         found: u32,
     },
-    /// What is in the file makes no sense.
+    /// The file cannot be read or written, or what is in it makes no sense.
     #[error("cannot open `{}`: {cause}", file.display())]
-    Unreadable {
+    Unusable {
         /// The database file.
         file: PathBuf,
         /// Why.
         cause: StoreError,
-    },
-    /// SQLite refuses the file.
-    #[error("cannot open `{}`: {cause}", file.display())]
-    Database {
-        /// The database file.
-        file: PathBuf,
-        /// Why.
-        cause: rusqlite::Error,
     },
 }
 
@@ -87,9 +81,9 @@ impl SqliteStore {
         })?;
 
         let file = folder.join("workflow.db");
-        let database = |cause| OpenError::Database {
+        let database = |cause: rusqlite::Error| OpenError::Unusable {
             file: file.clone(),
-            cause,
+            cause: cause.into(),
         };
         let mut connection = Connection::open(&file).map_err(database)?;
         configure(&connection).map_err(database)?;
@@ -97,15 +91,16 @@ impl SqliteStore {
             .pragma_update(None, "cache_size", -WRITER_CACHE_KIB)
             .map_err(database)?;
         migrate(&mut connection, &file)?;
-        stop::settle_orphans(&connection).map_err(|cause| OpenError::Unreadable {
+        stop::settle_orphans(&connection).map_err(|cause| OpenError::Unusable {
             file: file.clone(),
             cause,
         })?;
         let secret = connection
             .query_row("SELECT secret FROM secrets", [], |row| row.get(0))
             .map_err(database)?;
-        let readers = Readers::open(&file).map_err(database)?;
-        let writer = Writer::start(connection).map_err(unusable)?;
+        let condition = Arc::<Condition>::default();
+        let readers = Readers::open(&file, Arc::clone(&condition)).map_err(database)?;
+        let writer = Writer::start(connection, condition).map_err(unusable)?;
         Ok(Self {
             writer,
             readers,
@@ -125,9 +120,9 @@ pub(super) fn configure(connection: &Connection) -> Result<(), rusqlite::Error> 
 }
 
 fn migrate(connection: &mut Connection, file: &Path) -> Result<(), OpenError> {
-    let database = |cause| OpenError::Database {
+    let database = |cause: rusqlite::Error| OpenError::Unusable {
         file: file.to_owned(),
-        cause,
+        cause: cause.into(),
     };
     let number = |name: &str| -> Result<i64, OpenError> {
         connection

@@ -8,7 +8,7 @@ use std::{
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::Semaphore;
 
-use super::{StoreError, open};
+use super::{StoreError, condition::Condition, open};
 
 /// Reads at once. They are short and come from memory; more would only compete for the cores.
 const CONNECTIONS: u32 = 4;
@@ -18,10 +18,11 @@ const CONNECTIONS: u32 = 4;
 pub(super) struct Readers {
     idle: Arc<Mutex<Vec<Connection>>>,
     free: Arc<Semaphore>,
+    condition: Arc<Condition>,
 }
 
 impl Readers {
-    pub(super) fn open(file: &Path) -> Result<Self, rusqlite::Error> {
+    pub(super) fn open(file: &Path, condition: Arc<Condition>) -> Result<Self, rusqlite::Error> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let idle = (0..CONNECTIONS)
             .map(|_| {
@@ -33,6 +34,7 @@ impl Readers {
         Ok(Self {
             idle: Arc::new(Mutex::new(idle)),
             free: Arc::new(Semaphore::new(CONNECTIONS as usize)),
+            condition,
         })
     }
 
@@ -48,7 +50,7 @@ impl Readers {
             .await
             .map_err(|_| gone())?;
         let idle = Arc::clone(&self.idle);
-        tokio::task::spawn_blocking(move || {
+        let result = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             let connection = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let connection = connection.ok_or_else(gone)?;
@@ -59,7 +61,8 @@ impl Readers {
             result
         })
         .await
-        .map_err(|_| gone())?
+        .map_err(|_| gone())?;
+        self.condition.note(result)
     }
 
     /// Waits for the reads that are under way, closes the connections, and lends out no more.

@@ -1,10 +1,7 @@
 //! Group commit: one thread, one connection, one transaction for all that is queued.
 
 use std::{
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -13,7 +10,7 @@ use metrics::{counter, describe_counter, describe_histogram, histogram};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{StoreError, close::complete_file};
+use super::{StoreError, close::complete_file, condition::Condition};
 
 /// Writes that may wait for the writer; whoever comes later waits for room.
 const QUEUE_CAPACITY: usize = 4096;
@@ -57,13 +54,15 @@ enum Undo {
 pub(super) struct Writer {
     queue: Mutex<Option<mpsc::Sender<Job>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
-    /// The disk has refused a write, and has taken none since that was meant to try it.
-    is_refused: AtomicBool,
+    condition: Arc<Condition>,
 }
 
 impl Writer {
     /// Starts the thread.
-    pub(super) fn start(connection: Connection) -> std::io::Result<Self> {
+    pub(super) fn start(
+        connection: Connection,
+        condition: Arc<Condition>,
+    ) -> std::io::Result<Self> {
         let (queue, jobs) = mpsc::channel(QUEUE_CAPACITY);
         let thread = std::thread::Builder::new()
             .name("checkpoint-writer".into())
@@ -74,7 +73,7 @@ impl Writer {
         Ok(Self {
             queue: Mutex::new(Some(queue)),
             thread: Mutex::new(Some(thread)),
-            is_refused: AtomicBool::new(false),
+            condition,
         })
     }
 
@@ -104,6 +103,7 @@ impl Writer {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     {
+        self.condition.check_file()?;
         let (reply, answer) = oneshot::channel();
         let job = job(undo, write, move |result| {
             // A caller that went away needs no answer.
@@ -116,17 +116,14 @@ impl Writer {
             .clone();
         let queue = queue.ok_or_else(closed)?;
         queue.send(job).await.map_err(|_| closed())?;
-        let answer = answer.await.map_err(|_| closed())?;
-        if matches!(answer, Err(StoreError::DiskRefuses(_))) {
-            self.is_refused.store(true, Ordering::Relaxed);
-        }
-        answer
+        self.condition.note(answer.await.map_err(|_| closed())?)
     }
 
-    /// Writes about as much as a run does and takes it back, if the disk has refused a write: whether
-    /// it takes them again.
+    /// Whether the file is sound, as far as is known, and the disk takes writes: if it has refused one,
+    /// about as much as a run writes is written and taken back.
     pub(super) async fn check(&self) -> Result<(), StoreError> {
-        if self.is_refused.load(Ordering::Relaxed) {
+        self.condition.check_file()?;
+        if self.condition.is_refused() {
             for length in [PROBE_BYTES, 0] {
                 self.write(move |db| {
                     let mut write = db.prepare_cached("UPDATE probe SET bytes = zeroblob(?1)")?;
@@ -134,7 +131,7 @@ impl Writer {
                 })
                 .await?;
             }
-            self.is_refused.store(false, Ordering::Relaxed);
+            self.condition.takes_writes();
         }
         Ok(())
     }
