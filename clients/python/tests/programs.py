@@ -227,7 +227,9 @@ def settings(of: SimpleNamespace) -> Any:
 
     configurable = {"thread_id": "settings", "user": "u", "depth": 3}
     config = {"configurable": configurable, "metadata": {"tag": "t"}, "tags": ["a", "b"]}
-    return workflow.invoke("go", config)
+    results = [workflow.invoke("go", {**config, "recursion_limit": 50})]
+    results.append(workflow.invoke("go", {"thread_id": "plain", "user": "v"}))
+    return [*results, workflow.get_state({"configurable": {"thread_id": "plain"}}).values[0]]
 
 
 def threads(of: SimpleNamespace) -> Any:

@@ -70,11 +70,11 @@ def config(scope: Scope) -> dict[str, Any]:
     """The settings of the run, as programs of LangGraph know them."""
     given, start = _settings(scope), scope.execution.start
     carried = {name: given.pop(key, None) for name, key in CARRIED.items()}
-    return {
+    told: dict[str, Any] = {
         "configurable": {**given, "thread_id": start.thread_id},
         "metadata": {**(carried["metadata"] or {}), "run_id": start.run_id},
-        "tags": carried["tags"] or [],
     }
+    return told if carried["tags"] is None else {**told, "tags": carried["tags"]}
 
 
 def _settings(scope: Scope) -> dict[str, Any]:

@@ -22,6 +22,17 @@ from weft.func.types import Command
 
 #: Settings of a call: ``{"configurable": {"thread_id": …, …}}``.
 Config = Mapping[str, Any]
+#: What LangChain's configs have, beside settings that it does not know.
+_OF_LANGCHAIN = (
+    "callbacks",
+    "configurable",
+    "max_concurrency",
+    "metadata",
+    "recursion_limit",
+    "run_id",
+    "run_name",
+    "tags",
+)
 #: States of runs whose thread another run can not use.
 _UNFINISHED = (RunState.INTERRUPTED, RunState.PAUSED, RunState.FAILED, RunState.CANCELLED)
 
@@ -65,9 +76,11 @@ class Runs:
     ) -> Run:
         """The run that a call is about: a new one, or the thread's, which goes on."""
         thread_id, checkpoint_id, settings = split(how.config, thread_is_required=False)
-        for name, value in {**how.config, "context": how.context}.items():
-            if name in CARRIED and value is not None:
-                settings[CARRIED[name]] = plain(value)
+        settings = plain(settings, "the config")
+        for name, key in CARRIED.items():
+            value = how.context if name == "context" else how.config.get(name)
+            if value is not None:
+                settings[key] = plain(value, f"`{name}`")
         unfinished = await self._unfinished(thread_id)
         if isinstance(given, Command) or given is None:
             if unfinished is None:
@@ -85,7 +98,7 @@ class Runs:
         concurrency = Concurrency.INTERRUPT if waits else Concurrency.ENQUEUE
         return await start(
             self._definition.name,
-            plain(given),
+            plain(given, "the input"),
             version=self._definition.version,
             thread_id=thread_id,
             checkpoint_id=checkpoint_id,
@@ -120,15 +133,17 @@ class Runs:
             return await self._runs.retry(run.id)
         ids = {interrupt.id for interrupt in run.interrupts}
         if isinstance(answer, dict) and answer and set(answer) <= ids:
-            answers = {interrupt: plain(one) for interrupt, one in answer.items()}
+            answers = {interrupt: plain(one, "the answer") for interrupt, one in answer.items()}
             return await self._runs.resume(run.id, answers=answers)
-        return await self._runs.resume(run.id, plain(answer))
+        return await self._runs.resume(run.id, plain(answer, "the answer"))
 
     async def batch(
         self, inputs: Sequence[Any], config: Config | Sequence[Config] | None
     ) -> list[Any]:
         """Runs with each of several inputs at once, all with one config or each with its own."""
         each = [config] * len(inputs) if config is None or isinstance(config, Mapping) else config
+        if len(each) != len(inputs):
+            raise ValueError(f"there are {len(inputs)} inputs, but {len(each)} configs")
         calls = [self.invoke(one, How(its_own)) for one, its_own in zip(inputs, each, strict=True)]
         return await asyncio.gather(*calls)
 
@@ -161,7 +176,11 @@ class Runs:
 
 def split(config: Config, *, thread_is_required: bool) -> tuple[str, str, dict[str, Any]]:
     """A call's thread, checkpoint, and the settings that its run can read."""
-    settings = dict(config.get("configurable") or {})
+    if not isinstance(config, Mapping):
+        raise TypeError(f"`config` must be a mapping, not a `{type(config).__name__}`")
+    # What LangChain does not know is a setting, too, as it is there.
+    settings = {name: value for name, value in config.items() if name not in _OF_LANGCHAIN}
+    settings.update(config.get("configurable") or {})
     thread_id = str(settings.pop("thread_id", "") or "")
     checkpoint_id = str(settings.pop("checkpoint_id", "") or "")
     settings.pop("checkpoint_ns", None)
@@ -170,9 +189,9 @@ def split(config: Config, *, thread_is_required: bool) -> tuple[str, str, dict[s
     return thread_id, checkpoint_id, settings
 
 
-def plain(value: Any) -> Any:
-    """A value as JSON that a client can send."""
-    return json.loads(_codec.encode(value, "the input"))
+def plain(value: Any, what: str) -> Any:
+    """A value as JSON that a client can send; ``what`` names it where it has none."""
+    return json.loads(_codec.encode(value, what))
 
 
 def result_of(run: Run) -> Any:

@@ -203,9 +203,9 @@ class Program:
         if as_node not in (None, self.name):
             raise ValueError(f"`as_node` must be `{self.name}`: nothing else writes to its threads")
         thread_id, checkpoint_id, _ = split(config, thread_is_required=True)
-        saved = {} if save is _SAME else {"saved": plain(save)}
+        saved = {} if save is _SAME else {"saved": plain(save, "what is saved")}
         checkpoint = await self._client.threads.update(
-            thread_id, plain(values), checkpoint_id=checkpoint_id, **saved
+            thread_id, plain(values, "the values"), checkpoint_id=checkpoint_id, **saved
         )
         return _streams.config_of(checkpoint.thread_id, checkpoint.id)
 
