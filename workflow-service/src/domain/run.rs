@@ -46,7 +46,8 @@ pub struct Run {
     pub failure: Option<Failure>,
     /// That it is to stop, when RUNNING: it is CANCELLED then, whatever its code comes to.
     pub stop: Option<StopRequest>,
-    /// What it waits for, when INTERRUPTED.
+    /// Its open questions: what it waits for, when INTERRUPTED, or has asked and not asked again yet,
+    /// when QUEUED or RUNNING.
     pub interrupts: Vec<Interrupt>,
     /// When it goes on by itself, if it does.
     pub wake_time: Option<Timestamp>,
@@ -189,9 +190,10 @@ impl RunState {
             (Self::Queued | Self::Waiting | Self::Interrupted, Transition::Start) => {
                 Ok(Self::Running)
             }
-            (Self::Running, Transition::Requeue) | (Self::Interrupted, Transition::Answer) => {
-                Ok(Self::Queued)
-            }
+            (Self::Running, Transition::Requeue)
+            | (Self::Queued | Self::Interrupted, Transition::Answer) => Ok(Self::Queued),
+            // Of another question than the one whose answer lets it go on.
+            (Self::Running, Transition::Answer) => Ok(Self::Running),
             (Self::Running, Transition::Wait) => Ok(Self::Waiting),
             (Self::Running, Transition::Ask) => Ok(Self::Interrupted),
             (Self::Running, Transition::Succeed) => Ok(Self::Succeeded),
@@ -289,6 +291,8 @@ mod tests {
             (Running, Wait, Waiting),
             (Running, Ask, Interrupted),
             (Interrupted, Answer, Queued),
+            (Queued, Answer, Queued),
+            (Running, Answer, Running),
             (Running, Succeed, Succeeded),
             (Running, Fail, Failed),
             (Running, Pause, Paused),

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     domain::{
-        Durability,
+        Durability, RunState,
         checkpoint::CheckpointValues,
         history::{self, RecordedCall},
     },
@@ -317,8 +317,9 @@ impl Driver<'_> {
                 let events = history::settled(&rested.run, rested.checkpoint.as_ref());
                 self.shared.losses.forget(rested.run.id);
                 let next = rested.next.take();
-                if rested.run.wake_time.is_some() {
-                    // Whoever sleeps until the next timer is due must know of this one.
+                if rested.run.wake_time.is_some() || rested.run.state == RunState::Queued {
+                    // Whoever sleeps until the next timer is due must know of this one; and whoever
+                    // claims runs, of one that was answered before it asked again.
                     self.shared.claimable.notify_one();
                 }
                 match rested.run.state.is_resting() {

@@ -190,7 +190,7 @@ pub(super) fn store(error: StoreError) -> Status {
                 .metadata("state", format!("{state:?}").to_uppercase())
                 .build()
         }
-        StoreError::NoSuchInterrupt { run, interrupt } => {
+        StoreError::NoSuchInterrupt { run, interrupt, .. } => {
             StatusBuilder::new(Code::NotFound, DOMAIN, "INTERRUPT_NOT_FOUND", message)
                 .metadata("run_id", run.to_string())
                 .metadata("interrupt_id", &interrupt)

@@ -75,12 +75,14 @@ pub enum StoreError {
         required: &'static str,
     },
     /// The run does not ask that, or not any longer.
-    #[error("run `{run}` waits for no answer to the interrupt `{interrupt}`")]
+    #[error("the interrupt `{interrupt}` of run `{run}` {}", not_open(*was_answered))]
     NoSuchInterrupt {
         /// The run.
         run: RunId,
         /// The id of the interrupt.
         interrupt: String,
+        /// Whether it did ask.
+        was_answered: bool,
     },
     /// One answer was given to several interrupts.
     #[error("run `{run}` waits for {count} answers; give them by interrupt id")]
@@ -107,4 +109,11 @@ pub enum StoreError {
     /// Something stored cannot be read.
     #[error("stored data cannot be read: {0}")]
     Corrupt(Arc<str>),
+}
+
+fn not_open(was_answered: bool) -> &'static str {
+    match was_answered {
+        true => "was answered already",
+        false => "is not open: it asks no such thing, or not any longer",
+    }
 }

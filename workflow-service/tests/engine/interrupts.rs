@@ -1,9 +1,10 @@
 //! Questions that runs ask, and their answers.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures::future::join;
-use weft_worker::{CallId, Context, Entrypoint, Json, Task, TaskContext, Worker, json};
+use tokio::sync::{Notify, Semaphore};
+use weft_worker::{CallId, Context, Entrypoint, Failure, Json, Task, TaskContext, Worker, json};
 use workflow_service::{
     domain::{EventKind, RunId, RunState, ThreadState},
     store::{Answers, StoreError},
@@ -83,6 +84,66 @@ async fn all_questions_of_a_run_are_visible_and_each_answer_is_kept() {
         runs.get(),
         1,
         "what was recorded before a question does not run again"
+    );
+    engine.stop().await;
+}
+
+#[tokio::test]
+async fn one_question_can_be_answered_while_the_code_goes_on_with_the_answer_to_another() {
+    let (begun, may_end) = (Arc::new(Notify::new()), Arc::new(Semaphore::new(0)));
+    let work = Task::new("work", {
+        let (begun, may_end) = (begun.clone(), may_end.clone());
+        move |_: TaskContext, ()| {
+            let (begun, may_end) = (begun.clone(), may_end.clone());
+            async move {
+                begun.notify_one();
+                let _ = may_end.acquire().await;
+                Ok(())
+            }
+        }
+    });
+    let entrypoint = Entrypoint::new("ask", "1", move |context: Context, _: u32| {
+        let work = work.clone();
+        async move {
+            let first = async {
+                let answer = context.interrupt::<_, Json>("first?").await?;
+                context.call(&work, ()).await?;
+                Ok::<_, Failure>(answer)
+            };
+            let (a, b) = join(first, context.interrupt::<_, Json>("second?")).await;
+            Ok((a?, b?))
+        }
+    });
+    let (engine, _folder) = engine(Worker::new().entrypoint(entrypoint)).await;
+    let run = rest(&engine, start(&engine, "ask", "t", 0).await.id).await;
+    let asks = |question: &str| {
+        let mut interrupts = run.interrupts.iter();
+        let found = interrupts.find(|interrupt| interrupt.value.get() == question);
+        found.unwrap().id.clone()
+    };
+    let (first, second) = (asks(r#""first?""#), asks(r#""second?""#));
+    let answer =
+        |id: &CallId, text: &str| Answers::ById(BTreeMap::from([(id.clone(), json(text))]));
+    let answers = answer(&first, "1");
+    engine.answer_run(&tenant(), run.id, answers).await.unwrap();
+    begun.notified().await;
+    let under_way = engine.run(&tenant(), run.id).await.unwrap().unwrap();
+    assert_eq!(under_way.state, RunState::Running);
+    assert_eq!(under_way.interrupts[0].id, second, "it is still open");
+
+    let answers = answer(&second, "2");
+    let answered = engine.answer_run(&tenant(), run.id, answers).await.unwrap();
+    assert_eq!(
+        (answered.state, answered.interrupts.len()),
+        (RunState::Running, 0)
+    );
+    may_end.add_permits(2);
+    let run = rest(&engine, run.id).await;
+    assert_eq!(run.output.unwrap().get(), "[1,2]");
+    let events = all(follow(&engine, run.id, 0).await).await;
+    assert!(
+        events.is_sorted_by(|a, b| a.sequence < b.sequence),
+        "{events:?}"
     );
     engine.stop().await;
 }

@@ -11,7 +11,7 @@ use futures::future::join_all;
 use rand::RngExt as _;
 use random_programs::{Argument, BROKEN, FAIL, Output, answer};
 use service_runtime::Tenant;
-use weft_worker::{CallId, Failure, json};
+use weft_worker::{CallId, Failure, Json, json};
 use workflow_service::{
     domain::{Concurrency, Run, RunId, RunState, ThreadId},
     engine::{Engine, NewRunRequest, StartError},
@@ -308,9 +308,23 @@ impl Client<'_> {
                 answers.insert(question.id.clone(), json::from_text(text).unwrap());
             }
         }
+        // Several people answer at once, each for himself.
+        let count = match self.world.chance(0.3) {
+            true => answers.len(),
+            false => 1,
+        };
+        let mut shares = vec![BTreeMap::new(); count];
+        for (at, answer) in answers.into_iter().enumerate() {
+            shares[at % count].extend([answer]);
+        }
+        let answered = shares.into_iter().map(|share| self.give(run.id, share));
+        join_all(answered).await;
+    }
+
+    async fn give(&self, id: RunId, answers: BTreeMap<CallId, Json>) {
         let ids: Vec<CallId> = answers.keys().cloned().collect();
         let (tenant, answers) = (Tenant::default(), Answers::ById(answers));
-        let call = self.engine.answer_run(&tenant, run.id, answers);
+        let call = self.engine.answer_run(&tenant, id, answers);
         match self.patiently(call).await {
             Some(Ok(_)) => self.learn(|progress| progress.answered.extend(ids)),
             // An earlier call was heard, though its answer was not; or it was cancelled meanwhile.

@@ -1,6 +1,6 @@
 //! What the store was told and must hold.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use weft_worker::CallId;
 use workflow_service::{
@@ -12,6 +12,8 @@ use workflow_service::{
 #[derive(Default)]
 pub(crate) struct Ledger {
     journals: HashMap<RunId, Vec<Entry>>,
+    /// Questions whose answers were accepted, and are to be recorded when their run is claimed next.
+    answered: HashMap<RunId, BTreeSet<CallId>>,
     /// Last dispatch of each run, and whether it is over.
     dispatches: BTreeMap<RunId, (Fence, bool)>,
 }
@@ -49,21 +51,30 @@ pub(crate) enum Change {
     None,
     /// By these calls, as far as they are new.
     Append(Vec<Entry>),
-    /// By answers to these calls.
-    Answer(Vec<CallId>),
     /// Failures may be gone.
     Forget,
 }
 
 impl Ledger {
-    /// Checks a journal against the one before, and keeps it.
+    /// Answers to these calls were accepted.
+    pub(crate) fn answered(&mut self, run: RunId, calls: Vec<CallId>) {
+        self.answered.entry(run).or_default().extend(calls);
+    }
+
+    /// Checks a journal against the one before, and keeps it. Answers that were accepted may be new in
+    /// it, after all else: the run was claimed with the same write.
     pub(crate) fn changed(
         &mut self,
         run: RunId,
-        after: Vec<Entry>,
+        mut after: Vec<Entry>,
         change: &Change,
     ) -> Result<(), String> {
         let before = self.journals.entry(run).or_default();
+        let accepted = self.answered.entry(run).or_default();
+        let mut answers = Vec::new();
+        while let Some(answer) = after.pop_if(|entry| accepted.remove(&entry.call)) {
+            answers.insert(0, answer);
+        }
         let wrong = |what: &str| {
             Err(format!(
                 "the journal {what} by {change:?}\nbefore: {before:#?}\nafter: {after:#?}"
@@ -89,13 +100,6 @@ impl Ledger {
                 let is_kept = kept.count() == before.len();
                 (is_kept, after.iter().skip(before.len()).eq(new))
             }
-            Change::Answer(calls) => {
-                let new = after.iter().skip(before.len());
-                let new: Vec<_> = new.map(|entry| &entry.call).collect();
-                let is_kept = kept.count() == before.len();
-                let all = calls.iter().all(|call| new.contains(&call));
-                (is_kept, all && new.len() == calls.len())
-            }
         };
         if !kept {
             return wrong("lost or changed what it had");
@@ -109,6 +113,7 @@ impl Ledger {
             return wrong("has two results of one call");
         }
         *before = after;
+        before.append(&mut answers);
         Ok(())
     }
 
@@ -116,6 +121,12 @@ impl Ledger {
     pub(crate) fn dispatched(&mut self, dispatch: &Dispatch) -> Result<(), String> {
         let run = dispatch.run.id;
         let handed: Vec<_> = dispatch.journal.iter().map(Entry::new).collect();
+        self.changed(run, handed.clone(), &Change::None)?;
+        if let Some(lost) = self.answered.remove(&run).filter(|calls| !calls.is_empty()) {
+            return Err(format!(
+                "a worker is not handed the accepted answers to {lost:?}"
+            ));
+        }
         let recorded = self.journals.entry(run).or_default();
         if handed != *recorded {
             return Err(format!(
@@ -156,6 +167,7 @@ impl Ledger {
     /// The run is deleted.
     pub(crate) fn forget(&mut self, run: RunId) {
         self.journals.remove(&run);
+        self.answered.remove(&run);
         self.dispatches.remove(&run);
     }
 

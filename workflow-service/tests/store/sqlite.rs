@@ -48,6 +48,11 @@ conformance!(open() =>
         a_run_that_was_asked_to_stop_is_handed_to_no_other_worker,
         the_first_cancel_counts_and_one_after_the_end_is_refused,
     ;
+    questions:
+        a_question_is_open_until_it_is_answered_also_while_its_run_goes_on,
+        an_accepted_answer_is_kept_whatever_becomes_of_the_dispatch,
+        a_question_that_is_not_asked_again_is_open_no_more,
+    ;
     replacements:
         a_new_run_is_recorded_with_the_cancel_of_all_unfinished_ones,
         runs_without_a_worker_make_way_at_once,
@@ -212,10 +217,16 @@ DROP INDEX thread_in_use;
 CREATE UNIQUE INDEX thread_in_use ON runs (tenant, thread_id) WHERE state IN (2, 3, 4, 5);
 DROP INDEX runs_queued_of_thread;
 ALTER TABLE runs DROP COLUMN parent_by;
+DROP TRIGGER blobs_of_interrupts;
 ALTER TABLE runs DROP COLUMN cancel_time;
 ALTER TABLE runs DROP COLUMN rolls_back;
 ALTER TABLE runs DROP COLUMN goes_first;
 CREATE INDEX runs_queued_of_thread ON runs (tenant, thread_id, attempt = 0, run_id) WHERE state = 1;
+ALTER TABLE interrupts DROP COLUMN answer;
+CREATE TRIGGER blobs_of_interrupts AFTER DELETE ON interrupts
+WHEN typeof(old.value) = 'integer' BEGIN
+    DELETE FROM blobs WHERE blob_id IN (old.value);
+END;
 DROP TABLE secrets;
 DROP TABLE probe;
 PRAGMA user_version = 1;

@@ -7,7 +7,7 @@ use service_runtime::Tenant;
 use weft_worker::Failure;
 
 use super::{
-    Dispatch, EntrypointVersion, Fence, StoreError, journal, parent,
+    Dispatch, EntrypointVersion, Fence, StoreError, journal, parent, questions,
     queue::{ORDER, QUEUED_OF_THREAD},
     rows::{self, typed},
     runs, threads,
@@ -20,6 +20,7 @@ use crate::{
 
 /// Hands a run to a worker.
 pub(super) fn one(db: &Connection, id: RunId, now: Timestamp) -> Result<Dispatch, StoreError> {
+    questions::record_answers(db, id, now)?;
     let (next_sequence, _) = journal::next_numbers(db, id)?;
     let claimed = db
         .prepare_cached(&format!(

@@ -198,7 +198,7 @@ fn note_usage(db: &Connection, run: RunId, call: &CallId, usage: Usage) -> Resul
     Ok(())
 }
 
-fn kind_name(kind: CallKind) -> &'static str {
+pub(super) fn kind_name(kind: CallKind) -> &'static str {
     match kind {
         CallKind::Task => "task",
         CallKind::Target => "target",

@@ -29,6 +29,7 @@ mod edit;
 mod journal;
 mod open;
 mod parent;
+mod questions;
 mod queue;
 mod readers;
 mod requests;

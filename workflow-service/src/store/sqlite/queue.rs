@@ -39,12 +39,31 @@ pub(super) fn unfinished(
     tenant: &Tenant,
     thread: &ThreadId,
 ) -> Result<Vec<RunId>, StoreError> {
-    let mut unfinished = Vec::new();
-    for some in [UNDER_WAY_OF_THREAD, QUEUED_OF_THREAD] {
+    all(db, tenant, thread, [UNDER_WAY_OF_THREAD, QUEUED_OF_THREAD])
+}
+
+/// Those of them that have begun: the one that has the thread, and those that have it next.
+pub(super) fn begun(
+    db: &Connection,
+    tenant: &Tenant,
+    thread: &ThreadId,
+) -> Result<Vec<RunId>, StoreError> {
+    let begun = format!("{QUEUED_OF_THREAD} AND (attempt = 0 OR parent_by = 0) = 0");
+    all(db, tenant, thread, [UNDER_WAY_OF_THREAD, &begun])
+}
+
+fn all(
+    db: &Connection,
+    tenant: &Tenant,
+    thread: &ThreadId,
+    selects: [&str; 2],
+) -> Result<Vec<RunId>, StoreError> {
+    let mut found = Vec::new();
+    for some in selects {
         let mut some = db.prepare_cached(some)?;
         for id in some.query_map(params![tenant.as_str(), thread], |row| row.get(0))? {
-            unfinished.push(id?);
+            found.push(id?);
         }
     }
-    Ok(unfinished)
+    Ok(found)
 }

@@ -1,14 +1,12 @@
 //! What makes a run go on that is at rest: answers, and another try.
 
-use std::collections::BTreeMap;
-
 use rusqlite::{Connection, params};
 use service_runtime::Tenant;
-use weft_worker::{Call, CallId, CallKind, Failure, Json, Usage, protocol::JournalEntry};
+use weft_worker::Failure;
 
-use super::{Retry, StartedRun, StoreError, claim, journal, parent, runs};
+use super::{Retry, StartedRun, StoreError, claim, journal, parent, questions, runs};
 use crate::{
-    domain::{Origin, Run, RunId, RunState, Timestamp, Transition, history::RecordedCall},
+    domain::{Run, RunId, RunState, Timestamp, Transition},
     store::Answers,
 };
 
@@ -21,75 +19,13 @@ pub(super) fn answer(
     now: Timestamp,
 ) -> Result<StartedRun, StoreError> {
     let (run, state) = changed(db, tenant, id, Transition::Answer, "interrupted")?;
-    let answers = by_id(&run, answers)?;
-    let (mut sequence, mut commit_sequence) = journal::next_numbers(db, id)?;
-    sequence = sequence.max(run.last_sequence + 1);
-    for (call, answer) in answers {
-        let entry = JournalEntry {
-            call: question(db, id, &call)?,
-            outcome: Ok(answer),
-        };
-        let recorded = RecordedCall {
-            entry,
-            commit_sequence,
-            sequence,
-            attempt: 1,
-            time: now,
-            origin: Origin::Executed(None),
-            usage: Usage::default(),
-        };
-        journal::insert(db, id, &[recorded])?;
-        db.prepare_cached("DELETE FROM interrupts WHERE run_id = ?1 AND call_id = ?2")?
-            .execute(params![id, call.as_str()])?;
-        commit_sequence += 1;
-        sequence += 1;
+    questions::answer(db, &run, answers)?;
+    if run.state == state {
+        // It goes on anyway, and is given the answer when it asks.
+        return Ok(StartedRun::Queued(runs::get_stored(db, id)?));
     }
     queue(db, id, state, now)?;
     go_on(db, &run, is_room, now)
-}
-
-/// The answers by id, if all of them answer something.
-fn by_id(run: &Run, answers: Answers) -> Result<BTreeMap<CallId, Json>, StoreError> {
-    match answers {
-        Answers::Only(answer) => match run.interrupts.as_slice() {
-            [only] => Ok(BTreeMap::from([(only.id.clone(), answer)])),
-            several => Err(StoreError::AmbiguousAnswer {
-                run: run.id,
-                count: several.len(),
-            }),
-        },
-        Answers::ById(answers) => {
-            let unknown = answers
-                .keys()
-                .find(|id| !run.interrupts.iter().any(|interrupt| interrupt.id == **id));
-            match unknown {
-                Some(id) => {
-                    let interrupt = id.as_str().to_owned();
-                    Err(StoreError::NoSuchInterrupt {
-                        run: run.id,
-                        interrupt,
-                    })
-                }
-                None => Ok(answers),
-            }
-        }
-    }
-}
-
-/// The call that asked.
-fn question(db: &Connection, run: RunId, id: &CallId) -> Result<Call, StoreError> {
-    Ok(db
-        .prepare_cached(
-            "SELECT task, input_hash FROM interrupts WHERE run_id = ?1 AND call_id = ?2",
-        )?
-        .query_row(params![run, id.as_str()], |row| {
-            Ok(Call {
-                id: id.clone(),
-                kind: CallKind::Interrupt,
-                task: row.get(0)?,
-                input_hash: row.get(1)?,
-            })
-        })?)
 }
 
 pub(super) fn retry(

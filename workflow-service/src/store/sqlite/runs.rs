@@ -4,16 +4,14 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, ToSql, params};
 use service_runtime::Tenant;
-use weft_worker::CallId;
 
 use super::{
-    Dispatch, Fence, NewRun, RecordedRun, RunFilter, StartedRun, StoreError,
-    blobs::{self, text_of},
-    parent, queue, requests,
-    rows::{self, JsonText, typed},
+    Dispatch, Fence, NewRun, RecordedRun, RunFilter, StartedRun, StoreError, blobs, parent,
+    questions, queue, requests,
+    rows::{self, typed},
     stop, threads,
 };
-use crate::domain::{CheckpointId, Concurrency, Interrupt, Run, RunId, RunState};
+use crate::domain::{CheckpointId, Concurrency, Run, RunId, RunState};
 
 /// Records a run, claimed if it can be. Checks all before it changes anything, unless it takes the place
 /// of others, which are cancelled first.
@@ -191,29 +189,10 @@ fn known_tenant(id: RunId, tenant: &str) -> Result<Tenant, StoreError> {
 }
 
 fn with_interrupts(db: &Connection, mut run: Run) -> Result<Run, StoreError> {
-    if run.state == RunState::Interrupted {
-        run.interrupts = interrupts(db, run.id)?;
+    if questions::may_be_open(run.state, run.attempt) {
+        run.interrupts = questions::open(db, run.id)?;
     }
     Ok(run)
-}
-
-/// The open questions of a run, in the order of their ids.
-pub(super) fn interrupts(db: &Connection, run: RunId) -> Result<Vec<Interrupt>, StoreError> {
-    let interrupts = db
-        .prepare_cached(concat!(
-            "SELECT call_id, asked_by, ",
-            text_of!("value"),
-            " FROM interrupts WHERE run_id = ?1 ORDER BY call_id"
-        ))?
-        .query_map([run], |row| {
-            Ok(Interrupt {
-                id: CallId::from_recorded(row.get_ref(0)?.as_str()?),
-                task: row.get(1)?,
-                value: row.get::<_, JsonText>(2)?.0,
-            })
-        })?
-        .collect::<Result<_, _>>()?;
-    Ok(interrupts)
 }
 
 /// Whose run it is.

@@ -1,7 +1,7 @@
 //! The tables, and how an older file becomes a current one.
 
 /// Version of the schema, kept in the file's `user_version`.
-pub(super) const VERSION: u32 = 6;
+pub(super) const VERSION: u32 = 7;
 
 /// Marks the file as ours: "Weft" in ASCII.
 pub(super) const APPLICATION_ID: i32 = 0x5765_6674;
@@ -20,7 +20,8 @@ pub(super) const APPLICATION_ID: i32 = 0x5765_6674;
 /// - `journal`: one row for each recorded call; rows are never changed.
 /// - `usage`: what language models took for a call; stays for as long as its run, whatever becomes
 ///   of the journal.
-/// - `interrupts`: the open questions of INTERRUPTED runs.
+/// - `interrupts`: the questions of unfinished runs. One with an `answer` is open no more; its answer is
+///   recorded in the journal when the run is claimed next.
 /// - `cache`: results of tasks, and of entrypoints, whose `task` is empty then. `key` is a hash.
 /// - `secrets`: one row, what page tokens are sealed with.
 /// - `probe`: one row, which is written to see whether the disk takes writes.
@@ -209,4 +210,11 @@ ALTER TABLE runs ADD COLUMN goes_first INTEGER NOT NULL DEFAULT 0;
 DROP INDEX runs_queued_of_thread;
 CREATE INDEX runs_queued_of_thread
     ON runs (tenant, thread_id, attempt = 0 OR parent_by = 0, goes_first = 0, run_id) WHERE state = 1;
+", "
+ALTER TABLE interrupts ADD COLUMN answer ANY;
+DROP TRIGGER blobs_of_interrupts;
+CREATE TRIGGER blobs_of_interrupts AFTER DELETE ON interrupts
+WHEN typeof(old.value) = 'integer' OR typeof(old.answer) = 'integer' BEGIN
+    DELETE FROM blobs WHERE blob_id IN (iif(typeof(old.value) = 'integer', old.value, NULL), iif(typeof(old.answer) = 'integer', old.answer, NULL));
+END;
 "];

@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, params};
 use service_runtime::Tenant;
-use weft_worker::{Failure, protocol::Question};
+use weft_worker::Failure;
 
 use super::{
-    Fence, Rest, RestedRun, StoreError, blobs, cache, claim, journal, rows::typed, runs, threads,
+    Fence, Rest, RestedRun, StoreError, blobs, cache, claim, journal, questions, rows::typed, runs,
+    threads,
 };
 use crate::{
-    domain::{Checkpoint, CheckpointId, CheckpointSource, Interrupt, Origin, Run, RunId},
+    domain::{
+        Checkpoint, CheckpointId, CheckpointSource, Origin, Run, RunId, RunState, Transition,
+    },
     store::RunEnd,
 };
 
@@ -34,6 +37,7 @@ pub(super) fn rest(
     run.update_time = rest.now;
     run.end_time = run.state.is_final().then_some(rest.now);
     let checkpoint = end(db, &tenant, &mut run, parent, &rest)?;
+    questions::settled(db, &run)?;
     let retries = i32::from(matches!(rest.end, RunEnd::Retrying { .. }));
     let output = run.output.as_ref().map(|output| output.get());
     let output = output.map(|output| blobs::keep(db, output)).transpose()?;
@@ -59,7 +63,8 @@ pub(super) fn rest(
     if stop.is_some_and(|stop| stop.rolls_back) {
         remove(db, run.id)?;
     }
-    let next = match claim_next && run.state.is_final() {
+    let is_queue_open = run.state.is_final() || run.state == RunState::Queued;
+    let next = match claim_next && is_queue_open {
         true => claim::next_of_thread(db, &tenant, &run.thread_id, rest.now)?,
         false => None,
     };
@@ -107,8 +112,15 @@ fn end(
             questions,
             wake_time,
         } => {
-            run.interrupts = ask(db, run.id, questions)?;
-            run.wake_time = *wake_time;
+            if questions::ask(db, run.id, questions)? {
+                run.state = run
+                    .state
+                    .apply(Transition::Answer)
+                    .map_err(|_| StoreError::Fenced)?;
+            } else {
+                run.wake_time = *wake_time;
+            }
+            run.interrupts = questions::open(db, run.id)?;
         }
         RunEnd::Waiting { wake_time } => run.wake_time = Some(*wake_time),
         RunEnd::Retrying { failure, wake_time } => {
@@ -119,32 +131,6 @@ fn end(
     }
     threads::touch(db, tenant, &run.thread_id, rest.now)?;
     Ok(None)
-}
-
-/// Replaces the open questions of a run: as they are read.
-fn ask(db: &Connection, run: RunId, questions: &[Question]) -> Result<Vec<Interrupt>, StoreError> {
-    db.prepare_cached("DELETE FROM interrupts WHERE run_id = ?1")?
-        .execute([run])?;
-    let mut insert = db.prepare_cached(
-        "INSERT INTO interrupts (run_id, call_id, task, asked_by, input_hash, value) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-    )?;
-    for Question {
-        call,
-        asked_by,
-        value,
-    } in questions
-    {
-        insert.execute(params![
-            run,
-            call.id.as_str(),
-            &*call.task,
-            asked_by.as_deref(),
-            call.input_hash,
-            blobs::keep(db, value.get())?,
-        ])?;
-    }
-    runs::interrupts(db, run)
 }
 
 /// Removes a run's row and its journal.

@@ -5,7 +5,7 @@ use service_runtime::Tenant;
 use weft_worker::Failure;
 
 use super::{
-    Fence, NewRun, StoreError, journal, queue,
+    Fence, NewRun, StoreError, journal, questions, queue,
     rows::{self, typed},
     runs, settle, threads,
 };
@@ -93,8 +93,7 @@ fn end(
     reason: &str,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    db.prepare_cached("DELETE FROM interrupts WHERE run_id = ?1")?
-        .execute([run.id])?;
+    questions::forget_open(db, run.id)?;
     let (next_sequence, _) = journal::next_numbers(db, run.id)?;
     let failure = Failure::new(Failure::CANCELLED, reason);
     db.prepare_cached(

@@ -7,11 +7,11 @@ use weft_worker::Json;
 use super::{
     StoreError,
     blobs::{self, text_of},
+    questions,
     rows::{self, JsonText, typed},
-    runs,
 };
 use crate::{
-    domain::{Checkpoint, CheckpointId, RunId, Thread, ThreadId, ThreadState, Timestamp},
+    domain::{Checkpoint, CheckpointId, Thread, ThreadId, ThreadState, Timestamp},
     store::ThreadPosition,
 };
 
@@ -46,13 +46,8 @@ pub(super) fn get(
     if let Some(newest) = newest {
         thread.checkpoint = checkpoint(db, tenant, id, newest)?;
     }
-    if thread.state == ThreadState::Interrupted {
-        let run: RunId = db
-            .prepare_cached(
-                "SELECT run_id FROM runs WHERE tenant = ?1 AND thread_id = ?2 AND state = 4",
-            )?
-            .query_row(params![tenant.as_str(), id], |row| row.get(0))?;
-        thread.interrupts = runs::interrupts(db, run)?;
+    if matches!(thread.state, ThreadState::Interrupted | ThreadState::Busy) {
+        thread.interrupts = questions::of_thread(db, tenant, id)?;
     }
     Ok(Some(thread))
 }

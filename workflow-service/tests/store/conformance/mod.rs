@@ -3,6 +3,7 @@
 pub(crate) mod dispatches;
 pub(crate) mod journal;
 pub(crate) mod pruning;
+pub(crate) mod questions;
 pub(crate) mod replacements;
 pub(crate) mod retention;
 pub(crate) mod retries;
