@@ -9,7 +9,8 @@ use crate::Failure;
 /// The service, not the worker, applies it, so that it holds for every language alike.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RetryPolicy {
-    /// Attempts in all, the first one included; at least 1.
+    /// Attempts in all, the first one included; at least 1. They are counted within one execution: a task
+    /// that was not recorded when the run was cut off by a crash has all of them again.
     pub max_attempts: u32,
     /// Delay before the second attempt, before jitter.
     pub initial_delay: Duration,

@@ -96,6 +96,8 @@ pub(super) struct RunMachine {
     /// How often the entrypoint was tried again before.
     retries: u32,
     durability: Durability,
+    /// How long it may execute.
+    timeout: Option<Duration>,
     start_time: Timestamp,
     /// Why the run is to stop, if it is.
     cancelling: Option<Failure>,
@@ -133,6 +135,7 @@ impl RunMachine {
             messages: HashMap::new(),
             retries: dispatch.retries,
             durability: dispatch.durability,
+            timeout: dispatch.timeout,
             start_time: dispatch.run.update_time,
             cancelling: None,
             finishing: false,
@@ -220,7 +223,9 @@ impl RunMachine {
 
     /// The run took longer than it may.
     pub(super) fn timed_out(&mut self, now: Timestamp) -> Vec<Effect> {
-        let failure = Failure::new("RUN_TIMEOUT", "the run took longer than its timeout");
+        let timeout = self.timeout.unwrap_or_default();
+        let what = format!("the run executed for longer than its timeout, {timeout:?}");
+        let failure = Failure::new("RUN_TIMEOUT", what);
         self.end(RunEnd::Failed(failure), now)
     }
 

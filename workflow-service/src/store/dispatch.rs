@@ -53,7 +53,9 @@ pub struct Dispatch {
     pub previous: Option<Json>,
     /// What was recorded before, in commit order.
     pub journal: Vec<RecordedCall>,
-    /// How long it may still execute; `None` for no bound.
+    /// How long it may execute, in all its dispatches together; `None` for no bound.
+    pub timeout: Option<Duration>,
+    /// How much of that is left.
     pub remaining: Option<Duration>,
     /// When its task results reach the disk.
     pub durability: Durability,

@@ -104,7 +104,9 @@ async fn a_run_that_takes_longer_than_its_timeout_fails() {
     let run = engine.start_run(&tenant(), hasty).await.unwrap();
     let run = rest(&engine, run.id).await;
     assert_eq!(run.state, RunState::Failed);
-    assert_eq!(run.failure.unwrap().reason, "RUN_TIMEOUT");
+    let failure = run.failure.unwrap();
+    assert_eq!(failure.reason, "RUN_TIMEOUT");
+    assert!(failure.message.ends_with("its timeout, 50ms"), "{failure}");
     engine.stop().await;
 }
 

@@ -58,15 +58,14 @@ pub(super) fn one(db: &Connection, id: RunId, now: Timestamp) -> Result<Dispatch
     } else {
         Vec::new()
     };
-    let remaining = timeout.map(|timeout| {
-        Duration::from_micros(u64::try_from(timeout - executed).unwrap_or_default())
-    });
+    let micros = |micros: i64| Duration::from_micros(u64::try_from(micros).unwrap_or_default());
     Ok(Dispatch {
         tenant,
         fence: Fence { run_id: id, epoch },
         previous,
         journal,
-        remaining,
+        timeout: timeout.map(micros),
+        remaining: timeout.map(|timeout| micros(timeout - executed)),
         retries,
         durability,
         run,

@@ -82,6 +82,7 @@ fn record(
         },
         previous,
         journal: Vec::new(),
+        timeout: new.timeout,
         remaining: new.timeout,
         durability: new.durability,
         retries: 0,

@@ -119,7 +119,7 @@ pub(crate) async fn a_question_is_open_until_it_is_answered_also_while_its_run_g
         .await
         .unwrap();
     assert_eq!(rested.run.state, RunState::Queued, "nothing is asked");
-    let next = rested.next.expect("it goes on");
+    let next = rested.next.unwrap();
     assert_eq!(next.run.id, dispatch.run.id);
     assert_eq!(handed(&next), [("0", "null"), ("1", long.get())]);
 }
