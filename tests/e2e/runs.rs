@@ -148,6 +148,18 @@ async fn repeats_of_a_start_return_the_first_run() -> Result<()> {
         .await?
         .into_inner();
     assert_eq!(listed.runs.len(), 1);
+    // What it means counts, not how it is written.
+    let written = StartRunRequest {
+        input: Some(payload::text(format!(
+            r#"[ {{ "role": "user", "content": "{}" }} ]"#,
+            INTRODUCTION.text
+        ))),
+        concurrency: Concurrency::Enqueue.into(),
+        durability: Durability::Sync.into(),
+        ..run.clone()
+    };
+    let again = invoke(&mut client, written).await?;
+    assert_eq!(again.id, runs[0].id);
     for other in [
         StartRunRequest {
             thread_id: "other".into(),
@@ -161,6 +173,7 @@ async fn repeats_of_a_start_return_the_first_run() -> Result<()> {
         let refusal = Refusal::of(client.start_run(other).await)?;
         let refusal = refusal.is(Code::InvalidArgument, "REQUEST_ID_REUSED")?;
         assert_eq!(refusal.fields(), ["request_id"]);
+        assert!(refusal.message().contains(&runs[0].id), "{refusal:?}");
     }
 
     let delete = DeleteThreadRequest {

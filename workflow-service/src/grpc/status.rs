@@ -163,10 +163,11 @@ pub(super) fn store(error: StoreError) -> Status {
             .metadata("newest_checkpoint_id", newest.to_string())
             .build(),
         StoreError::NoSuchCheckpoint(id) => no_such_checkpoint(id),
-        StoreError::RequestIdReused(id) => {
+        StoreError::RequestIdReused { request, run } => {
             let violations = Violations::of("request_id", message.clone());
             StatusBuilder::new(Code::InvalidArgument, DOMAIN, "REQUEST_ID_REUSED", message)
-                .metadata("request_id", id)
+                .metadata("request_id", request)
+                .metadata("run_id", run.to_string())
                 .violations(&violations)
                 .build()
         }

@@ -42,8 +42,16 @@ pub enum StoreError {
     #[error("the thread has no checkpoint `{0}`")]
     NoSuchCheckpoint(CheckpointId),
     /// The request id was used for another request.
-    #[error("request id `{0}` was used for another request")]
-    RequestIdReused(String),
+    #[error(
+        "request id `{request}` started run `{run}` with another request; to start another \
+         run, use another request id"
+    )]
+    RequestIdReused {
+        /// The request id.
+        request: String,
+        /// The run of the first request.
+        run: RunId,
+    },
     /// The request id is that of a run that has been deleted.
     #[error(
         "request id `{request}` started run `{run}`, which has been deleted since; to start another \

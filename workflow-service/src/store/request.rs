@@ -97,6 +97,9 @@ pub struct RequestKey {
     pub id: String,
     /// Hash of all that the request says.
     pub hash: [u8; 32],
+    /// What earlier releases remembered of the same request, which counts as well for as long as they
+    /// may have.
+    pub former_hash: Option<[u8; 32]>,
     /// From when on the id is forgotten.
     pub expire_time: Timestamp,
 }

@@ -210,6 +210,7 @@ async fn a_repeated_request_is_answered_whoever_hosts_the_entrypoint_now() {
         keyed.run.request = Some(RequestKey {
             id: "r".to_owned(),
             hash: [hash; 32],
+            former_hash: None,
             expire_time: Timestamp::now().after(PATIENCE),
         });
         keyed
@@ -232,7 +233,7 @@ async fn a_repeated_request_is_answered_whoever_hosts_the_entrypoint_now() {
         assert_eq!(watched.output.unwrap().get(), "7");
         let other = after.start_run(&tenant(), keyed(2)).await.unwrap_err();
         assert!(
-            matches!(&other, StartError::Store(StoreError::RequestIdReused(id)) if id == "r"),
+            matches!(&other, StartError::Store(StoreError::RequestIdReused { run, .. }) if *run == first.id),
             "{other:?}"
         );
         after.stop().await;

@@ -191,6 +191,7 @@ impl Client<'_> {
                 request: Some(RequestKey {
                     id: format!("request-{}", plan.number),
                     hash: [u8::try_from(plan.number).unwrap(); 32],
+                    former_hash: None,
                     expire_time: now.after(LIMIT),
                 }),
                 claim: false,

@@ -3,7 +3,9 @@
 //! # Layout
 //! - here: what many requests have
 //! - `start`, `run`, `thread`: what is theirs alone
+//! - `repeat`: what makes a request to start a run the same as another
 
+mod repeat;
 mod run;
 mod start;
 mod thread;

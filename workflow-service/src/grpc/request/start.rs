@@ -2,17 +2,15 @@
 
 use std::{collections::HashMap, ops::RangeInclusive, time::Duration};
 
-use prost::Message as _;
 use service_runtime::{Violations, config::human};
-use sha2::{Digest as _, Sha256};
 use weft_proto::workflow::v1 as pb;
 use weft_worker::{Json, json};
 
-use super::{checkpoint_id, optional_payload, run_id, thread_id};
+use super::{checkpoint_id, optional_payload, repeat, run_id, thread_id};
 use crate::{
     domain::{Concurrency, Durability, RunId, ThreadId, Timestamp},
     engine::NewRunRequest,
-    store::{NewRun, RequestKey},
+    store::NewRun,
 };
 
 /// How long a request id is remembered.
@@ -35,7 +33,7 @@ pub(in crate::grpc) fn new_run(
     default_timeout: Option<Duration>,
 ) -> Result<NewRunRequest, Violations> {
     let mut violations = Violations::default();
-    let request = request_key(&start, &mut violations);
+    request_id(&start.request_id, &mut violations);
     if start.entrypoint.is_empty() {
         violations.push(
             "entrypoint",
@@ -79,6 +77,11 @@ pub(in crate::grpc) fn new_run(
     let (true, Some(thread_id)) = (violations.is_empty(), thread_id) else {
         return Err(violations);
     };
+    let input = input.unwrap_or_else(json::null);
+    let config = config.unwrap_or_else(empty_object);
+    let now = Timestamp::now();
+    let request = (!start.request_id.is_empty())
+        .then(|| repeat::key(&start, &input, &config, now.after(REQUEST_ID_LIFETIME)));
     Ok(NewRunRequest {
         version: (!start.version.is_empty()).then_some(start.version),
         run: NewRun {
@@ -86,8 +89,8 @@ pub(in crate::grpc) fn new_run(
             thread_id,
             entrypoint: start.entrypoint.as_str().into(),
             version: "".into(),
-            input: input.unwrap_or_else(json::null),
-            config: config.unwrap_or_else(empty_object),
+            input,
+            config,
             labels: start.labels.into_iter().collect(),
             branch_from,
             concurrency,
@@ -96,7 +99,7 @@ pub(in crate::grpc) fn new_run(
             start_after,
             request,
             claim: false,
-            now: Timestamp::now(),
+            now,
         },
         entrypoint: start.entrypoint,
     })
@@ -138,31 +141,11 @@ pub(in crate::grpc) fn nested_run(
     new_run(start, default_timeout).map_err(|wrong| wrong.prefixed("start"))
 }
 
-fn request_key(start: &pb::StartRunRequest, violations: &mut Violations) -> Option<RequestKey> {
-    if start.request_id.is_empty() {
-        return None;
-    }
-    if start.request_id.len() > MAX_REQUEST_ID_BYTES {
+fn request_id(id: &str, violations: &mut Violations) {
+    if id.len() > MAX_REQUEST_ID_BYTES {
         let limit = format!("must be at most {MAX_REQUEST_ID_BYTES} bytes long");
         violations.push("request_id", limit);
-        return None;
     }
-    // Maps have no order on the wire: the labels are hashed apart, sorted.
-    let mut labels: Vec<_> = start.labels.iter().collect();
-    labels.sort();
-    let unlabelled = pb::StartRunRequest {
-        labels: HashMap::new(),
-        ..start.clone()
-    };
-    let hash = Sha256::new()
-        .chain_update(unlabelled.encode_to_vec())
-        .chain_update(format!("{labels:?}"))
-        .finalize();
-    Some(RequestKey {
-        id: start.request_id.clone(),
-        hash: hash.into(),
-        expire_time: Timestamp::now().after(REQUEST_ID_LIFETIME),
-    })
 }
 
 fn concurrency(number: i32, violations: &mut Violations) -> Concurrency {

@@ -23,8 +23,11 @@ pub(super) fn repeated(
         .optional()?;
     match row {
         None => Ok(None),
-        Some((hash, _)) if hash != request.hash => {
-            Err(StoreError::RequestIdReused(request.id.clone()))
+        Some((hash, run)) if hash != request.hash && Some(hash) != request.former_hash => {
+            Err(StoreError::RequestIdReused {
+                request: request.id.clone(),
+                run,
+            })
         }
         // To start it once more would be to do twice what was asked for once.
         Some((_, run)) => match runs::get(db, tenant, run)? {

@@ -179,6 +179,7 @@ pub(crate) async fn a_repeated_request_takes_no_place_again(store: Store) {
     let request = RequestKey {
         id: "r".into(),
         hash: [1; 32],
+        former_hash: None,
         expire_time: Timestamp::now().after(Duration::from_secs(60)),
     };
     let run = || NewRun {

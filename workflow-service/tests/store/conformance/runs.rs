@@ -68,6 +68,7 @@ pub(crate) async fn a_repeated_request_returns_the_first_run(store: Store) {
         Some(RequestKey {
             id: "r".into(),
             hash: [hash; 32],
+            former_hash: None,
             expire_time: expires,
         })
     };
@@ -101,14 +102,22 @@ pub(crate) async fn a_repeated_request_returns_the_first_run(store: Store) {
     assert_eq!(found, Some(first.id));
     assert!(store.run(&tenant(), again.id).await.unwrap().is_none());
 
+    // As an earlier release remembered it.
+    let updated = RequestKey {
+        former_hash: Some([1; 32]),
+        ..request(2, later).unwrap()
+    };
+    let found = asked(Some(updated), first.now).await.unwrap();
+    assert_eq!(found, Some(first.id));
+
     let other = NewRun {
         request: request(2, later),
         ..new_run("t")
     };
     let error = store.start_run(&tenant(), other.clone()).await.unwrap_err();
-    assert!(matches!(error, StoreError::RequestIdReused(_)));
+    assert!(matches!(error, StoreError::RequestIdReused { run, .. } if run == first.id));
     let error = asked(other.request.clone(), other.now).await.unwrap_err();
-    assert!(matches!(error, StoreError::RequestIdReused(_)));
+    assert!(matches!(error, StoreError::RequestIdReused { run, .. } if run == first.id));
     // Another tenant's request ids are its own, and an expired one is forgotten.
     let foreign = Tenant::try_new("other").unwrap();
     assert!(store.start_run(&foreign, other.clone()).await.is_ok());
@@ -129,6 +138,7 @@ pub(crate) async fn a_request_whose_run_was_deleted_starts_no_other(store: Store
     let request = RequestKey {
         id: "r".into(),
         hash: [1; 32],
+        former_hash: None,
         expire_time: Timestamp::now().after(Duration::from_secs(60)),
     };
     let run = || NewRun {
