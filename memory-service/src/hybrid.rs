@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use futures::future::try_join;
 use service_runtime::Tenant;
 
 use crate::{
@@ -59,11 +60,13 @@ impl Hybrid<'_> {
         combine: impl Fn(Option<f64>, Option<f64>) -> f64,
     ) -> Result<Window, StoreError> {
         let limit = self.near.limit;
-        let by_meaning = self.ask(&self.near).await?;
-        let by_words = match &self.worded {
-            Some(worded) => self.ask(worded).await?,
-            None => Vec::new(),
+        let by_words = async {
+            match &self.worded {
+                Some(worded) => self.ask(worded).await,
+                None => Ok(Vec::new()),
+            }
         };
+        let (by_meaning, by_words) = try_join(self.ask(&self.near), by_words).await?;
         let near_end = end(&by_meaning, limit);
         let worded_end = end(&by_words, limit);
         let mut candidates = Candidates::default();
@@ -74,17 +77,18 @@ impl Hybrid<'_> {
             candidates.of(&found).words = Some(found.rank);
         }
         // Where a side has named all it has, the others score nothing by it.
-        if near_end.is_some() {
-            let among = candidates.without(|sides| sides.meaning);
-            for found in self.ask_among(&self.near, among).await? {
-                candidates.of(&found).meaning = Some(found.rank);
-            }
+        let near = near_end.is_some().then_some(&self.near);
+        let worded = self.worded.as_ref().filter(|_| worded_end.is_some());
+        let (by_meaning, by_words) = try_join(
+            self.ask_among(near, candidates.without(|sides| sides.meaning)),
+            self.ask_among(worded, candidates.without(|sides| sides.words)),
+        )
+        .await?;
+        for found in by_meaning {
+            candidates.of(&found).meaning = Some(found.rank);
         }
-        if let Some(worded) = self.worded.as_ref().filter(|_| worded_end.is_some()) {
-            let among = candidates.without(|sides| sides.words);
-            for found in self.ask_among(worded, among).await? {
-                candidates.of(&found).words = Some(found.rank);
-            }
+        for found in by_words {
+            candidates.of(&found).words = Some(found.rank);
         }
         // Every item that has words has vectors, too, so that the end by meaning bounds all others.
         let open = near_end.is_some() || worded_end.is_some();
@@ -194,12 +198,12 @@ impl Hybrid<'_> {
 
     async fn ask_among(
         &self,
-        query: &RankQuery,
+        query: Option<&RankQuery>,
         among: Vec<PointId>,
     ) -> Result<Vec<Ranked>, StoreError> {
-        if among.is_empty() {
+        let Some(query) = query.filter(|_| !among.is_empty()) else {
             return Ok(Vec::new());
-        }
+        };
         self.ask(&RankQuery {
             limit: among.len(),
             among: Some(among),

@@ -21,6 +21,11 @@ const MARGIN: usize = 16;
 /// How many times more candidates are asked for if those were not enough.
 pub(crate) const GROWTH: usize = 4;
 
+/// How many candidates of each side a hybrid search looks at, at least. To look among many items again
+/// costs far more than some hundred more candidates, and with few it often takes a second look until
+/// no others can come between.
+const HYBRID_WINDOW: usize = 512;
+
 /// Items that are loaded at once. It bounds the documents in memory (1 MiB each at most) that are
 /// not part of the answer to some 100 MiB.
 pub(crate) const LOAD_AT_ONCE: usize = 128;

@@ -39,8 +39,8 @@ use crate::{
 /// Candidates beyond the page, to see the whole of its last group of equal rank.
 const MARGIN: usize = 16;
 
-/// How many candidates of each side a hybrid search looks at.
-const WINDOW: usize = 4 * (LIMIT + MARGIN);
+/// How many candidates of each side a hybrid search looks at first.
+const WINDOW: usize = 512;
 
 /// The engine, and what a program has around it.
 pub(crate) struct Same {
@@ -193,13 +193,30 @@ impl Inner {
         assert!(!found.is_empty());
     }
 
-    /// Both sides' candidates, each scored by both.
+    /// Both sides' candidates, each scored by both; more of them until none that was left out can be
+    /// among the best.
     fn both(&self, query: &str, scope: Filter) -> Vec<(PointId, f32)> {
+        let mut window = WINDOW;
+        loop {
+            let (fused, others) = self.fused(query, &scope, window);
+            let settled = fused.iter().take_while(|(_, score)| *score > others);
+            if others == f32::NEG_INFINITY || settled.count() >= LIMIT {
+                return fused;
+            }
+            window *= 4;
+        }
+    }
+
+    /// The best of so many candidates of each side, and what others score at most.
+    fn fused(&self, query: &str, scope: &Filter, window: usize) -> (Vec<(PointId, f32)>, f32) {
         let engine = &self.engine;
-        let near = self.ranked(engine.semantic(query, scope.clone(), WINDOW));
-        let worded = self.ranked(engine.lexical(query, scope.clone(), WINDOW));
-        let full = |side: &[(PointId, f32)]| side.len() == WINDOW;
-        let (near_full, worded_full) = (full(&near), full(&worded));
+        let near = self.ranked(engine.semantic(query, scope.clone(), window));
+        let worded = self.ranked(engine.lexical(query, scope.clone(), window));
+        let last = |side: &[(PointId, f32)]| {
+            let last = side.last().filter(|_| side.len() == window);
+            last.map(|(_, score)| *score)
+        };
+        let (near_end, worded_end) = (last(&near), last(&worded));
         let mut near: HashMap<_, _> = near.into_iter().collect();
         let mut worded: HashMap<_, _> = worded.into_iter().collect();
         let missing = |of: &HashMap<PointId, f32>, there: &HashMap<PointId, f32>| {
@@ -215,25 +232,31 @@ impl Inner {
                 .push(EngineCondition::HasId(ids));
             (filter, limit)
         };
-        if near_full {
+        if near_end.is_some() {
             let (filter, limit) = among(missing(&worded, &near));
             near.extend(self.ranked(engine.semantic(query, filter, limit.max(1))));
         }
-        if worded_full {
+        if worded_end.is_some() {
             let (filter, limit) = among(missing(&near, &worded));
             let request = engine.lexical(query, scope.clone(), limit.max(1));
             worded.extend(self.ranked(request.filter(filter)));
         }
+        let by_meaning = |cosine: f32| 0.5 * cosine;
+        let by_words = |score: f32| 0.5 * score / (score + 10.0);
         let mut fused: HashMap<PointId, f32> = HashMap::new();
         for (id, cosine) in near {
-            *fused.entry(id).or_default() += 0.5 * cosine;
+            *fused.entry(id).or_default() += by_meaning(cosine);
         }
         for (id, score) in worded {
-            *fused.entry(id).or_default() += 0.5 * score / (score + 10.0);
+            *fused.entry(id).or_default() += by_words(score);
         }
         let mut fused: Vec<_> = fused.into_iter().collect();
         fused.sort_by(|one, other| other.1.total_cmp(&one.1));
-        fused
+        let others = match (near_end, worded_end) {
+            (None, None) => f32::NEG_INFINITY,
+            (near, worded) => by_meaning(near.unwrap_or(0.0)) + by_words(worded.unwrap_or(0.0)),
+        };
+        (fused, others)
     }
 
     fn newest(&self, filter: Filter) -> Vec<Record> {
