@@ -5,7 +5,10 @@
 //! (namespace, key), filters are checked on the documents, and if a page is not full by then, more
 //! candidates are asked for.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use service_runtime::Tenant;
 
@@ -74,9 +77,13 @@ pub async fn search(
 ) -> Result<Vec<Hit>, StoreError> {
     let wanted = search.offset.saturating_add(search.limit);
     let mut window = wanted.saturating_add(MARGIN);
-    if matches!(search.order, Order::Hybrid { .. }) || search.half_life.is_some() {
+    let is_hybrid = matches!(search.order, Order::Hybrid { .. });
+    if is_hybrid || search.half_life.is_some() {
         // The best by one score are not always the best of all.
         window = window.saturating_mul(GROWTH);
+    }
+    if is_hybrid {
+        window = window.max(HYBRID_WINDOW);
     }
     loop {
         let load = if wanted <= LOAD_AT_ONCE { wanted } else { 0 };
@@ -123,17 +130,17 @@ pub async fn count(
     Ok(count)
 }
 
-/// Documents longer than this, in bytes, let other calls have a turn after they were checked: it
-/// takes about a millisecond for 64 KiB.
-const LONG_DOCUMENT: usize = 64 << 10;
+/// A check that took so long, of a long document or by a large filter, lets other calls have a turn.
+const LONG_CHECK: Duration = Duration::from_millis(1);
 
 pub(crate) async fn fulfils(filter: &Filter, item: &Item) -> Result<bool, StoreError> {
+    let begin = Instant::now();
     let document = item
         .value
         .parse()
         .map_err(|error| StoreError::Corrupt(format!("the value of {}: {error}", item.id)))?;
     let fulfils = filter.matches(&document);
-    if item.value.text().len() > LONG_DOCUMENT {
+    if begin.elapsed() > LONG_CHECK {
         tokio::task::yield_now().await;
     }
     Ok(fulfils)
@@ -239,5 +246,45 @@ impl<'a> Page<'a> {
                 .map(|item| Hit { item, rank }),
         );
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use futures::poll;
+    use tokio::pin;
+
+    use super::*;
+    use crate::domain::{Document, Etag, ItemId, Json, Key, Namespace, Version};
+
+    #[tokio::test]
+    async fn a_long_check_lets_others_have_a_turn() {
+        let mut conditions = String::new();
+        for number in 0..100_000 {
+            write!(conditions, r#"{{"n":{{"$gt":{number}}}}},"#).unwrap();
+        }
+        let filter = format!(r#"{{"$or":[{conditions}{{"n":0}}]}}"#);
+        let filter = Filter::parse(&Json::parse(&filter).unwrap()).unwrap();
+        let now = Time::from_micros(1);
+        let item = Item {
+            id: ItemId {
+                namespace: Namespace::from_dotted("a"),
+                key: Key::stored("k".to_owned()),
+            },
+            value: Document::stored(r#"{"n":0}"#.to_owned()).unwrap(),
+            version: Version {
+                create_time: now,
+                update_time: now,
+                expire_time: None,
+                ttl: None,
+                etag: Etag::fresh(),
+            },
+        };
+        let check = fulfils(&filter, &item);
+        pin!(check);
+        assert!(poll!(&mut check).is_pending());
+        assert_eq!(check.await, Ok(true));
     }
 }
