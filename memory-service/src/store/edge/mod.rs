@@ -47,7 +47,7 @@ use futures::FutureExt as _;
 use service_runtime::Tenant;
 use tokio::{
     sync::{Mutex, Semaphore, oneshot},
-    task::{JoinHandle, JoinSet, spawn_blocking},
+    task::{JoinError, JoinHandle, JoinSet, spawn_blocking},
 };
 
 use self::{
@@ -132,7 +132,7 @@ impl EdgeStore {
         let opened = spawn_blocking(open).await;
         let shared = Arc::new(opened.map_err(|error| OpenError::Engine {
             folder: folder.display().to_string(),
-            cause: StoreError::Internal(error.to_string()),
+            cause: StoreError::Corrupt(format!("the engine gave up on it: {}", reason(error))),
         })??);
         let no_thread = |error: std::io::Error| OpenError::Engine {
             folder: folder.display().to_string(),
@@ -213,6 +213,20 @@ impl EdgeStore {
                 return Ok((live, expired));
             }
         }
+    }
+}
+
+/// What a panic said.
+fn reason(error: JoinError) -> String {
+    let Ok(panic) = error.try_into_panic() else {
+        return "it was interrupted".to_owned();
+    };
+    match panic.downcast::<String>() {
+        Ok(text) => *text,
+        Err(panic) => panic.downcast::<&str>().map_or_else(
+            |_| "it did not say why".to_owned(),
+            |text| (*text).to_owned(),
+        ),
     }
 }
 

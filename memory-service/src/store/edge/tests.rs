@@ -238,6 +238,26 @@ async fn the_log_is_made_short_when_nothing_is_written_or_it_is_long() {
 }
 
 #[tokio::test]
+async fn a_damaged_folder_is_told_as_that_though_the_engine_panics() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = EdgeStore::open(folder.path(), Settings::default())
+        .await
+        .unwrap();
+    store.put(&Tenant::default(), put("k")).await.unwrap();
+    store.close().await.unwrap();
+    drop(store);
+    for segment in fs::read_dir(folder.path().join("engine/segments")).unwrap() {
+        fs::remove_file(segment.unwrap().path().join("mutable_id_tracker.mappings")).unwrap();
+    }
+    let opened = EdgeStore::open(folder.path(), Settings::default()).await;
+    let error = opened.err().unwrap().to_string();
+    let path = folder.path().display();
+    let expected = format!("the data in `{path}` cannot be opened: stored data is corrupt: ");
+    assert!(error.starts_with(&expected), "{error}");
+    assert!(!error.contains("panicked"), "{error}");
+}
+
+#[tokio::test]
 async fn much_that_is_written_does_not_wait_for_the_next_flush() {
     let folder = tempfile::tempdir().unwrap();
     let settings = Settings {
