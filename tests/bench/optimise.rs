@@ -210,6 +210,27 @@ impl Bench {
         done
     }
 
+    /// Puts while everything is removed.
+    async fn puts_beside_purge(&self) -> Vec<Duration> {
+        let labels = vec!["bench".to_owned()];
+        let prefix = NamespacePrefix::try_new("prefix", labels).unwrap();
+        let now = Time::from_micros(self.items as i64);
+        let purge = self.store.delete_under(&self.tenant, prefix, now);
+        let purged = AtomicBool::new(false);
+        let purge = async {
+            purge.await.unwrap();
+            purged.store(true, Ordering::Relaxed);
+        };
+        let puts = async {
+            let mut latencies = Vec::new();
+            while !purged.load(Ordering::Relaxed) {
+                latencies.push(self.put(self.kept(latencies.len())).await);
+            }
+            latencies
+        };
+        join(purge, puts).await.1
+    }
+
     /// Some item that was not removed, another one for each call.
     fn kept(&self, call: usize) -> usize {
         let item = call * 7_919 % self.items;
@@ -347,6 +368,9 @@ async fn main() {
     );
     print("meanwhile", "put", latencies);
     bench.measure("anew").await;
+    let puts = bench.puts_beside_purge();
+    let latencies = bench.beside("purging", bench.searchers, puts).await;
+    print("purging", "put", latencies);
     bench.store.close().await.unwrap();
     println!("{} MB on the disk", size(folder.path()));
 }

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Most items that a purge removes before other writes have their turn.
-const PURGE_CHUNK: usize = 512;
+const PURGE_CHUNK: usize = 256;
 
 /// What is done between batches of writes, all by itself.
 pub(super) enum Apart {
