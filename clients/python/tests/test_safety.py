@@ -212,7 +212,12 @@ async def test_code_that_changed_is_noticed_also_if_it_was_at_work_when_it_was_l
         engine.journal.append(pb.JournalEntry(call=call, outcome=outcome))
     running = asyncio.create_task(engine.execute())
     await at_work.wait()
-    await asyncio.sleep(0.1)
+
+    async def looked_at() -> None:
+        while engine.execution._overdue is not None:
+            await asyncio.sleep(0)
+
+    await asyncio.wait_for(looked_at(), PATIENCE)
     gate.set()
     assert "the first is call 5" in paused(await running).message
 
