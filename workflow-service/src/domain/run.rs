@@ -13,7 +13,7 @@
 //!   WAITING and INTERRUPTED lead to RUNNING by start when a timer is due.
 //! ```
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use weft_worker::{CallId, Failure, Json, Usage};
 
@@ -166,6 +166,13 @@ pub struct IllegalTransition {
     pub from: RunState,
     /// What was to happen.
     pub transition: Transition,
+}
+
+/// The name that the API has for it.
+impl fmt::Display for RunState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&format!("{self:?}").to_uppercase())
+    }
 }
 
 impl RunState {

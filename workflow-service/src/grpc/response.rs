@@ -297,8 +297,7 @@ mod tests {
     fn states_have_the_names_of_the_api() {
         for state in RunState::ALL {
             let wire = State::try_from(state.number()).unwrap();
-            let name = format!("STATE_{}", format!("{state:?}").to_uppercase());
-            assert_eq!(wire.as_str_name(), name);
+            assert_eq!(wire.as_str_name(), format!("STATE_{state}"));
         }
     }
 

@@ -188,7 +188,7 @@ pub(super) fn store(error: StoreError) -> Status {
         StoreError::WrongState { id, state, .. } => {
             StatusBuilder::new(Code::FailedPrecondition, DOMAIN, "RUN_STATE", message)
                 .metadata("run_id", id.to_string())
-                .metadata("state", format!("{state:?}").to_uppercase())
+                .metadata("state", state.to_string())
                 .build()
         }
         StoreError::NoSuchInterrupt { run, interrupt, .. } => {

@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use crate::domain::{CheckpointId, RunId, RunState, ThreadId};
 
+/// Most open interrupts that an error names.
+const MAX_NAMED: usize = 8;
+
 /// StoreError says why the store did not do something.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
@@ -73,7 +76,7 @@ pub enum StoreError {
     #[error("there is a thread `{0}` already")]
     ThreadExists(ThreadId),
     /// The run is in another state.
-    #[error("run `{id}` is {state:?}, and must be {required}")]
+    #[error("run `{id}` is {state}, and must be {required}")]
     WrongState {
         /// The run.
         id: RunId,
@@ -83,7 +86,7 @@ pub enum StoreError {
         required: &'static str,
     },
     /// The run does not ask that, or not any longer.
-    #[error("the interrupt `{interrupt}` of run `{run}` {}", not_open(*was_answered))]
+    #[error("the interrupt `{interrupt}` of run `{run}` {}", not_open(*was_answered, open))]
     NoSuchInterrupt {
         /// The run.
         run: RunId,
@@ -91,6 +94,8 @@ pub enum StoreError {
         interrupt: String,
         /// Whether it did ask.
         was_answered: bool,
+        /// The ids of those that are open.
+        open: Vec<String>,
     },
     /// One answer was given to several interrupts.
     #[error("run `{run}` waits for {count} answers; give them by interrupt id")]
@@ -119,9 +124,18 @@ pub enum StoreError {
     Corrupt(Arc<str>),
 }
 
-fn not_open(was_answered: bool) -> &'static str {
-    match was_answered {
-        true => "was answered already",
-        false => "is not open: it asks no such thing, or not any longer",
+fn not_open(was_answered: bool, open: &[String]) -> String {
+    if was_answered {
+        return "was answered already".to_owned();
+    }
+    let named: Vec<_> = open
+        .iter()
+        .take(MAX_NAMED)
+        .map(|id| format!("`{id}`"))
+        .collect();
+    match (named.join(", "), open.len().saturating_sub(MAX_NAMED)) {
+        (named, _) if named.is_empty() => "is not open, and no other one is".to_owned(),
+        (named, 0) => format!("is not open; open are {named}"),
+        (named, more) => format!("is not open; open are {named} and {more} more"),
     }
 }

@@ -144,7 +144,7 @@ fn by_id(
             [] => Err(StoreError::WrongState {
                 id: run.id,
                 state: run.state,
-                required: "interrupted",
+                required: "INTERRUPTED",
             }),
             several => Err(StoreError::AmbiguousAnswer {
                 run: run.id,
@@ -160,6 +160,11 @@ fn by_id(
                     run: run.id,
                     interrupt: id.as_str().to_owned(),
                     was_answered: was_answered(db, run.id, id)?,
+                    open: run
+                        .interrupts
+                        .iter()
+                        .map(|interrupt| interrupt.id.as_str().to_owned())
+                        .collect(),
                 }),
                 None => Ok(answers),
             }

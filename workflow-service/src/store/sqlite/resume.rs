@@ -18,7 +18,7 @@ pub(super) fn answer(
     is_room: bool,
     now: Timestamp,
 ) -> Result<StartedRun, StoreError> {
-    let (run, state) = changed(db, tenant, id, Transition::Answer, "interrupted")?;
+    let (run, state) = changed(db, tenant, id, Transition::Answer, "INTERRUPTED")?;
     questions::answer(db, &run, answers)?;
     if run.state == state {
         // It goes on anyway, and is given the answer when it asks.
@@ -41,7 +41,7 @@ pub(super) fn retry(
         tenant,
         id,
         Transition::Retry,
-        "failed, cancelled or paused",
+        "FAILED, CANCELLED or PAUSED",
     )?;
     let ended_by = run.failure.clone().unwrap_or_else(Failure::cancelled);
     journal::forget_failures(db, id, &ended_by)?;

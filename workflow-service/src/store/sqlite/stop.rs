@@ -52,7 +52,7 @@ pub(super) fn cancel(
         return Err(StoreError::WrongState {
             id,
             state: run.state,
-            required: "queued, running, waiting, interrupted or paused",
+            required: "QUEUED, RUNNING, WAITING, INTERRUPTED or PAUSED",
         });
     };
     if run.state == RunState::Running {

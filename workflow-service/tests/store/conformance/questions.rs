@@ -99,6 +99,12 @@ pub(crate) async fn a_question_is_open_until_it_is_answered_also_while_its_run_g
     let thread = store.thread(&tenant(), &dispatch.run.thread_id).await;
     assert_eq!(thread.unwrap().unwrap().interrupts.len(), 1);
 
+    for (order, said) in [(0, "was answered"), (2, "is not open; open are `1`")] {
+        let refused = answer(&store, &dispatch, order, &json::null()).await;
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains(said), "{refused}");
+    }
+
     // Large enough to be kept apart from its row.
     let long = json::from_text(format!("\"{}\"", "x".repeat(300_000))).unwrap();
     let answered = answer(&store, &dispatch, 1, &long).await.unwrap();

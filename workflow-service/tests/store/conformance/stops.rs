@@ -121,5 +121,7 @@ pub(crate) async fn the_first_cancel_counts_and_one_after_the_end_is_refused(sto
             matches!(error, StoreError::WrongState { state: found, .. } if found == state),
             "{error}"
         );
+        let named = error.to_string().contains(&format!("is {state}, "));
+        assert!(named, "{error}");
     }
 }
