@@ -190,6 +190,28 @@ async def test_a_policy_retries_what_it_applies_to() -> None:
     assert attempts == [1]
 
 
+async def test_only_tasks_have_an_attempt_number() -> None:
+    @task
+    def number() -> int:
+        return get_runtime().attempt
+
+    @entrypoint()
+    def child(_: Any) -> int:
+        return get_runtime().attempt
+
+    @entrypoint()
+    def workflow(_: Any) -> Any:
+        numbers = [number().result(), child.invoke(0)]
+        assert get_runtime().run_id, "the rest is told"
+        with pytest.raises(RuntimeError, match="an entrypoint has no attempt number"):
+            _ = get_runtime().attempt
+        return numbers
+
+    engine = Engine(workflow)
+    assert await engine.output() == [1, 1]
+    assert await engine.output() == [1, 1], "as in every replay"
+
+
 async def test_an_attempt_that_takes_too_long_is_a_failure() -> None:
     @task(timeout=0.01)
     async def slow() -> None:

@@ -58,7 +58,7 @@ def runtime(scope: Scope) -> Runtime[Any]:
         run_id=start.run_id,
         thread_id=start.thread_id,
         task_id=scope.call_id,
-        attempt=scope.attempt,
+        _attempt=scope.attempt,
         previous=_injection("previous", scope),
         store=definition.store,
         stream_writer=_injection("writer", scope),

@@ -201,8 +201,7 @@ class Runtime(Generic[C]):
     """Thread of the run."""
     task_id: str
     """Call that runs, the same in every replay; empty in the entrypoint itself."""
-    attempt: int
-    """1 for the first attempt of a task since the run was last handed to a worker."""
+    _attempt: int
     previous: Any
     """What the thread's last run saved."""
     store: Any
@@ -211,6 +210,20 @@ class Runtime(Generic[C]):
     """Writes to the run's custom stream."""
     context: C
     """What the run was called with as ``context=``."""
+
+    @property
+    def attempt(self) -> int:
+        """1 for the first attempt of a task since the run was last handed to a worker.
+
+        An entrypoint has no such number: its code is executed again after answers, retries and
+        crashes alike, and has to do the same each time. There it raises a ``RuntimeError``.
+        """
+        if not self.task_id:
+            raise RuntimeError(
+                "an entrypoint has no attempt number: a retry replays it, and it must do what it "
+                "did before; what is to differ from attempt to attempt belongs into a task"
+            )
+        return self._attempt
 
     @property
     def idempotency_key(self) -> str:
