@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tonic::{Response, Status};
 use weft_proto::workflow::v1::{
     Hello, HostedEntrypoint, InvokeRunRequest, ListEntrypointsRequest, StartRunRequest,
-    StartRunResponse, StreamRunRequest, connect_request::Message as Say,
+    StartRunResponse, StreamRunRequest, connect_request::Message as Say, run::State,
     stream_run_request::Target,
 };
 
@@ -131,6 +131,41 @@ async fn an_input_must_fit_the_schema_of_the_version_that_its_run_takes() -> Res
             &["input"],
         )?;
     }
+    cluster.finish().await
+}
+
+#[tokio::test]
+async fn an_entrypoint_is_known_after_a_restart_before_any_worker_is_back() -> Result<()> {
+    let mut cluster = service().await?;
+    let of_words = || hosting("1", &json!({"type": "string"}));
+    let channel = cluster.workflow()?.channel()?;
+    let mut worker = RawWorker::connect(channel, of_words()).await?;
+    let run = start(&cluster, "trip", "", json!("Rome")).await?;
+    let (execution, _) = worker.started().await?;
+    worker.say(execution, Say::Finish(returned("1", 0))).await?;
+    output(&cluster, &run).await?;
+    drop(worker);
+
+    cluster.take_workflow()?.kill().await?;
+    cluster.start_workflow().await?;
+    let mut client = cluster.workflow_client()?;
+    let listed = client.list_entrypoints(ListEntrypointsRequest {}).await?;
+    let listed = listed.into_inner().entrypoints;
+    assert!(listed.iter().any(|each| each.name == "trip"), "{listed:?}");
+    refused(
+        "a number",
+        start_trip(&cluster, "", &json!(1)).await?,
+        &["input"],
+    )?;
+    let waits = start(&cluster, "trip", "", json!("Oslo")).await?;
+    assert_eq!(waits.state(), State::Queued);
+    assert!(waits.state_reason.contains("trip@1"), "{waits:?}");
+
+    let channel = cluster.workflow()?.channel()?;
+    let mut worker = RawWorker::connect(channel, of_words()).await?;
+    let (execution, _) = worker.started().await?;
+    worker.say(execution, Say::Finish(returned("2", 0))).await?;
+    assert_eq!(output(&cluster, &waits).await?, json!(2));
     cluster.finish().await
 }
 

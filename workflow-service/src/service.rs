@@ -13,7 +13,7 @@ use weft_worker::{Worker, wire};
 use crate::{
     config::{Args, Config},
     engine::{Engine, EngineSettings},
-    grpc::{Connections, Threads, WorkerTimes, Workflows},
+    grpc::{Connections, Threads, WorkerTimes, Workflows, recalled},
     llm::{Models, settings::BadProvider},
     memory::MemoryClient,
     store::sqlite::SqliteStore,
@@ -129,6 +129,9 @@ impl Service for WorkflowService {
             },
             Agent { services },
         );
+        for known in engine.store().known_entrypoints().await? {
+            engine.recall(recalled(known));
+        }
         engine.host(
             Worker::new()
                 .entrypoint(chat.entrypoint())

@@ -46,14 +46,14 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use weft_worker::{
-    Clock, Worker,
+    Clock, EntrypointDescription, Worker,
     protocol::{EngineLink, in_memory_link},
 };
 
 use self::{event_log::EventLogs, losses::Losses, stops::Stops, workers::Workers};
 use crate::{
     domain::{Run, Timestamp, history},
-    store::CheckpointStore,
+    store::{CheckpointStore, KnownEntrypoint},
 };
 
 pub use follow::Follower;
@@ -190,19 +190,30 @@ impl Engine {
 
     /// Takes a worker at the other end of `link`, until that is closed.
     pub fn attach(&self, worker: NewWorker, link: EngineLink) -> Hosting {
+        let is_foreign = |entrypoint: &&EntrypointDescription| !self.is_built_in(&entrypoint.name);
+        let known = worker.hosted.iter().filter(is_foreign).map(known).collect();
         let hosting = Workers::add(&self.shared, worker, &link);
         let routed = hosting.clone();
         self.shared.tasks.spawn(async move {
             let stop = routed.shared.stop.clone();
+            let work = async {
+                tokio::join!(routed.shared.remember(known), Workers::route(&routed, link))
+            };
             select! {
                 biased;
                 () = stop.cancelled() => {}
-                () = Workers::route(&routed, link) => {}
+                ((), ()) = work => {}
             }
             routed.end();
         });
         self.shared.claimable.notify_one();
         hosting
+    }
+
+    /// Knows an entrypoint that a worker hosted before the service was started anew: runs of it are
+    /// taken, and wait until one does again.
+    pub fn recall(&self, entrypoint: EntrypointDescription) {
+        self.shared.workers.recall(entrypoint);
     }
 
     /// Begins to claim queued runs, also those that a former process left behind, and to delete what
@@ -258,7 +269,29 @@ impl Engine {
     }
 }
 
+/// What is remembered of an entrypoint.
+fn known(entrypoint: &EntrypointDescription) -> KnownEntrypoint {
+    KnownEntrypoint {
+        name: Arc::clone(&entrypoint.name),
+        version: Arc::clone(&entrypoint.version),
+        description: entrypoint.description.clone(),
+        input_schema: entrypoint.input_schema.clone(),
+    }
+}
+
 impl Shared {
+    /// Remembers entrypoints, so that runs of them are taken after a restart although no worker has
+    /// come back yet. One that cannot be remembered is known for as long as this process lives.
+    async fn remember(&self, entrypoints: Vec<KnownEntrypoint>) {
+        if entrypoints.is_empty() {
+            return;
+        }
+        let remembered = self.store.remember_entrypoints(entrypoints, self.now());
+        if let Err(error) = remembered.await {
+            tracing::warn!(%error, "what a worker hosts will be forgotten by a restart");
+        }
+    }
+
     fn now(&self) -> Timestamp {
         Timestamp::from_micros(self.clock.now_micros())
     }

@@ -186,6 +186,19 @@ pub struct RestedRun {
     pub next: Option<Box<Dispatch>>,
 }
 
+/// KnownEntrypoint is a version of an entrypoint that some worker has hosted.
+#[derive(Clone, Debug)]
+pub struct KnownEntrypoint {
+    /// Registered name.
+    pub name: Arc<str>,
+    /// Version.
+    pub version: Arc<str>,
+    /// One sentence for people.
+    pub description: String,
+    /// JSON Schema of the input.
+    pub input_schema: Option<Json>,
+}
+
 /// Name and version of an entrypoint.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct EntrypointVersion {

@@ -18,8 +18,8 @@ use crate::domain::{
 };
 
 pub use dispatch::{
-    CacheScope, CachedResult, Claimed, Dispatch, EntrypointVersion, Fence, Pruned, RecordedRun,
-    Rest, RestedRun, RunEnd, StartedRun,
+    CacheScope, CachedResult, Claimed, Dispatch, EntrypointVersion, Fence, KnownEntrypoint, Pruned,
+    RecordedRun, Rest, RestedRun, RunEnd, StartedRun,
 };
 pub use error::StoreError;
 pub use request::{Answers, NewRun, RequestKey, Retry, RunFilter, ThreadPosition};
@@ -51,6 +51,22 @@ pub trait CheckpointStore: Send + Sync + 'static {
         request: &RequestKey,
         now: Timestamp,
     ) -> Result<Option<Run>, StoreError>;
+
+    /// Remembers entrypoints that a worker hosts, as it describes them.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn remember_entrypoints(
+        &self,
+        entrypoints: Vec<KnownEntrypoint>,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// All that were remembered, up to a bound that forgets the oldest.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`].
+    async fn known_entrypoints(&self) -> Result<Vec<KnownEntrypoint>, StoreError>;
 
     /// Records outcomes of calls, all or none. A call that has one already keeps it.
     ///

@@ -13,8 +13,9 @@ use workflow_service::{
     },
     store::{
         Answers, CacheScope, CachedResult, CheckpointStore, Claimed, Dispatch, EntrypointVersion,
-        Expired, Fence, NewRun, Pruned, RecordedRun, RequestKey, Rest, RestedRun, Retry, RunEnd,
-        RunFilter, StartedRun, StoreError, Swept, ThreadPosition, sqlite::SqliteStore,
+        Expired, Fence, KnownEntrypoint, NewRun, Pruned, RecordedRun, RequestKey, Rest, RestedRun,
+        Retry, RunEnd, RunFilter, StartedRun, StoreError, Swept, ThreadPosition,
+        sqlite::SqliteStore,
     },
 };
 
@@ -199,6 +200,20 @@ impl CheckpointStore for SimulatedStore {
     ) -> Result<Option<Run>, StoreError> {
         self.unless_crashed().await;
         at_once(self.inner.repeated_run(tenant, request, now))
+    }
+
+    async fn remember_entrypoints(
+        &self,
+        entrypoints: Vec<KnownEntrypoint>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.unless_crashed().await;
+        at_once(self.inner.remember_entrypoints(entrypoints, now))
+    }
+
+    async fn known_entrypoints(&self) -> Result<Vec<KnownEntrypoint>, StoreError> {
+        self.unless_crashed().await;
+        at_once(self.inner.known_entrypoints())
     }
 
     async fn append(&self, fence: Fence, calls: Vec<RecordedCall>) -> Result<(), StoreError> {

@@ -48,6 +48,7 @@ conformance!(open() =>
         a_run_that_was_asked_to_stop_is_handed_to_no_other_worker,
         the_first_cancel_counts_and_one_after_the_end_is_refused,
     ;
+    entrypoints: what_workers_hosted_is_known_as_they_described_it_last;
     questions:
         a_question_is_open_until_it_is_answered_also_while_its_run_goes_on,
         an_accepted_answer_is_kept_whatever_becomes_of_the_dispatch,
@@ -227,6 +228,7 @@ CREATE TRIGGER blobs_of_interrupts AFTER DELETE ON interrupts
 WHEN typeof(old.value) = 'integer' BEGIN
     DELETE FROM blobs WHERE blob_id IN (old.value);
 END;
+DROP TABLE entrypoints;
 DROP TABLE secrets;
 DROP TABLE probe;
 PRAGMA user_version = 1;

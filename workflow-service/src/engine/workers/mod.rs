@@ -239,6 +239,11 @@ impl Workers {
         self.registry().close(seat.worker, seat.execution, None);
     }
 
+    /// Knows an entrypoint that nobody hosts yet.
+    pub(super) fn recall(&self, entrypoint: EntrypointDescription) {
+        self.registry().recall(entrypoint);
+    }
+
     /// An entrypoint that runs can be started of; the default version if none is named.
     pub(super) fn find(&self, name: &str, version: Option<&str>) -> Option<EntrypointDescription> {
         self.registry().find(name, version)

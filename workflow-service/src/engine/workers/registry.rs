@@ -141,6 +141,14 @@ impl Registry {
         worker
     }
 
+    /// Knows an entrypoint that nobody hosts yet.
+    pub(super) fn recall(&mut self, description: EntrypointDescription) {
+        let versions = self.entrypoints.entry(Arc::clone(&description.name));
+        let version = Version(Arc::clone(&description.version));
+        let hosts = versions.or_default().entry(version).or_default();
+        hosts.description.get_or_insert(description);
+    }
+
     /// Forgets a worker, and tells its executions why.
     pub(super) fn remove(&mut self, worker: WorkerId, why: &str) {
         self.change(worker, |connected| {

@@ -11,6 +11,7 @@
 
 mod hello;
 mod message;
+mod recalled;
 mod schema;
 mod session;
 mod stream;
@@ -33,6 +34,7 @@ use weft_proto::workflow::v1::{
     worker_service_server::WorkerService,
 };
 
+pub use self::recalled::recalled;
 use self::{session::Session, stream::Stream};
 use super::status;
 use crate::engine::{Engine, NewWorker};

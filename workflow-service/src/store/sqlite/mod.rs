@@ -26,6 +26,7 @@ mod claim;
 mod close;
 mod condition;
 mod edit;
+mod entrypoints;
 mod journal;
 mod open;
 mod parent;
@@ -52,8 +53,8 @@ use tokio::time::timeout;
 use self::{readers::Readers, writer::Writer};
 use super::{
     Answers, CacheScope, CachedResult, CheckpointStore, Claimed, Dispatch, EntrypointVersion,
-    Expired, Fence, NewRun, Pruned, RecordedRun, RequestKey, Rest, RestedRun, Retry, RunFilter,
-    StartedRun, StoreError, Swept, ThreadPosition,
+    Expired, Fence, KnownEntrypoint, NewRun, Pruned, RecordedRun, RequestKey, Rest, RestedRun,
+    Retry, RunFilter, StartedRun, StoreError, Swept, ThreadPosition,
 };
 use crate::domain::{
     Checkpoint, CheckpointId, Run, RunId, Thread, ThreadId, ThreadState, Timestamp,
@@ -98,6 +99,20 @@ impl CheckpointStore for SqliteStore {
         self.readers
             .read(move |db| requests::repeated(db, &tenant, &request, now))
             .await
+    }
+
+    async fn remember_entrypoints(
+        &self,
+        entrypoints: Vec<KnownEntrypoint>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.writer
+            .write(move |db| entrypoints::remember(db, &entrypoints, now))
+            .await
+    }
+
+    async fn known_entrypoints(&self) -> Result<Vec<KnownEntrypoint>, StoreError> {
+        self.readers.read(entrypoints::all).await
     }
 
     async fn append(&self, fence: Fence, calls: Vec<RecordedCall>) -> Result<(), StoreError> {

@@ -1,7 +1,7 @@
 //! The tables, and how an older file becomes a current one.
 
 /// Version of the schema, kept in the file's `user_version`.
-pub(super) const VERSION: u32 = 7;
+pub(super) const VERSION: u32 = 8;
 
 /// Marks the file as ours: "Weft" in ASCII.
 pub(super) const APPLICATION_ID: i32 = 0x5765_6674;
@@ -22,6 +22,7 @@ pub(super) const APPLICATION_ID: i32 = 0x5765_6674;
 ///   of the journal.
 /// - `interrupts`: the questions of unfinished runs. One with an `answer` is open no more; its answer is
 ///   recorded in the journal when the run is claimed next.
+/// - `entrypoints`: what workers have hosted, as they described it last, and since when.
 /// - `cache`: results of tasks, and of entrypoints, whose `task` is empty then. `key` is a hash.
 /// - `secrets`: one row, what page tokens are sealed with.
 /// - `probe`: one row, which is written to see whether the disk takes writes.
@@ -217,4 +218,14 @@ CREATE TRIGGER blobs_of_interrupts AFTER DELETE ON interrupts
 WHEN typeof(old.value) = 'integer' OR typeof(old.answer) = 'integer' BEGIN
     DELETE FROM blobs WHERE blob_id IN (iif(typeof(old.value) = 'integer', old.value, NULL), iif(typeof(old.answer) = 'integer', old.answer, NULL));
 END;
+", "
+CREATE TABLE entrypoints (
+    name           TEXT    NOT NULL,
+    version        TEXT    NOT NULL,
+    description    TEXT    NOT NULL,
+    input_schema   TEXT,
+    time           INTEGER NOT NULL,
+    PRIMARY KEY (name, version)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX entrypoints_by_time ON entrypoints (time);
 "];

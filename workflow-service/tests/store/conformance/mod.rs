@@ -1,6 +1,7 @@
 //! The suite. Each test is given an empty store.
 
 pub(crate) mod dispatches;
+pub(crate) mod entrypoints;
 pub(crate) mod journal;
 pub(crate) mod pruning;
 pub(crate) mod questions;
