@@ -109,6 +109,7 @@ NAMES = ["", "x" * 257, "é" * 129, "half \ud800"]
         ("retry_policy", [langgraph.types.RetryPolicy(), 3, [3], "no"], TypeError),
         ("cache_policy", [langgraph.types.CachePolicy(), 60], TypeError),
         ("input_schema", ["object", 7, []], TypeError),
+        ("strict", [None, 1, "yes"], TypeError),
         ("input_schema", [{"type": object()}, {"title": "\ud800"}], ValueError),
     ],
 )

@@ -118,6 +118,9 @@ async def test_another_argument_is_a_warning_or_in_strict_runs_a_mismatch(
     engine.input = 2
     assert await engine.output() == 16
     assert "another argument" in caplog.text
+    warned = [one for one in engine.emitted if one.HasField("warning")]
+    assert [(one.call_id, one.task) for one in warned] == [("0", "add")]
+    assert warned[0].warning.reason == "INPUT_CHANGED"
     engine.more = {"strict": True}
     assert "another argument" in paused(await engine.execute()).message
 

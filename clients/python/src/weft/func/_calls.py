@@ -45,13 +45,14 @@ class TaskCall:
         definition: TaskDefinition,
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
+        key: str | None = None,
     ) -> None:
         self._execution = scope.execution
         self._definition = definition
         self._args, self._kwargs = args, kwargs
         self._input = _codec.encode_arguments(args, kwargs)
         self._call = pb.Call(
-            id=scope.next_call_id(),
+            id=scope.next_call_id(key),
             kind=pb.Call.KIND_TASK,
             task=definition.name,
             input_hash=_codec.hashed(self._input),

@@ -173,9 +173,11 @@ class EntrypointDefinition:
         cache_policy: CachePolicy | None,
         context_schema: type | None = None,
         input_schema: Mapping[str, Any] | None = None,
+        strict: bool = False,
     ) -> None:
         self._function = Function(function)
         self.name = _checks.name("name", _name(function) if name is None else name)
+        self._strict = _checks.instance("strict", strict, bool)
         self.version = _checks.name("version", version)
         self._context_schema = context_schema
         if context_schema is not None:
@@ -228,6 +230,7 @@ class EntrypointDefinition:
             version=self.version,
             accepts=self.accepts,
             description=self.description,
+            strict=self._strict,
         )
         if self._input_schema is not None:
             hosted.input_schema.json_text = dumps(self._input_schema)

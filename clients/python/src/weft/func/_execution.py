@@ -52,7 +52,9 @@ class Execution(Runner):
         self.id = execution_id
         self.start = start
         self.definition = definition
-        self.replay = Replay(start.journal, strict=start.strict)
+        self.replay = Replay(
+            start.journal, strict=start.strict, stream=lambda emit: self.send(emit=emit)
+        )
         self.attempts: dict[str, Scope] = {}
         """Attempts of tasks that are at work, by call."""
         self.pauses: dict[str, asyncio.TimerHandle] = {}

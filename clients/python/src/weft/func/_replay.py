@@ -34,7 +34,13 @@ class _Next:
 class Replay:
     """The journal of one execution, and what is acknowledged while it lasts."""
 
-    def __init__(self, journal: Iterable[pb.JournalEntry], *, strict: bool) -> None:
+    def __init__(
+        self,
+        journal: Iterable[pb.JournalEntry],
+        *,
+        strict: bool,
+        stream: Callable[[pb.Emit], None],
+    ) -> None:
         entries = list(journal)
         ids = {entry.call.id for entry in entries}
         # A recorded call is not made again, so what it called itself will not be asked for.
@@ -48,6 +54,7 @@ class Replay:
         )
         self._waiting: dict[str, Receive] = {}
         self._strict = strict
+        self._stream = stream
         self._taken: set[str] = set()
         self.replayed_count = 0
         """Recorded calls that were made again."""
@@ -71,7 +78,10 @@ class Replay:
             if self._strict:
                 self._fail(call, entry.call, what)
             else:
-                logger.warning("%s; its recorded result stands", what)
+                what = f"{what}; its recorded result stands"
+                logger.warning("%s", what)
+                warning = pb.Warning(reason="INPUT_CHANGED", message=what)
+                self._stream(pb.Emit(call_id=call.id, task=call.task, warning=warning))
         self.replayed_count += 1
         return True
 

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
+from weft.func.failures import Failure
+
 if TYPE_CHECKING:
     from weft.func._execution import Execution
     from weft.func._future import TaskFuture
@@ -49,6 +51,7 @@ class Scope:
         """What asynchronous code has asked for and must not forget to await, by its calls."""
         self._blocked_on: Awaited | None = None
         self._next_order = 0
+        self._keys: set[str] = set()
         self._next_value = 0
 
     @property
@@ -56,8 +59,8 @@ class Scope:
         """Whether the code can do nothing before something that it waits for happens."""
         return self.is_asking or self.waits > 0
 
-    def next_call_id(self) -> str:
-        """Id of the next call that is made from here."""
+    def next_call_id(self, key: str | None = None) -> str:
+        """Id of the next call that is made from here; one with a key takes no number."""
         if not self.execution.makes_calls:
             raise RuntimeError(
                 f"task `{self.task}` makes no calls here: a worker offers it on its own, and only "
@@ -68,8 +71,16 @@ class Scope:
                 "a call from a thread that the code started itself: which call is which cannot be "
                 "told in a replay; make a task of what is to run in a thread"
             )
-        order, self._next_order = self._next_order, self._next_order + 1
-        return f"{self.call_id}/{order}" if self.call_id else str(order)
+        place = str(self._next_order) if key is None else self._keyed(key)
+        self._next_order += key is None
+        return f"{self.call_id}/{place}" if self.call_id else place
+
+    def _keyed(self, key: str) -> str:
+        if key in self._keys:
+            what = f"the key `{key}` stands for another call already; a key names one call"
+            raise Failure("DUPLICATE_KEY", what)
+        self._keys.add(key)
+        return ":" + key.replace("%", "%25").replace("/", "%2F")
 
     def next_value(self) -> str:
         """Name of the next value that is derived here, unique in the run."""

@@ -22,16 +22,30 @@ S = TypeVar("S")
 class Task(Generic[P, R]):
     """A function whose results are recorded. Calling it gives a future of its result."""
 
-    def __init__(self, definition: TaskDefinition) -> None:
+    def __init__(self, definition: TaskDefinition, key: str | None = None) -> None:
         self.definition = definition
         """What is called."""
         self.name = definition.name
         """The name that is recorded with each call."""
+        self._key = key
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> TaskFuture[R]:
         """Calls it: at once, once for this place in the run, whatever happens to the run."""
         scope = scope_of(f"task `{self.name}` was called")
-        return TaskCall(scope, self.definition, args, kwargs).future
+        return TaskCall(scope, self.definition, args, kwargs, self._key).future
+
+    def with_key(self, key: str) -> Task[P, R]:
+        """The task for a call that is known by a key, not by its place.
+
+        ``lookup.with_key("7")(7)`` may change places with other calls that are made together with
+        it, and get others before it, without a new version of the entrypoint. A key names one call
+        of those that the entrypoint, or a task, makes itself: a second one fails with
+        ``DUPLICATE_KEY``.
+
+        Args:
+            key: Of 1 to 256 bytes, the same in every replay.
+        """
+        return Task(self.definition, _checks.name("key", key))
 
 
 class TaskDecorator(Protocol):
@@ -133,6 +147,7 @@ class entrypoint:  # noqa: N801
         cache_policy: CachePolicy | None = None,
         timeout: float | timedelta | None = None,
         input_schema: Mapping[str, Any] | None = None,
+        strict: bool = False,
         workflow: str | None = None,
     ) -> None:
         """Says how it is run.
@@ -149,6 +164,8 @@ class entrypoint:  # noqa: N801
             cache_policy: With whom its output, and results of tasks without a policy, are shared.
             timeout: Longest time that a run executes, rests excluded.
             input_schema: JSON Schema of the input; the service refuses runs that do not fit.
+            strict: Whether a recorded call that is made again with another argument pauses its
+                run; else its recorded result stands, and a warning is streamed.
             workflow: Address of workflow-service; else ``WEFT_WORKFLOW_URL`` or the local default.
         """
         del checkpointer, cache
@@ -163,6 +180,7 @@ class entrypoint:  # noqa: N801
             timeout = timedelta(seconds=seconds)
         self._timeout = timeout
         self._context_schema, self._input_schema = context_schema, input_schema
+        self._strict = strict
         self._workflow = workflow
 
     def __call__(self, function: Callable[..., Any]) -> Program:
@@ -177,5 +195,6 @@ class entrypoint:  # noqa: N801
             cache_policy=self._cache_policy,
             context_schema=self._context_schema,
             input_schema=self._input_schema,
+            strict=self._strict,
         )
         return Program(definition, self._workflow, self._timeout)
