@@ -131,6 +131,39 @@ def test_a_script_ends_by_itself(cluster: Cluster, tmp_path: Path, unique: str) 
     assert said.stderr == ""
 
 
+SERVING = """
+import sys, threading
+from weft.client import Client
+from weft.func import Worker, entrypoint
+
+@entrypoint(name=sys.argv[1])
+def workflow(number):
+    return 2 * number
+
+threading.Thread(target=Worker(workflow).serve, daemon=True).start()
+with Client() as client:
+    while sys.argv[1] not in [one.name for one in client.entrypoints()]:
+        pass
+    print(client.runs.invoke(sys.argv[1], 4, wait_timeout=30).result(), flush=True)
+"""
+
+
+def test_a_worker_serves_in_a_thread_of_a_script_which_ends_by_itself(
+    cluster: Cluster, tmp_path: Path, unique: str
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SERVING)
+    said = subprocess.run(
+        [sys.executable, "-W", "error", str(script), unique],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        env=environment(**cluster.variables),
+    )
+    assert (said.stdout.splitlines()[-1], said.stderr) == ("8", "")
+
+
 async def test_a_program_whose_worker_has_ended_is_hosted_again_by_the_next_call(
     cluster: Cluster, unique: str
 ) -> None:

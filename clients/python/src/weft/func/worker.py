@@ -8,6 +8,7 @@ import contextlib
 import functools
 import logging
 import signal
+import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -189,14 +190,20 @@ class Worker:
             await self.wait()
 
     def serve(self) -> None:
-        """Hosts until SIGTERM or Ctrl-C, then ends in good order."""
+        """Hosts until SIGTERM or Ctrl-C, then ends in good order.
+
+        In another thread than the main one, which alone is told of signals, it hosts until the
+        process ends: make that a daemon thread, or `run` the worker in a loop that can be stopped.
+        """
         with contextlib.suppress(KeyboardInterrupt):
             asyncio.run(self._serve())
 
     async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
         asked = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        is_main = threading.current_thread() is threading.main_thread()
+        heard = (signal.SIGTERM, signal.SIGINT) if is_main else ()
+        for number in heard:
             loop.add_signal_handler(number, asked.set)
         async with self:
             print("; ".join(self._offers()), flush=True)  # noqa: T201
@@ -205,7 +212,7 @@ class Worker:
             await asyncio.wait([over, stop], return_when=asyncio.FIRST_COMPLETED)
             stop.cancel()
             # A second signal ends the process at once.
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in heard:
                 loop.remove_signal_handler(number)
             if over.done():
                 await over
