@@ -116,6 +116,7 @@ impl Shared {
             if self.disk.unflushed() < LONG_LOG && !late {
                 return Ok(false);
             }
+            self.write_out();
         }
         self.flush().map(|()| true)
     }
@@ -128,12 +129,6 @@ impl Shared {
         if self.disk.dirty.swap(false, Ordering::AcqRel) {
             self.disk.written.store(0, Ordering::Release);
             let Engines { first, other, .. } = self.engines();
-            for engine in [Some(&first), other.as_ref()].into_iter().flatten() {
-                if let Err(error) = write_out(&engine.path().join("segments")) {
-                    // The flush says what it means.
-                    tracing::debug!(%error, "files were not written out beforehand");
-                }
-            }
             first.flush().map_err(|error| {
                 self.disk.dirty.store(true, Ordering::Release);
                 engine_error(error)
@@ -149,7 +144,20 @@ impl Shared {
     /// Flushes also if nothing was written, for what the engine did by itself.
     pub(super) fn flush_all(&self) -> Result<(), StoreError> {
         self.disk.dirty.store(true, Ordering::Release);
+        self.write_out();
         self.flush()
+    }
+
+    /// Has the disk take what the engine's files hold, so that a flush right after it lets writes wait
+    /// for little.
+    fn write_out(&self) {
+        let Engines { first, other, .. } = self.engines();
+        for engine in [Some(&first), other.as_ref()].into_iter().flatten() {
+            if let Err(error) = write_out(&engine.path().join("segments")) {
+                // The flush says what it means.
+                tracing::debug!(%error, "files were not written out beforehand");
+            }
+        }
     }
 }
 
