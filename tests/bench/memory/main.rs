@@ -15,7 +15,7 @@
 //! Clients, service and engine share the process and the machine's cores. These choose what is run,
 //! with commas between: `WEFT_BENCH_ITEMS`, `WEFT_BENCH_DIMS`, `WEFT_BENCH_CALLERS`,
 //! `WEFT_BENCH_KINDS` (`get,put,…`; all of them without), `WEFT_BENCH_COLUMNS` (`grpc,bare,…`).
-//! `WEFT_BENCH_SECONDS` is the time for each number, 1 by default.
+//! `WEFT_BENCH_SECONDS` is the time for each number, 0.5 by default: all of it takes some ten minutes.
 //!
 //! # Layout
 //! - `calls`: calls as clients make them
@@ -129,7 +129,7 @@ fn chosen<T: Copy + Debug>(variable: &str, all: &[T]) -> Vec<T> {
 
 fn seconds() -> Duration {
     let seconds = env::var("WEFT_BENCH_SECONDS").ok();
-    Duration::from_secs_f64(seconds.map_or(1.0, |text| text.parse().unwrap()))
+    Duration::from_secs_f64(seconds.map_or(0.5, |text| text.parse().unwrap()))
 }
 
 /// Words that follow no order, so that rare and frequent ones meet.
