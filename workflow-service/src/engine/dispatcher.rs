@@ -5,7 +5,6 @@ use std::{
     time::Duration,
 };
 
-use futures::future::OptionFuture;
 use tokio::{select, sync::OwnedSemaphorePermit};
 
 use super::{
@@ -73,12 +72,15 @@ pub(super) fn execute(shared: &Arc<Shared>, dispatch: Dispatch, slot: OwnedSemap
 pub(super) async fn claim_runs(shared: &Arc<Shared>) {
     let mut next_wake = None;
     loop {
-        let due = next_wake
-            .map(|time: Timestamp| tokio::time::sleep(time.since(shared.now()).min(LONGEST_SLEEP)));
+        // Also without a timer to come: one that had passed while its thread was in use is one to come
+        // again once the clock is set back.
+        let sleep = next_wake.map_or(LONGEST_SLEEP, |time: Timestamp| {
+            time.since(shared.now()).min(LONGEST_SLEEP)
+        });
         select! {
             biased;
             () = shared.claimable.notified() => {}
-            Some(()) = OptionFuture::from(due) => {}
+            () = tokio::time::sleep(sleep) => {}
         }
         loop {
             let Ok(slot) = Arc::clone(&shared.slots).acquire_owned().await else {
