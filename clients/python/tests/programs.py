@@ -104,6 +104,9 @@ def two_questions(of: SimpleNamespace) -> Any:
         asked(workflow.invoke("again", config)),
         asked(workflow.invoke("and again", config)),
         asked(workflow.invoke(of.Command(resume="x"), config)),
+        asked(workflow.invoke(of.Command(resume="y"), config)),
+        # There is nothing to answer any more.
+        asked(workflow.invoke(of.Command(resume="late"), config)),
     ]
 
 

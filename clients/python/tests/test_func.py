@@ -18,7 +18,7 @@ from services import Cluster
 import weft.func
 from weft.client import Client, RunState
 from weft.errors import EmptyInput, RunFailed
-from weft.func import entrypoint, get_runtime, interrupt, task
+from weft.func import entrypoint, get_runtime, task
 from weft.store import WeftStore
 
 #: What a program imports, and what it takes to run it.
@@ -86,26 +86,6 @@ def test_dataclasses_times_and_sets_come_back_as_they_were(cluster: Cluster, uni
         plain = {"items": ["milk"], "at": "2026-01-02T00:00:00Z"}
         run = client.runs.invoke(unique, plain)
         assert run.result()["order"]["value"]["items"] == ["milk"]
-
-
-def test_several_questions_are_answered_by_their_ids(cluster: Cluster, unique: str) -> None:
-    @task
-    def ask(name: str) -> str:
-        return f"{name} {interrupt(name)}"
-
-    @entrypoint(name=unique, workflow=cluster.workflow.address)
-    def workflow(names: list[str]) -> list[str]:
-        asked = [ask(name) for name in names]
-        return [one.result() for one in asked]
-
-    config = {"configurable": {"thread_id": unique}}
-    questions = workflow.invoke(["a", "b"], config)["__interrupt__"]
-    assert {question.value: question.task for question in questions} == {"a": "ask", "b": "ask"}
-    state = workflow.get_state(config)
-    assert state.next == (unique,)
-    assert {task.name for task in state.tasks} == {"ask"}
-    answers = {question.id: f"is {question.value}" for question in questions}
-    assert workflow.invoke(weft.func.Command(resume=answers), config) == ["a is a", "b is b"]
 
 
 def test_a_failure_carries_reason_task_and_traceback(cluster: Cluster, unique: str) -> None:

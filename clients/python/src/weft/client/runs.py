@@ -197,9 +197,12 @@ class AsyncRuns:
     async def resume(
         self, run_id: str, answer: Any = None, *, answers: Mapping[str, Any] | None = None
     ) -> Run:
-        """Answers the only question of a run, or several by the ids of their interrupts.
+        """Answers the only open question of a run, or some by the ids of their interrupts.
 
-        ``None`` is an answer. Returns without waiting for the run.
+        ``None`` is an answer. Returns without waiting for the run. Several callers can answer at
+        the same time: a run that goes on with one answer takes those to its other questions, too.
+        Of two answers to one question the second is refused: ``NotFound`` with the reason
+        INTERRUPT_NOT_FOUND, or ``FailedPrecondition`` with RUN_STATE if nothing is open any more.
         """
         request = pb.ResumeRunRequest(run_id=run_id)
         if answers is None:

@@ -143,7 +143,10 @@ class Run:
     error: ErrorDetail | None
     """Why it failed; of one that FAILED or is PAUSED."""
     interrupts: tuple[Interrupt, ...]
-    """What it waits for; of one that is INTERRUPTED."""
+    """Its open questions: what it waits for, when INTERRUPTED.
+
+    One that is QUEUED or RUNNING since some were answered still has the others.
+    """
     checkpoint_id: str
     """Checkpoint that the run wrote last."""
     attempt: int
@@ -243,7 +246,7 @@ class Thread:
     checkpoint: Checkpoint | None
     """Newest checkpoint, or the one asked for."""
     interrupts: tuple[Interrupt, ...]
-    """What the thread waits for."""
+    """Open questions of the run that has the thread: what it waits for, when INTERRUPTED."""
     create_time: datetime | None
     """When the thread was first used."""
     update_time: datetime | None

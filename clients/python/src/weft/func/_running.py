@@ -81,15 +81,15 @@ class Runs:
             value = how.context if name == "context" else how.config.get(name)
             if value is not None:
                 settings[key] = plain(value, f"`{name}`")
+        if isinstance(given, Command):
+            return await self._resumed(thread_id, given.resume)
         unfinished = await self._unfinished(thread_id)
-        if isinstance(given, Command) or given is None:
+        if given is None:
             if unfinished is None:
                 return await self._at_rest(thread_id)
-            if given is None:
-                if unfinished.state is RunState.INTERRUPTED:
-                    return unfinished
-                return await self._runs.retry(unfinished.id)
-            return await self._resumed(unfinished, given.resume)
+            if unfinished.state is RunState.INTERRUPTED:
+                return unfinished
+            return await self._runs.retry(unfinished.id)
         # A new input gives up what the thread's run waits for; a run at work is waited for.
         waits = unfinished is not None and unfinished.state in (
             RunState.INTERRUPTED,
@@ -128,14 +128,31 @@ class Runs:
         name = self._definition.name
         raise EmptyInput(f"`{name}` got no input, and its thread has no run to go on with")
 
-    async def _resumed(self, run: Run, answer: Any) -> Run:
-        if run.state is not RunState.INTERRUPTED:
+    async def _resumed(self, thread_id: str, answer: Any) -> Run:
+        run = await self._to_resume(thread_id)
+        if run.state is RunState.SUCCEEDED:
+            # There is nothing to answer: as in LangGraph, this is what the thread has come to.
+            return run
+        if run.state in _UNFINISHED and run.state is not RunState.INTERRUPTED:
             return await self._runs.retry(run.id)
+        # One at work may wait for other answers, too. If not, the service refuses this one.
         ids = {interrupt.id for interrupt in run.interrupts}
         if isinstance(answer, dict) and answer and set(answer) <= ids:
             answers = {interrupt: plain(one, "the answer") for interrupt, one in answer.items()}
             return await self._runs.resume(run.id, answers=answers)
         return await self._runs.resume(run.id, plain(answer, "the answer"))
+
+    async def _to_resume(self, thread_id: str) -> Run:
+        """The run that has a thread, or else its last one."""
+        if thread_id:
+            states = (RunState.RUNNING, RunState.INTERRUPTED)
+            name = self._definition.name
+            holding = self._runs.list(
+                thread_id=thread_id, entrypoint=name, states=states, page_size=1
+            )
+            async for run in holding:
+                return await self._runs.get(run.id)
+        return await self._at_rest(thread_id)
 
     async def batch(
         self, inputs: Sequence[Any], config: Config | Sequence[Config] | None

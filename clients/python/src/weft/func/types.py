@@ -175,7 +175,11 @@ def _is_error(kind: Any) -> bool:
 
 @dataclass(frozen=True)
 class Command:
-    """Goes on with an interrupted run, given in place of an input."""
+    """Goes on with the thread's run, given in place of an input.
+
+    One that failed or is paused is tried again. If the last one succeeded, there is nothing to
+    answer, and its output is returned.
+    """
 
     resume: Any = None
     """The answer to the only question, or answers by the ids of their interrupts."""
