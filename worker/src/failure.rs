@@ -6,6 +6,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::CallId;
 
+/// Longest message, in bytes.
+const MAX_MESSAGE_BYTES: usize = 64 * 1024;
+/// Longest reason, in characters.
+const MAX_REASON_CHARS: usize = 64;
+/// Longest name of a task, in bytes.
+const MAX_TASK_BYTES: usize = 256;
+/// Most bytes of all details together: those that do not fit are left out.
+const MAX_METADATA_BYTES: usize = 1024 * 1024;
+/// What a text ends with that was cut.
+const CUT: &str = "…";
+
 /// Failure is the recorded outcome of a task or an entrypoint that did not succeed.
 ///
 /// It replays as it was recorded: code that catches it takes the same branch again.
@@ -86,6 +97,28 @@ impl Failure {
         self
     }
 
+    /// The failure as it is kept, whatever code made of it: the reason is UPPER_SNAKE_CASE, and no part
+    /// is so long that those who list failures could not be told.
+    #[must_use]
+    pub fn kept(mut self) -> Self {
+        self.reason = kept_reason(&self.reason);
+        cut(&mut self.message, MAX_MESSAGE_BYTES);
+        if let Some(call) = &mut self.call
+            && call.task.len() > MAX_TASK_BYTES
+        {
+            let mut task = call.task.to_string();
+            cut(&mut task, MAX_TASK_BYTES);
+            call.task = task.into();
+        }
+        let mut left = MAX_METADATA_BYTES;
+        self.metadata.retain(|key, value| {
+            let room = left.checked_sub(key.len() + value.len());
+            left = room.unwrap_or(left);
+            room.is_some()
+        });
+        self
+    }
+
     /// Name of the task that failed, if it was one.
     pub fn task(&self) -> Option<&str> {
         self.call.as_ref().map(|call| &*call.task)
@@ -99,6 +132,23 @@ impl Failure {
     }
 }
 
+/// A reason with letters in upper case and `_` in place of what no reason has.
+fn kept_reason(reason: &str) -> String {
+    let kept = |letter: char| match letter.to_ascii_uppercase() {
+        letter @ ('A'..='Z' | '0'..='9') => letter,
+        _ => '_',
+    };
+    reason.chars().take(MAX_REASON_CHARS).map(kept).collect()
+}
+
+/// Cuts a text that has more than `most` bytes, and shows that it did.
+pub(crate) fn cut(text: &mut String, most: usize) {
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most - CUT.len()));
+        text.push_str(CUT);
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.reason, self.message)
@@ -106,3 +156,29 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_of_a_failure_is_short_and_has_a_reason_for_programs() {
+        let long = Failure::new(
+            "lower case\nünd more".repeat(9),
+            "ä".repeat(MAX_MESSAGE_BYTES),
+        )
+        .with("a", "x".repeat(MAX_METADATA_BYTES - 1))
+        .with("b", "y")
+        .of_call(&CallId::new(None, 0), &"t".repeat(5000).into());
+        let kept = long.kept();
+        assert!(kept.reason.starts_with("LOWER_CASE__ND_MORE"), "{kept:?}");
+        assert_eq!(kept.reason.len(), MAX_REASON_CHARS);
+        assert!(kept.message.len() <= MAX_MESSAGE_BYTES && kept.message.ends_with("ä…"));
+        assert_eq!(kept.metadata.keys().collect::<Vec<_>>(), ["a"]);
+        assert_eq!(kept.task().map(str::len), Some(MAX_TASK_BYTES));
+        // What is short stays as it is, also if it is kept again.
+        let short = Failure::new("NOT_2_DAY", "later").with("until", "tomorrow");
+        assert_eq!(short.clone().kept(), short);
+        assert_eq!(kept.clone().kept(), kept);
+    }
+}

@@ -16,6 +16,8 @@ use crate::{
 const MAX_ID_BYTES: usize = 4096;
 /// Longest name of a task, in bytes.
 const MAX_NAME_BYTES: usize = 256;
+/// Most tokens of one kind that a call may report: those of a million calls can be added up.
+pub const MAX_TOKENS: u64 = 1_000_000_000_000;
 /// Bytes of a SHA-256.
 const HASH_BYTES: usize = 32;
 
@@ -118,7 +120,7 @@ pub fn outcome(outcome: Option<pb::Outcome>, read: ReadJson) -> Result<Outcome, 
 /// Reads why something failed.
 ///
 /// # Errors
-/// If it is missing, has no reason, or a malformed call.
+/// If it is missing, has no reason, or a malformed call. What is too long of it is cut.
 pub fn failure(field: &str, failure: Option<pb::Failure>) -> Result<Failure, Malformed> {
     let failure = failure.ok_or_else(|| Malformed::new(field, "is missing"))?;
     if failure.reason.is_empty() {
@@ -132,31 +134,40 @@ pub fn failure(field: &str, failure: Option<pb::Failure>) -> Result<Failure, Mal
             task: failure.task.into(),
         })),
     };
-    Ok(Failure {
+    let told = Failure {
         reason: failure.reason,
         message: failure.message,
         retryable: failure.retryable,
         retry_after: optional_duration(&format!("{field}.retry_after"), failure.retry_after)?,
         call,
         metadata: failure.metadata.into_iter().collect(),
-    })
+    };
+    Ok(told.kept())
 }
 
 /// Reads what language models took; absent is nothing.
 ///
 /// # Errors
-/// If a number of it is negative.
+/// If a number of it is negative, or larger than any call can take.
 pub fn usage(usage: Option<pb::Usage>) -> Result<Usage, Malformed> {
     let usage = usage.unwrap_or_default();
-    let negative = |_| Malformed::new("usage", "must not have negative numbers");
-    let count = |count: i64| u64::try_from(count).map_err(negative);
+    let tokens = |field: &str, count: i64| {
+        let count = u64::try_from(count)
+            .ok()
+            .filter(|&count| count <= MAX_TOKENS);
+        count.ok_or_else(|| {
+            let what = format!("must be from 0 to {MAX_TOKENS}");
+            Malformed::new(&format!("usage.{field}"), what)
+        })
+    };
     Ok(Usage {
-        model_calls: u32::try_from(usage.model_calls).map_err(negative)?,
-        input_tokens: count(usage.input_tokens)?,
-        output_tokens: count(usage.output_tokens)?,
-        cache_read_tokens: count(usage.cache_read_tokens)?,
-        cache_write_tokens: count(usage.cache_write_tokens)?,
-        reasoning_tokens: count(usage.reasoning_tokens)?,
+        model_calls: u32::try_from(usage.model_calls)
+            .map_err(|_| Malformed::new("usage.model_calls", "must not be negative"))?,
+        input_tokens: tokens("input_tokens", usage.input_tokens)?,
+        output_tokens: tokens("output_tokens", usage.output_tokens)?,
+        cache_read_tokens: tokens("cache_read_tokens", usage.cache_read_tokens)?,
+        cache_write_tokens: tokens("cache_write_tokens", usage.cache_write_tokens)?,
+        reasoning_tokens: tokens("reasoning_tokens", usage.reasoning_tokens)?,
     })
 }
 

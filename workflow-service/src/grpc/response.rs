@@ -21,6 +21,9 @@ use crate::{
 const MICROS_PER_SECOND: i64 = 1_000_000;
 const NANOS_PER_MICRO: i32 = 1_000;
 
+/// How much of an error's message a list shows, in bytes.
+const LISTED_MESSAGE_BYTES: usize = 1024;
+
 /// Which payloads a response carries.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Payloads {
@@ -77,11 +80,12 @@ pub(super) fn run(run: &Run, payloads: Payloads) -> pb::Run {
         input: payloads.of(&run.input),
         config: payloads.of(&run.config),
         output: run.output.as_ref().and_then(|output| payloads.of(output)),
-        error: run
-            .failure
-            .as_ref()
-            .filter(|_| run.state.is_resting())
-            .map(error),
+        error: run.failure.as_ref().filter(|_| run.state.is_resting()).map(
+            |failure| match payloads {
+                Payloads::In(_) => error(failure),
+                Payloads::Omitted => short_error(failure),
+            },
+        ),
         interrupts: interrupts(&run.interrupts, payloads),
         checkpoint_id: run
             .checkpoint_id
@@ -265,12 +269,26 @@ fn interrupts(interrupts: &[Interrupt], payloads: Payloads) -> Vec<pb::Interrupt
 }
 
 fn error(failure: &Failure) -> pb::RunError {
+    // What code in this process failed with, or was recorded before there was a bound.
+    let failure = failure.clone().kept();
     pb::RunError {
-        reason: failure.reason.clone(),
-        message: failure.message.clone(),
         task: failure.task().unwrap_or_default().to_owned(),
-        metadata: failure.metadata.clone().into_iter().collect(),
+        reason: failure.reason,
+        message: failure.message,
+        metadata: failure.metadata.into_iter().collect(),
     }
+}
+
+/// An error as lists show it, which may have a thousand of them.
+fn short_error(failure: &Failure) -> pb::RunError {
+    let mut listed = error(failure);
+    let end = listed.message.floor_char_boundary(LISTED_MESSAGE_BYTES);
+    if end < listed.message.len() {
+        listed.message.truncate(end);
+        listed.message.push('…');
+    }
+    listed.metadata.clear();
+    listed
 }
 
 fn time(timestamp: Timestamp) -> WireTime {

@@ -5,7 +5,7 @@ use rusqlite::{
     types::{FromSqlError, FromSqlResult},
 };
 use service_runtime::Tenant;
-use weft_worker::{Call, CallId, CallKind, Failure, Usage, protocol::JournalEntry};
+use weft_worker::{Call, CallId, CallKind, Failure, Usage, protocol::JournalEntry, wire::decode};
 
 use super::{
     Fence, StoreError,
@@ -165,6 +165,11 @@ fn recorded_call(row: &Row<'_>) -> rusqlite::Result<RecordedCall> {
     })
 }
 
+/// What is stored of a count: no sum of them overflows, as [`super::rows::RUN`] also sees to.
+fn tokens(count: u64) -> i64 {
+    count.min(decode::MAX_TOKENS).cast_signed()
+}
+
 fn count(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     row.get::<_, i64>(column).map(i64::cast_unsigned)
 }
@@ -178,22 +183,22 @@ fn note_usage(db: &Connection, run: RunId, call: &CallId, usage: Usage) -> Resul
         "INSERT INTO usage (run_id, call_id, model_calls, input_tokens, output_tokens, \
          cache_read_tokens, cache_write_tokens, reasoning_tokens) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO UPDATE SET \
-         model_calls = model_calls + excluded.model_calls, \
-         input_tokens = input_tokens + excluded.input_tokens, \
-         output_tokens = output_tokens + excluded.output_tokens, \
-         cache_read_tokens = cache_read_tokens + excluded.cache_read_tokens, \
-         cache_write_tokens = cache_write_tokens + excluded.cache_write_tokens, \
-         reasoning_tokens = reasoning_tokens + excluded.reasoning_tokens",
+         model_calls = min(model_calls + excluded.model_calls, 4294967295), \
+         input_tokens = min(input_tokens, 1000000000000) + excluded.input_tokens, \
+         output_tokens = min(output_tokens, 1000000000000) + excluded.output_tokens, \
+         cache_read_tokens = min(cache_read_tokens, 1000000000000) + excluded.cache_read_tokens, \
+         cache_write_tokens = min(cache_write_tokens, 1000000000000) + excluded.cache_write_tokens, \
+         reasoning_tokens = min(reasoning_tokens, 1000000000000) + excluded.reasoning_tokens",
     )?
     .execute(params![
         run,
         call.as_str(),
         usage.model_calls,
-        usage.input_tokens.cast_signed(),
-        usage.output_tokens.cast_signed(),
-        usage.cache_read_tokens.cast_signed(),
-        usage.cache_write_tokens.cast_signed(),
-        usage.reasoning_tokens.cast_signed(),
+        tokens(usage.input_tokens),
+        tokens(usage.output_tokens),
+        tokens(usage.cache_read_tokens),
+        tokens(usage.cache_write_tokens),
+        tokens(usage.reasoning_tokens),
     ])?;
     Ok(())
 }

@@ -13,6 +13,14 @@ use crate::domain::{
     ThreadId, Timestamp, Transition,
 };
 
+/// The sum of a column of token counts, whatever is stored there: of one call, at most a million
+/// million count, so that adding up cannot overflow.
+macro_rules! sum_of {
+    ($column:literal) => {
+        concat!("sum(max(0, min(", $column, ", 1000000000000)))")
+    };
+}
+
 /// Columns that [`run`] reads, in its order.
 pub(super) const RUN: &str = concat!(
     "run_id, thread_id, entrypoint, version, state, ",
@@ -24,10 +32,17 @@ pub(super) const RUN: &str = concat!(
     ", failure, checkpoint_id, attempt, last_sequence, create_time, start_time, end_time, \
      update_time, labels, wake_time, start_sequence, cached, cancel_reason, cancel_time, rolls_back, ",
     "(SELECT json_object(
-        'model_calls', sum(model_calls), 'input_tokens', sum(input_tokens),
-        'output_tokens', sum(output_tokens), 'cache_read_tokens', sum(cache_read_tokens),
-        'cache_write_tokens', sum(cache_write_tokens), 'reasoning_tokens', sum(reasoning_tokens))
-      FROM usage WHERE usage.run_id = runs.run_id HAVING count(*) > 0)",
+        'model_calls', min(sum(model_calls), 4294967295), 'input_tokens', ",
+    sum_of!("input_tokens"),
+    ", 'output_tokens', ",
+    sum_of!("output_tokens"),
+    ", 'cache_read_tokens', ",
+    sum_of!("cache_read_tokens"),
+    ", 'cache_write_tokens', ",
+    sum_of!("cache_write_tokens"),
+    ", 'reasoning_tokens', ",
+    sum_of!("reasoning_tokens"),
+    ") FROM usage WHERE usage.run_id = runs.run_id HAVING count(*) > 0)",
 );
 
 /// Columns that [`checkpoint`] reads, in its order.
