@@ -9,6 +9,9 @@ use crate::{
     protocol::{JournalEntry, Outcome},
 };
 
+/// What stands for the hash of an argument that nobody told.
+const NO_HASH: [u8; 32] = [0; 32];
+
 /// Replay hands out outcomes, recorded earlier or acknowledged now, one at a time and in commit
 /// order.
 ///
@@ -104,11 +107,12 @@ impl Replay {
         self.unmade.contains_key(call)
     }
 
-    /// Whether `call` is recorded with another argument.
+    /// Whether `call` is recorded with another argument. Without a hash on either side, nobody knows.
     pub(crate) fn has_other_input(&self, call: &Call) -> bool {
-        self.unmade
-            .get(&call.id)
-            .is_some_and(|entry| entry.call.input_hash != call.input_hash)
+        let recorded = self.unmade.get(&call.id).map(|entry| entry.call.input_hash);
+        recorded.is_some_and(|recorded| {
+            ![recorded, call.input_hash].contains(&NO_HASH) && recorded != call.input_hash
+        })
     }
 
     /// Notes that the code makes a recorded call with an argument that it must not have.
@@ -282,6 +286,23 @@ mod tests {
         let failure = replay.mismatch().unwrap();
         assert_eq!(failure.reason, "NON_DETERMINISTIC");
         assert!(failure.message.contains("`charge`") && failure.message.contains("`refund`"));
+    }
+
+    #[test]
+    fn another_argument_is_noticed_if_both_sides_tell_theirs() {
+        let with = |hash| Call {
+            input_hash: [hash; 32],
+            ..call("0", "a")
+        };
+        for (recorded, now, is_other) in [(1, 1, false), (1, 2, true), (0, 2, false), (1, 0, false)]
+        {
+            let entry = JournalEntry {
+                call: with(recorded),
+                outcome: Ok(json::null()),
+            };
+            let replay = Replay::new(vec![entry]);
+            assert_eq!(replay.has_other_input(&with(now)), is_other);
+        }
     }
 
     #[test]
