@@ -1,4 +1,4 @@
-//! `worker-conformance COMMAND [ARGUMENT]…`: tells whether a worker speaks the protocol.
+//! `worker-conformance [--only TEXT]… COMMAND [ARGUMENT]…`: tells whether a worker speaks the protocol.
 //!
 //! It plays the service's side of `worker.proto` with scripted scenarios, each against a new process
 //! of the worker, and reports which ones pass. COMMAND starts the worker; `{url}` in it stands for
@@ -29,49 +29,124 @@
 //! - `service`: the service's side, word by word
 //! - `scenarios`: what is checked
 //! - `tasks`: what is checked of tasks on offer
-#![expect(clippy::print_stdout, reason = "the report is what it prints")]
+//! - `process`: the worker's
+//! - `told`: what it said, for people
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the report is what it prints"
+)]
 
+mod process;
 mod scenarios;
 mod service;
 mod tasks;
+mod told;
 
-use std::{
-    env,
-    process::{ExitCode, Stdio},
-    time::Duration,
+use std::{env, process::ExitCode, time::Duration};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use tokio::{select, time::timeout};
+
+use crate::{
+    process::Worker,
+    scenarios::{SCENARIOS, Scenario},
+    service::{NotHosted, Service},
+    tasks::NoTasks,
 };
-
-use anyhow::{Context as _, Result};
-use tokio::{process::Command, time::timeout};
-
-use crate::{scenarios::SCENARIOS, service::Service, tasks::NoTasks};
 
 /// Longest time of a scenario. Generous: an interpreter may take seconds to start on a loaded machine.
 const LONGEST: Duration = Duration::from_secs(60);
 
+const USAGE: &str = "\
+Tells whether a worker speaks the protocol of weft.workflow.v1.WorkerService.
+
+usage: worker-conformance [--only TEXT]... COMMAND [ARGUMENT]...
+       worker-conformance --list
+
+COMMAND starts the worker, once for each scenario. `{url}` in it stands for the address to connect
+to, which is also in the variable WEFT_WORKFLOW_URL. The worker hosts the entrypoint `conformance`;
+tests/worker-conformance/main.rs says what that does.
+
+  --only TEXT  only scenarios with this text in their names; can be given several times
+  --list       names the scenarios
+  --help       shows this";
+
+/// What is asked of this program.
+enum Asked {
+    Help,
+    List,
+    Check {
+        only: Vec<String>,
+        command: Vec<String>,
+    },
+}
+
+fn asked(mut arguments: impl Iterator<Item = String>) -> Result<Asked> {
+    let mut only = Vec::new();
+    loop {
+        let argument = arguments.next();
+        match argument.as_deref() {
+            Some("--help" | "-h") => return Ok(Asked::Help),
+            Some("--list") => return Ok(Asked::List),
+            Some("--only") => only.push(arguments.next().context("`--only` needs a text")?),
+            Some(flag) if flag.starts_with('-') => bail!("there is no flag `{flag}`\n\n{USAGE}"),
+            Some(program) => {
+                let command = [program.to_owned()].into_iter().chain(arguments);
+                return Ok(Asked::Check {
+                    only,
+                    command: command.collect(),
+                });
+            }
+            None => bail!("there is no command\n\n{USAGE}"),
+        }
+    }
+}
+
 #[tokio::main]
-async fn main() -> Result<ExitCode> {
-    let mut command = env::args().skip(1);
-    let program = command
-        .next()
-        .context("usage: worker-conformance COMMAND [ARGUMENT]…")?;
-    let arguments: Vec<String> = command.collect();
-    let (mut failed, mut spared) = (0_usize, 0_usize);
-    for (name, scenario) in SCENARIOS {
+async fn main() -> ExitCode {
+    let passed = match asked(env::args().skip(1)) {
+        Ok(Asked::Help) => {
+            println!("{USAGE}");
+            Ok(true)
+        }
+        Ok(Asked::List) => {
+            for (name, _) in SCENARIOS {
+                println!("{name}");
+            }
+            Ok(true)
+        }
+        Ok(Asked::Check { only, command }) => check(&only, &command).await,
+        Err(error) => Err(error),
+    };
+    match passed {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Whether no scenario failed.
+async fn check(only: &[String], command: &[String]) -> Result<bool> {
+    let is_wanted = |name: &str| only.is_empty() || only.iter().any(|text| name.contains(text));
+    let wanted: Vec<_> = SCENARIOS
+        .iter()
+        .filter(|(name, _)| is_wanted(name))
+        .collect();
+    if wanted.is_empty() {
+        bail!("no scenario has such a name; `--list` names them");
+    }
+    let (mut passed, mut failed, mut spared) = (0_usize, 0_usize, 0_usize);
+    for (name, scenario) in wanted {
         let mut service = Service::bind().await?;
-        let with_url = |text: &String| text.replace("{url}", service.url());
-        let mut worker = Command::new(&program)
-            .args(arguments.iter().map(with_url))
-            .env("WEFT_WORKFLOW_URL", service.url())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(|| format!("cannot start `{program}`"))?;
-        let checked = timeout(LONGEST, scenario(&mut service)).await;
-        worker.kill().await?;
-        match checked.unwrap_or_else(|_| Err(anyhow::anyhow!("it took longer than {LONGEST:?}"))) {
-            Ok(()) => println!("pass  {name}"),
+        match play(&mut service, *scenario, command).await {
+            Ok(()) => {
+                passed += 1;
+                println!("pass  {name}");
+            }
             Err(error) if error.is::<NoTasks>() => {
                 spared += 1;
                 println!("none  {name}: {error}");
@@ -79,14 +154,27 @@ async fn main() -> Result<ExitCode> {
             Err(error) => {
                 failed += 1;
                 println!("FAIL  {name}: {error:#}");
+                // The next one would come to the same.
+                if error.is::<NotHosted>() || !service.is_reached {
+                    println!("no further scenario is of use before that works");
+                    break;
+                }
             }
         }
     }
-    let passed = SCENARIOS.len() - failed - spared;
     println!("{passed} passed, {failed} failed, {spared} about what it does not offer");
-    Ok(if failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(failed == 0)
+}
+
+/// Plays a scenario with a new process of the worker, which is gone afterwards.
+async fn play(service: &mut Service, scenario: Scenario, command: &[String]) -> Result<()> {
+    let mut worker = Worker::start(command, service.url())?;
+    let played = select! {
+        played = timeout(LONGEST, scenario(service)) => {
+            played.unwrap_or_else(|_| Err(anyhow!("it took longer than {LONGEST:?}")))
+        }
+        status = worker.ended() => Err(anyhow!("its process ended ({})", status?)),
+    };
+    worker.kill().await?;
+    played
 }

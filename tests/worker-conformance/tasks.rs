@@ -9,7 +9,10 @@ use weft_proto::workflow::v1::{
     connect_response::Message as Say, emit::Kind as Emitted, outcome,
 };
 
-use crate::service::{Connection, Service};
+use crate::{
+    service::{Connection, Service},
+    told,
+};
 
 /// The worker offers no tasks, which it need not.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +47,7 @@ fn task(name: &str, attempt: i32, input: &Value) -> RunTask {
 async fn end(worker: &mut Connection, execution: i64) -> Result<Done> {
     let done = match worker.next_of(execution).await? {
         Heard::Done(done) => done,
-        other => bail!("not a Done: {other:?}"),
+        other => bail!("not a Done: {}", told::message(Some(&other))),
     };
     worker
         .say(execution, Say::Fenced(Fenced::default()))
@@ -53,9 +56,10 @@ async fn end(worker: &mut Connection, execution: i64) -> Result<Done> {
 }
 
 fn returned(done: Done) -> Result<Value> {
-    match done.outcome.and_then(|outcome| outcome.result) {
-        Some(outcome::Result::Value(value)) => payload::read(Some(&value)),
-        other => bail!("it did not return: {other:?}"),
+    let outcome = done.outcome;
+    match outcome.as_ref().and_then(|outcome| outcome.result.as_ref()) {
+        Some(outcome::Result::Value(value)) => payload::read(Some(value)),
+        _ => bail!("it did not return: {}", told::outcome_of(outcome.as_ref())),
     }
 }
 
@@ -63,7 +67,7 @@ fn failure(done: &Done) -> Result<&Failure> {
     let outcome = done.outcome.as_ref();
     match outcome.and_then(|outcome| outcome.result.as_ref()) {
         Some(outcome::Result::Failure(failure)) => Ok(failure),
-        other => bail!("it did not fail: {other:?}"),
+        _ => bail!("it did not fail: {}", told::outcome_of(outcome)),
     }
 }
 
@@ -101,7 +105,7 @@ pub(crate) async fn done(service: &mut Service) -> Result<()> {
     for _ in 0..2 {
         let heard = worker.next().await?;
         let Some(Heard::Done(done)) = heard.message else {
-            bail!("not a Done: {:?}", heard.message);
+            bail!("not a Done: {}", told::message(heard.message.as_ref()));
         };
         told.push((heard.execution_id, returned(done)?[0].clone()));
     }
@@ -119,10 +123,15 @@ pub(crate) async fn fails(service: &mut Service) -> Result<()> {
     let failed = failure(&done)?;
     ensure!(
         failed.retryable && failed.reason == "UNSTEADY",
-        "it failed with {failed:?}"
+        "it failed with {}",
+        told::failure(failed)
     );
     let policy = done.retry.context("the Done has no retry policy")?;
-    ensure!(policy.max_attempts == 5, "the policy is {policy:?}");
+    ensure!(
+        policy.max_attempts == 5,
+        "the policy is {}",
+        told::policy(&policy)
+    );
     worker.say(2, falter(2)).await?;
     let output = returned(end(&mut worker, 2).await?)?;
     ensure!(output == json!(2), "it returned {output}");
@@ -133,7 +142,8 @@ pub(crate) async fn fails(service: &mut Service) -> Result<()> {
     let failed = failure(&done)?;
     ensure!(
         failed.message.contains("nowhere"),
-        "it does not name the task that it does not offer: {failed:?}"
+        "it does not name the task that it does not offer: {}",
+        told::failure(failed)
     );
     Ok(())
 }
