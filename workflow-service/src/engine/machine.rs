@@ -18,7 +18,7 @@ use std::{
 
 use serde_json::value::RawValue;
 use weft_worker::{
-    CallId, Failure,
+    CallId, CallKind, Failure,
     protocol::{
         CacheEntry, Finish, Lookup, MessagePiece, Outcome, Question, Suspend, TargetCall,
         WorkerMessage,
@@ -78,7 +78,7 @@ pub(super) struct RunMachine {
     next_commit: u32,
     /// Place of the first record of this dispatch.
     first_commit: u32,
-    recorded: HashMap<CallId, Outcome>,
+    recorded: HashMap<CallId, Recorded>,
     /// Records that are being committed, in order.
     committing: VecDeque<RecordedCall>,
     /// The last attempt of a call that was answered with another try.
@@ -89,6 +89,8 @@ pub(super) struct RunMachine {
     held_bytes: usize,
     /// Calls of targets and lookups that were asked for: each is seen to once, however often it is said.
     asked: HashSet<CallId>,
+    /// How often a call was recorded again while its record was being committed.
+    repeated: HashMap<CallId, u32>,
     /// Where the run's output is to be kept.
     cache: Option<CacheEntry>,
     /// Messages that a call's current attempt wrote pieces of.
@@ -103,6 +105,24 @@ pub(super) struct RunMachine {
     cancelling: Option<Failure>,
     /// The last word was said: nothing more is heard.
     finishing: bool,
+}
+
+/// What a call came to, and what it was.
+#[derive(Debug)]
+struct Recorded {
+    kind: CallKind,
+    task: Arc<str>,
+    outcome: Outcome,
+}
+
+impl Recorded {
+    fn of(RecordedCall { entry, .. }: &RecordedCall) -> Self {
+        Self {
+            kind: entry.call.kind,
+            task: Arc::clone(&entry.call.task),
+            outcome: entry.outcome.clone(),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -124,13 +144,14 @@ impl RunMachine {
             first_commit,
             recorded: journal
                 .iter()
-                .map(|call| (call.entry.call.id.clone(), call.entry.outcome.clone()))
+                .map(|call| (call.entry.call.id.clone(), Recorded::of(call)))
                 .collect(),
             committing: VecDeque::new(),
             retried: HashMap::new(),
             held_back: VecDeque::new(),
             held_bytes: 0,
             asked: HashSet::new(),
+            repeated: HashMap::new(),
             cache: None,
             messages: HashMap::new(),
             retries: dispatch.retries,
@@ -164,6 +185,15 @@ impl RunMachine {
     ) -> Vec<Effect> {
         if self.finishing {
             return Vec::new();
+        }
+        let about = match &message {
+            WorkerMessage::Record(record) => Some(&record.call),
+            WorkerMessage::Call(call) => Some(&call.call),
+            WorkerMessage::Lookup(lookup) => Some(&lookup.call),
+            _ => None,
+        };
+        if let Some(violation) = about.and_then(|call| self.contradicted(call)) {
+            return self.given_up(violation, now);
         }
         match message {
             WorkerMessage::Event(event) => self.event(event, now),

@@ -81,11 +81,12 @@ impl CallTarget for RunTasks {
                         ..failure
                     });
                 }
+                // It is no better than gone.
                 Some(_) => {
-                    let what = "the worker said something that is not about a task";
-                    return Err(Failure::new("PROTOCOL_VIOLATION", what));
+                    let why = "the worker said something that is not about a task";
+                    return Err(lost(&context, why.to_owned()));
                 }
-                None => return Err(lost(&context, &assignment)),
+                None => return Err(lost(&context, assignment.why_lost())),
             }
         }
     }
@@ -163,14 +164,23 @@ fn check(task: &TaskDescription, input: &RawValue) -> Result<(), Failure> {
 
 /// The failure of an attempt whose worker is gone. Another one is given the next attempt at once,
 /// whatever the call's own policy is.
-fn lost(context: &TargetContext, assignment: &Assignment) -> Failure {
+fn lost(context: &TargetContext, why: String) -> Failure {
     if context.attempt < MAX_LOSSES {
         context.retry_as(RetryPolicy {
             max_attempts: context.attempt + 1,
             ..RetryPolicy::exponential(1, Duration::ZERO, Duration::ZERO)
         });
     }
-    Failure::transient("WORKER_LOST", assignment.why_lost())
+    Failure::transient(
+        "WORKER_LOST",
+        match context.attempt {
+            ..MAX_LOSSES => why,
+            attempts => format!(
+                "{attempts} attempts of the task ended without a result, and it is given to no more \
+             workers; the last: {why}"
+            ),
+        },
+    )
 }
 
 /// DescribeTasks tells what tasks on offer do and take.

@@ -3,11 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use weft_worker::{
-    CallId, Json, RetryPolicy, Usage,
+    Call, CallId, Failure, Json, RetryPolicy, Usage,
     protocol::{JournalEntry, Lookup, Record, TargetCall},
 };
 
-use super::{Effect, Held, RunMachine, too_large};
+use super::{Effect, Held, Recorded, RunMachine, too_large};
 use crate::domain::{
     Durability, EventKind, Origin, TaskStep, Timestamp,
     history::{self, RecordedCall},
@@ -85,7 +85,7 @@ impl RunMachine {
             return Vec::new();
         };
         let id = call.entry.call.id.clone();
-        self.recorded.insert(id.clone(), call.entry.outcome.clone());
+        self.recorded.insert(id.clone(), Recorded::of(&call));
         self.messages.remove(&id);
         if self.durability == Durability::Exit {
             return Vec::new();
@@ -105,8 +105,10 @@ impl RunMachine {
             self.held_bytes -= event.kind.weight();
             effects.push(Effect::Publish(*event));
         }
+        let repeats = self.repeated.remove(&id).unwrap_or(0);
         if self.durability == Durability::Sync {
-            effects.push(Effect::Ack(id, call.entry.outcome));
+            let ack = || Effect::Ack(id.clone(), call.entry.outcome.clone());
+            effects.extend((0..=repeats).map(|_| ack()));
         }
         effects
     }
@@ -122,10 +124,31 @@ impl RunMachine {
     /// What to do about a call that was asked for before; `None` if it is new.
     pub(super) fn known(&mut self, id: &CallId) -> Option<Vec<Effect>> {
         if let Some(stored) = self.recorded.get(id) {
-            return Some(vec![Effect::Ack(id.clone(), stored.clone())]);
+            return Some(vec![Effect::Ack(id.clone(), stored.outcome.clone())]);
         }
         let is_new = self.asked.insert(id.clone());
         (!is_new).then(Vec::new)
+    }
+
+    /// The failure of a call whose id another one has that is recorded.
+    pub(super) fn contradicted(&self, call: &Call) -> Option<Failure> {
+        let mut committing = self.committing.iter().map(|call| &call.entry.call);
+        let (kind, task) = match self.recorded.get(&call.id) {
+            Some(recorded) => (recorded.kind, &recorded.task),
+            None => {
+                let same = committing.find(|other| other.id == call.id)?;
+                (same.kind, &same.task)
+            }
+        };
+        let is_same = kind == call.kind && *task == call.task;
+        (!is_same).then(|| {
+            let what = format!(
+                "the worker broke the protocol: it says of the call `{}` that it is `{}` \
+                 ({:?}), which is recorded as `{task}` ({kind:?})",
+                call.id, call.task, call.kind
+            );
+            Failure::new("PROTOCOL_VIOLATION", what)
+        })
     }
 
     /// An attempt ended; `again` makes the next one, if there is to be one.
@@ -146,15 +169,18 @@ impl RunMachine {
             record.outcome = Err(failure.of_call(&id, &record.call.task));
         }
         if let Some(stored) = self.recorded.get(&id) {
-            return vec![Effect::Ack(id, stored.clone())];
+            return vec![Effect::Ack(id, stored.outcome.clone())];
         }
-        // Said twice: the answer is under way.
-        if self.committing.iter().any(|call| call.entry.call.id == id)
-            || self
-                .retried
-                .get(&id)
-                .is_some_and(|&last| record.attempt <= last)
-        {
+        // Said twice: the answer to the first one is under way.
+        if let Some(first) = self.committing.iter().find(|call| call.entry.call.id == id) {
+            if self.durability != Durability::Sync {
+                return vec![Effect::Ack(id, first.entry.outcome.clone())];
+            }
+            *self.repeated.entry(id).or_default() += 1;
+            return Vec::new();
+        }
+        let answered = self.retried.get(&id);
+        if answered.is_some_and(|&last| record.attempt <= last) {
             return Vec::new();
         }
         if let Err(failure) = &record.outcome

@@ -195,7 +195,7 @@ async fn a_task_that_costs_one_worker_after_the_other_fails_in_the_end() {
 }
 
 #[tokio::test]
-async fn a_worker_that_says_something_else_about_a_task_fails_the_call() {
+async fn a_worker_that_says_something_else_about_a_task_is_taken_for_lost() {
     let (engine, _folder) = engine(Worker::new().entrypoint(caller("t", |target| target))).await;
     let mut worker = Played::offer(&engine, tenant(), &["t"], 1);
     let run = start(&engine, "e", "t", 1).await;
@@ -210,9 +210,12 @@ async fn a_worker_that_says_something_else_about_a_task_fails_the_call() {
         key: "k".to_owned(),
     }));
     worker.say(begun.execution, lookup).await;
-    let failure = rest(&engine, run.id).await.failure.unwrap();
-    assert_eq!(failure.reason, "PROTOCOL_VIOLATION");
     assert_eq!(worker.fenced().await, begun.execution);
+    let again = worker.task().await;
+    assert_eq!(again.attempt, 2);
+    worker.done(again.execution, number(7)).await;
+    let output = rest(&engine, run.id).await.output.unwrap();
+    assert_eq!(output.get(), "7");
     engine.stop().await;
 }
 
