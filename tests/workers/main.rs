@@ -9,6 +9,8 @@
 //! - [`takeover`]: how soon the runs of a worker that is lost go on elsewhere
 //! - [`leaving`]: workers that end in good order
 //! - [`lies`]: workers that make no sense
+//! - [`bounds`]: workers that say more than is taken
+//! - [`sessions`]: streams that are reset or taken over
 //! - [`floods`]: workers that say too much, or hear nothing
 //! - [`offers`]: tasks on offer
 //! - [`values`]: values that cannot be kept
@@ -16,6 +18,7 @@
 //! - [`conformance`]: the driver that checks any worker, and the one in Rust
 //! - [`typescript`]: the example of a worker without a library
 
+mod bounds;
 mod conformance;
 mod floods;
 mod leaving;
@@ -23,6 +26,7 @@ mod lies;
 mod loss;
 mod offers;
 mod schemas;
+mod sessions;
 mod stage;
 mod states;
 mod takeover;

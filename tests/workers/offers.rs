@@ -154,35 +154,59 @@ async fn a_worker_whose_tasks_make_no_sense_is_sent_away() -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_makes_no_sense_about_a_task_fails_its_call_and_nothing_else() -> Result<()> {
+async fn a_task_whose_worker_makes_no_sense_of_it_is_done_by_another_one() -> Result<()> {
     let caller = Caller::of(service().await?).await?;
     let channel = caller.cluster.workflow()?.channel()?;
-    let mut worker = RawWorker::connect(channel, offering(&json!(true))).await?;
     for (lie, named) in [
         (Say::Record(record("0", "1")), "`execution_id`"),
         (Say::Finish(returned("1", 0)), "`execution_id`"),
         (Say::Done(Done::default()), "`outcome`"),
         (done("{\"a\":"), "`outcome.value`"),
     ] {
+        let mut liar = RawWorker::connect(channel.clone(), offering(&json!(true))).await?;
         let run = caller.call("trip", json!({})).await?;
-        let (execution, _) = handed(&mut worker).await?;
-        worker.say(execution, lie).await?;
-        let came = caller.came_of(&run).await?;
-        assert_eq!(came["failed"], "PROTOCOL_VIOLATION");
-        let message = came["message"].as_str().unwrap_or_default();
-        assert!(message.contains(named), "{named}: {message}");
-        match worker.next_answering(&[]).await? {
+        let (execution, _) = handed(&mut liar).await?;
+        liar.say(0, Say::Capacity(Capacity::default())).await?;
+        liar.say(execution, lie).await?;
+        match liar.next_answering(&[]).await? {
             (fenced, Heard::Fenced(why)) => {
                 assert_eq!(fenced, execution);
                 assert!(why.reason.contains(named), "{}", why.reason);
             }
             other => panic!("{named}: not fenced: {other:?}"),
         }
+        let mut honest = RawWorker::connect(channel.clone(), offering(&json!(true))).await?;
+        let (execution, again) = handed(&mut honest).await?;
+        assert_eq!((&*again.run_id, again.attempt), (&*run.id, 2));
+        honest.say(execution, done("7")).await?;
+        assert_eq!(caller.came_of(&run).await?, json!(7));
     }
+    caller.finish().await
+}
+
+#[tokio::test]
+async fn a_task_that_ten_workers_make_no_sense_of_fails_and_says_so() -> Result<()> {
+    let caller = Caller::of(service().await?).await?;
+    let channel = caller.cluster.workflow()?.channel()?;
+    let mut liar = RawWorker::connect(channel, offering(&json!(true))).await?;
     let run = caller.call("trip", json!({})).await?;
-    let (execution, _) = handed(&mut worker).await?;
-    worker.say(execution, done("7")).await?;
-    assert_eq!(caller.came_of(&run).await?, json!(7));
+    for attempt in 1..=10 {
+        let (execution, again) = loop {
+            match liar.next_answering(&[]).await? {
+                (execution, Heard::RunTask(run)) => break (execution, run),
+                (_, Heard::Fenced(_)) => {}
+                other => panic!("no task: {other:?}"),
+            }
+        };
+        assert_eq!(again.attempt, attempt);
+        liar.say(execution, done("nonsense")).await?;
+    }
+    let came = caller.came_of(&run).await?;
+    assert_eq!(came["failed"], "WORKER_LOST");
+    let message = came["message"].as_str().unwrap_or_default();
+    for named in ["10 attempts", "`raw` was lost", "`outcome.value`"] {
+        assert!(message.contains(named), "{message}");
+    }
     caller.finish().await
 }
 

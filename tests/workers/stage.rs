@@ -18,8 +18,17 @@ const GRACE: &str = "1s";
 
 /// A cluster of which only workflow-service runs.
 pub(crate) async fn service() -> Result<Cluster> {
+    with_lease(LEASE).await
+}
+
+/// One that does not give up a worker which is busy with a large message.
+pub(crate) async fn patient_service() -> Result<Cluster> {
+    with_lease("60s").await
+}
+
+async fn with_lease(lease: &str) -> Result<Cluster> {
     let mut cluster = Cluster::new()?;
-    cluster.set(WORKFLOW, "WEFT_WORKER_LEASE", LEASE);
+    cluster.set(WORKFLOW, "WEFT_WORKER_LEASE", lease);
     cluster.set(WORKFLOW, "WEFT_WORKER_GRACE", GRACE);
     cluster.keep_workflow_port()?;
     cluster.start_workflow().await?;

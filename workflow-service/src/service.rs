@@ -13,7 +13,7 @@ use weft_worker::{Worker, wire};
 use crate::{
     config::{Args, Config},
     engine::{Engine, EngineSettings},
-    grpc::{Connections, Threads, WorkerTimes, Workflows, recalled},
+    grpc::{Connections, TellsResets, Threads, WorkerTimes, Workflows, recalled},
     llm::{Models, settings::BadProvider},
     memory::MemoryClient,
     store::sqlite::SqliteStore,
@@ -173,10 +173,10 @@ impl Service for WorkflowService {
                 ThreadServiceServer::new(Threads::new(engine.clone()))
                     .max_decoding_message_size(MAX_REQUEST_BYTES),
             )
-            .add_service(
+            .add_service(TellsResets(
                 WorkerServiceServer::new(connections.clone())
                     .max_decoding_message_size(wire::MAX_REQUEST_BYTES),
-            );
+            ));
         engine.start();
         let (readiness, store) = (server.readiness(), Arc::clone(engine.store()));
         let mut watching = JoinSet::new();

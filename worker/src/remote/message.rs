@@ -19,6 +19,8 @@ use crate::{
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
 const NANOS_PER_MICRO: i32 = 1_000;
+/// Most bytes of the numbers that a message is given before it is sent.
+const NUMBERS_BYTES: usize = 32;
 
 /// The id of an execution.
 pub(super) fn execution(number: i64) -> Result<ExecutionId, Malformed> {
@@ -105,9 +107,20 @@ pub(super) fn retry(execution: ExecutionId, retry: pb::Retry) -> Result<ToWorker
     })
 }
 
-/// What an execution says. Values that are too large for the service become the failures that they
-/// would become there; an event that is, is dropped.
-pub(super) fn request(execution: ExecutionId, message: WorkerMessage) -> ConnectRequest {
+/// What an execution says that began with `journal_length` recorded calls. Values that are too large
+/// for the service become the failures that they would become there; an event that is, is dropped.
+pub(super) fn request(
+    execution: ExecutionId,
+    message: WorkerMessage,
+    journal_length: i32,
+) -> ConnectRequest {
+    // Code that leaves recorded calls over never gets here: it is a mismatch.
+    let ended = |end| {
+        Said::Finish(pb::Finish {
+            end: Some(end),
+            replayed_count: journal_length,
+        })
+    };
     let is_event = matches!(message, WorkerMessage::Event(_));
     let of = |said: Said| ConnectRequest {
         execution_id: number(execution),
@@ -128,14 +141,14 @@ pub(super) fn request(execution: ExecutionId, message: WorkerMessage) -> Connect
             timeout: said.timeout.map(encode::duration),
         }),
         WorkerMessage::Suspend(said) => Said::Suspend(suspend(*said)),
-        WorkerMessage::Finish(said) => Said::Finish(finish(*said)),
+        WorkerMessage::Finish(said) => ended(finish(*said)),
         WorkerMessage::Done(said) => Said::Done(done(*said)),
     });
-    let bytes = request.encoded_len();
+    let bytes = request.encoded_len() + NUMBERS_BYTES;
     match bytes {
         ..=MAX_REQUEST_BYTES => request,
         _ if is_event => of(Said::Emit(emit(Event::Dropped { count: 1 }))),
-        _ => of(Said::Finish(failed(too_large(bytes), None))),
+        _ => of(ended(failed(too_large_to_say(bytes), None))),
     }
 }
 
@@ -228,15 +241,22 @@ fn done(done: Done) -> pb::Done {
 }
 
 fn small_enough(outcome: Outcome) -> Outcome {
-    outcome.and_then(|value| match value.get().len() {
+    let outcome = outcome.and_then(|value| match value.get().len() {
         bytes if bytes > MAX_VALUE_BYTES => Err(too_large(bytes)),
         _ => Ok(value),
-    })
+    });
+    outcome.map_err(Failure::kept)
 }
 
 /// The failure that the service itself answers a value with that is too large.
 fn too_large(bytes: usize) -> Failure {
     let what = format!("a value has {bytes} bytes of JSON, at most {MAX_VALUE_BYTES} are kept");
+    Failure::new("PAYLOAD_TOO_LARGE", what)
+}
+
+/// The failure of what cannot be told to the service at all.
+fn too_large_to_say(bytes: usize) -> Failure {
+    let what = format!("a message has {bytes} bytes, at most {MAX_REQUEST_BYTES} are taken");
     Failure::new("PAYLOAD_TOO_LARGE", what)
 }
 
@@ -257,7 +277,7 @@ fn suspend(suspend: Suspend) -> pb::Suspend {
     }
 }
 
-fn finish(finish: Finish) -> pb::Finish {
+fn finish(finish: Finish) -> pb::finish::End {
     match finish {
         Finish::Returned { value, saved } => {
             let largest = value.get().len().max(saved.get().len());
@@ -269,26 +289,18 @@ fn finish(finish: Finish) -> pb::Finish {
                 value: Some(encode::payload(&value)),
                 saved: (!is_same).then(|| encode::payload(&saved)),
             };
-            ended(pb::finish::End::Returned(returned))
+            pb::finish::End::Returned(returned)
         }
         Finish::Failed { failure, retry } => failed(failure, encode::retry_policy(&retry)),
-        Finish::Mismatch(failure) => ended(pb::finish::End::Mismatch(encode::failure(&failure))),
+        Finish::Mismatch(failure) => pb::finish::End::Mismatch(encode::failure(&failure.kept())),
     }
 }
 
-fn failed(failure: Failure, retry: Option<pb::RetryPolicy>) -> pb::Finish {
-    ended(pb::finish::End::Failed(pb::Failed {
-        failure: Some(encode::failure(&failure)),
+fn failed(failure: Failure, retry: Option<pb::RetryPolicy>) -> pb::finish::End {
+    pb::finish::End::Failed(pb::Failed {
+        failure: Some(encode::failure(&failure.kept())),
         retry,
-    }))
-}
-
-fn ended(end: pb::finish::End) -> pb::Finish {
-    pb::Finish {
-        end: Some(end),
-        // Code that leaves recorded calls over never gets here: it is a mismatch.
-        replayed_count: i32::MAX,
-    }
+    })
 }
 
 fn count(number: u32) -> i32 {

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
+use uuid::Uuid;
 use weft_proto::workflow::v1::{
     self as pb, ConnectRequest, connect_request::Message as Said,
     connect_response::Message as Heard,
@@ -18,8 +19,8 @@ use crate::{
 pub(super) struct Session {
     hello: pb::Hello,
     delivery: Delivery<ConnectRequest>,
-    /// Executions that are not fenced.
-    executions: HashSet<ExecutionId>,
+    /// Executions that are not fenced, with the number of recorded calls that they began with.
+    executions: HashMap<ExecutionId, i32>,
     /// Those of them that have said their last word.
     ended: HashSet<ExecutionId>,
     /// Runs of which more of the journal is to come, with its length.
@@ -36,12 +37,19 @@ impl Session {
         Self {
             hello,
             delivery: Delivery::default(),
-            executions: HashSet::new(),
+            executions: HashMap::new(),
             ended: HashSet::new(),
             incomplete: HashMap::new(),
             arrived: VecDeque::new(),
             leaving: VecDeque::new(),
         }
+    }
+
+    /// Another process has this session, or the service has ended it: a new one begins with the next
+    /// stream. To come back with the same id would take the session from the other one again.
+    pub(super) fn begin_anew(&mut self) {
+        self.hello.session_id = Uuid::now_v7().to_string();
+        self.delivery = Delivery::default();
     }
 
     /// The first message of a stream.
@@ -67,7 +75,8 @@ impl Session {
         self.ended.clear();
         self.arrived.clear();
         let fenced = |execution| ToWorker::Fenced { execution };
-        self.arrived.extend(self.executions.drain().map(fenced));
+        self.arrived
+            .extend(self.executions.drain().map(|(id, _)| fenced(id)));
         Ok(())
     }
 
@@ -86,14 +95,15 @@ impl Session {
             Some(Heard::Welcome(_)) => return Err(Malformed::new("welcome", "comes once")),
             Some(Heard::Ping(pb::Ping {})) => self.beat(),
             Some(Heard::StartRun(start)) => {
+                let journal_length = start.journal_length;
                 let (start, length) = message::start_run(execution, start)?;
-                self.executions.insert(execution);
+                self.executions.insert(execution, journal_length);
                 self.incomplete.insert(execution, (Box::new(start), length));
                 self.start_if_complete(execution);
             }
             Some(Heard::RunTask(run)) => {
                 let run = message::run_task(execution, run)?;
-                self.executions.insert(execution);
+                self.executions.insert(execution, 0);
                 self.arrived.push_back(ToWorker::RunTask(Box::new(run)));
             }
             Some(Heard::JournalChunk(chunk)) => {
@@ -108,7 +118,7 @@ impl Session {
                 }
                 self.incomplete.remove(&execution);
                 self.ended.remove(&execution);
-                if self.executions.remove(&execution) {
+                if self.executions.remove(&execution).is_some() {
                     self.arrived.push_back(ToWorker::Fenced { execution });
                 }
             }
@@ -122,7 +132,7 @@ impl Session {
     }
 
     fn pass_on(&mut self, execution: ExecutionId, message: ToWorker) {
-        if self.executions.contains(&execution) {
+        if self.executions.contains_key(&execution) {
             self.arrived.push_back(message);
         }
     }
@@ -138,11 +148,9 @@ impl Session {
 
     /// Answers a ping, before all else that waits.
     fn beat(&mut self) {
-        let at_work = self.executions.difference(&self.ended);
+        let at_work = self.executions.keys().filter(|id| !self.ended.contains(id));
         let heartbeat = pb::Heartbeat {
-            execution_ids: at_work
-                .map(|execution| message::number(*execution))
-                .collect(),
+            execution_ids: at_work.map(|id| message::number(*id)).collect(),
         };
         self.leaving.push_front(ConnectRequest {
             message: Some(Said::Heartbeat(heartbeat)),
@@ -153,9 +161,9 @@ impl Session {
     /// An execution says something.
     pub(super) fn say(&mut self, from: FromWorker) {
         let FromWorker { execution, message } = from;
-        if !self.executions.contains(&execution) {
+        let Some(&journal_length) = self.executions.get(&execution) else {
             return;
-        }
+        };
         let is_event = matches!(message, WorkerMessage::Event(_));
         if matches!(
             message,
@@ -163,7 +171,7 @@ impl Session {
         ) {
             self.ended.insert(execution);
         }
-        let mut request = message::request(execution, message);
+        let mut request = message::request(execution, message, journal_length);
         if !is_event {
             self.delivery.number(&mut request);
         }
@@ -200,8 +208,6 @@ impl Session {
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
     use crate::{json, protocol::Finish, wire::encode};
 

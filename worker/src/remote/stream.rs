@@ -9,7 +9,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Status, Streaming, transport::Channel};
+use tonic::{Code, Status, Streaming, transport::Channel};
 use weft_proto::workflow::v1::{
     ConnectRequest, ConnectResponse, connect_response::Message as Heard,
     worker_service_client::WorkerServiceClient,
@@ -176,7 +176,12 @@ impl Open {
                 Next::Heard(Ok(None)) => {
                     return Ended::Lost("the service ended the stream".to_owned());
                 }
-                Next::Heard(Err(status)) => return ended(status),
+                Next::Heard(Err(status)) => {
+                    if status.code() == Code::Aborted {
+                        session.begin_anew();
+                    }
+                    return ended(status);
+                }
                 Next::Said(said) => session.say(said),
                 // Nobody else sends here: the room that was found is there.
                 Next::RoomOutside => {

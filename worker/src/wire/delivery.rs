@@ -91,6 +91,9 @@ impl<T: Numbered> Delivery<T> {
     /// # Errors
     /// If that was never sent.
     pub fn confirm(&mut self, received: i64) -> Result<(), Malformed> {
+        if received < 0 {
+            return Err(Malformed::new("received", "must not be negative"));
+        }
         if received > self.sent {
             return Err(Malformed::new(
                 "received",
@@ -106,10 +109,11 @@ impl<T: Numbered> Delivery<T> {
     /// Whether a message with this number is to be looked at; if not, it was before.
     ///
     /// # Errors
-    /// If a message before it is missing.
+    /// If a message before it is missing, or it is no number of a message.
     pub fn accept(&mut self, sequence: i64) -> Result<bool, Malformed> {
         match sequence {
             0 => Ok(true),
+            ..0 => Err(Malformed::new("sequence", "must not be negative")),
             _ if sequence <= self.received => Ok(false),
             _ if sequence == self.received + 1 => {
                 self.received = sequence;
@@ -173,6 +177,7 @@ mod tests {
         assert_eq!(delivery.accept(0), Ok(true));
         assert_eq!(delivery.accept(1), Ok(false));
         assert!(delivery.accept(3).is_err());
+        assert!(delivery.accept(-1).is_err() && delivery.confirm(-1).is_err());
         assert_eq!(delivery.received(), 1);
     }
 

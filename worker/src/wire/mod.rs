@@ -17,8 +17,9 @@ pub const PROTOCOL: i32 = 1;
 /// Largest result, output or saved value, in bytes of JSON.
 pub const MAX_VALUE_BYTES: usize = 8 * 1024 * 1024;
 
-/// Largest message of a worker, in bytes.
-pub const MAX_REQUEST_BYTES: usize = 16 * 1024 * 1024;
+/// Largest message of a worker, in bytes: an output and what is saved beside it, and what stands
+/// around them.
+pub const MAX_REQUEST_BYTES: usize = 17 * 1024 * 1024;
 
 /// Largest message of the service, in bytes: three values, and what stands around them.
 pub const MAX_RESPONSE_BYTES: usize = 40 * 1024 * 1024;

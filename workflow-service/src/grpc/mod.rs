@@ -17,5 +17,5 @@ mod worker;
 mod workflow;
 
 pub use thread::Threads;
-pub use worker::{Connections, WorkerTimes, recalled};
+pub use worker::{Connections, TellsResets, WorkerTimes, recalled};
 pub use workflow::Workflows;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use service_runtime::{StatusBuilder, Violations};
 use tonic::{Code, Status};
-use weft_worker::InvalidArgument;
+use weft_worker::{InvalidArgument, wire};
 
 use crate::{
     domain::{CheckpointId, RunId, ThreadId},
@@ -92,6 +92,30 @@ pub(super) fn no_hello() -> Status {
 /// A worker that makes no sense.
 pub(super) fn protocol_violation(what: &str) -> Status {
     StatusBuilder::new(Code::InvalidArgument, DOMAIN, "PROTOCOL_VIOLATION", what).build()
+}
+
+/// A worker that sent more than can be read, so that nobody knows of what. It may connect again: its
+/// runs count a lost worker.
+pub(super) fn message_too_large() -> Status {
+    let message = format!(
+        "a message may have {} bytes: a worker that has a larger one to send fails the call or the \
+         run with PAYLOAD_TOO_LARGE instead",
+        wire::MAX_REQUEST_BYTES
+    );
+    StatusBuilder::new(
+        Code::ResourceExhausted,
+        DOMAIN,
+        "MESSAGE_TOO_LARGE",
+        message,
+    )
+    .build()
+}
+
+/// A worker whose session was taken over by another process, or another stream of its own.
+pub(super) fn session_taken() -> Status {
+    let message = "another stream took over this session: it said Hello with the same session_id; \
+                   each process has one of its own";
+    StatusBuilder::new(Code::Aborted, DOMAIN, "SESSION_TAKEN", message).build()
 }
 
 /// A worker that was not heard for too long: its runs are others' now.

@@ -46,14 +46,37 @@ pub(super) fn new_worker(
     };
     let max_runs = most("max_runs", hello.max_runs);
     let max_tasks = most("max_tasks", hello.max_tasks);
-    let least = usize::from(hello.tasks.is_empty());
-    if !(least..=MAX_ENTRYPOINTS).contains(&hello.entrypoints.len()) {
-        let what = format!("must be {least} to {MAX_ENTRYPOINTS}");
+    if hello.entrypoints.is_empty() && hello.tasks.is_empty() {
+        let what = "must have an entrypoint, or `hello.tasks` a task";
+        violations.push("hello.entrypoints", what);
+    }
+    if hello.entrypoints.len() > MAX_ENTRYPOINTS {
+        let what = format!("must be at most {MAX_ENTRYPOINTS}");
         violations.push("hello.entrypoints", what);
     }
     if hello.tasks.len() > MAX_ENTRYPOINTS {
         let what = format!("must be at most {MAX_ENTRYPOINTS}");
         violations.push("hello.tasks", what);
+    }
+    for (place, task) in hello.tasks.iter().enumerate().take(MAX_ENTRYPOINTS) {
+        let earlier = &mut hello.tasks.iter().take(place);
+        if earlier.any(|other| other.name == task.name && other != task) {
+            let what = format!("`{}` is described twice, and not the same", task.name);
+            violations.push(format!("hello.tasks[{place}].name"), what);
+        }
+    }
+    for (place, one) in hello.entrypoints.iter().enumerate().take(MAX_ENTRYPOINTS) {
+        let earlier = &mut hello.entrypoints.iter().take(place);
+        let is_same = |other: &pb::HostedEntrypoint| {
+            (&other.name, &other.version) == (&one.name, &one.version)
+        };
+        if earlier.any(|other| is_same(other) && other != one) {
+            let what = format!(
+                "`{}` of version `{}` is described twice, and not the same",
+                one.name, one.version
+            );
+            violations.push(format!("hello.entrypoints[{place}].name"), what);
+        }
     }
     let offered = (0..).zip(hello.tasks).take(MAX_ENTRYPOINTS);
     let offered = offered
@@ -234,6 +257,34 @@ mod tests {
                 "hello.entrypoints[1].name"
             ]
         );
+    }
+
+    #[test]
+    fn what_is_described_twice_is_the_same_both_times() {
+        let task = |description: &str| pb::HostedTask {
+            name: "lookup".to_owned(),
+            description: description.to_owned(),
+            ..pb::HostedTask::default()
+        };
+        let strict = pb::HostedEntrypoint {
+            strict: true,
+            ..entrypoint("report")
+        };
+        let hello = |entrypoints, tasks| pb::Hello {
+            protocol: PROTOCOL,
+            entrypoints,
+            tasks,
+            ..pb::Hello::default()
+        };
+        let same = hello(vec![entrypoint("report"); 2], vec![task("one"); 2]);
+        assert!(new_worker(same, Tenant::default(), |_| false).is_ok());
+        let other = hello(
+            vec![entrypoint("report"), strict],
+            vec![task("one"), task("other")],
+        );
+        let violations = new_worker(other, Tenant::default(), |_| false).unwrap_err();
+        let fields: Vec<_> = violations.iter().map(|wrong| &*wrong.field).collect();
+        assert_eq!(fields, ["hello.tasks[1].name", "hello.entrypoints[1].name"]);
     }
 
     #[test]

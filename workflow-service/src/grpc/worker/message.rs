@@ -33,14 +33,22 @@ pub(super) fn number(execution: ExecutionId) -> i64 {
     i64::try_from(execution.0).unwrap_or(i64::MAX)
 }
 
-/// What a worker says about an execution. `replayable` is how many recorded calls its code has to
-/// make again.
-pub(super) fn heard(heard: Heard, replayable: usize) -> Result<WorkerMessage, Malformed> {
+/// The recorded calls that a worker was handed with a run.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Journal {
+    /// Those that its code has to make again.
+    pub(super) replayable: usize,
+    /// All of them.
+    pub(super) length: usize,
+}
+
+/// What a worker says about an execution that was handed over with this journal.
+pub(super) fn heard(heard: Heard, journal: Journal) -> Result<WorkerMessage, Malformed> {
     match heard {
         Heard::Record(said) => Ok(WorkerMessage::Record(Box::new(record(said)?))),
         Heard::Emit(said) => emit(said).map(WorkerMessage::Event),
         Heard::Suspend(said) => suspend(said),
-        Heard::Finish(said) => Ok(WorkerMessage::Finish(Box::new(finish(said, replayable)?))),
+        Heard::Finish(said) => Ok(WorkerMessage::Finish(Box::new(finish(said, journal)?))),
         Heard::Lookup(said) => Ok(WorkerMessage::Lookup(Box::new(Lookup {
             call: of_kind(CallKind::Task, said.call)?,
             key: cache_key("key", said.key)?,
@@ -186,11 +194,17 @@ pub(super) fn emit(said: pb::Emit) -> Result<Event, Malformed> {
             Ok(value) => Event::Custom { call, task, value },
             Err(failure) => warning(task, failure),
         },
-        Some(Emitted::Warning(pb::Warning { reason, message })) => Event::Warning {
-            call,
-            task,
-            warning: Warning { reason, message },
-        },
+        Some(Emitted::Warning(said)) => {
+            // As long as what a failure may say: it can be the reason of the run's state.
+            let Failure {
+                reason, message, ..
+            } = Failure::new(said.reason, said.message).kept();
+            Event::Warning {
+                call,
+                task,
+                warning: Warning { reason, message },
+            }
+        }
         Some(Emitted::DroppedCount(count)) => Event::Dropped {
             count: u64::try_from(count)
                 .map_err(|_| Malformed::new("dropped_count", "must not be negative"))?,
@@ -237,8 +251,18 @@ fn failed(failure: Failure) -> Finish {
     }
 }
 
-fn finish(said: pb::Finish, replayable: usize) -> Result<Finish, Malformed> {
-    let replayed = usize::try_from(said.replayed_count).unwrap_or_default();
+fn finish(said: pb::Finish, journal: Journal) -> Result<Finish, Malformed> {
+    let Journal { replayable, length } = journal;
+    let replayed = usize::try_from(said.replayed_count).ok();
+    let replayed = replayed
+        .filter(|replayed| *replayed <= length)
+        .ok_or_else(|| {
+            let what = format!(
+                "is {}, but {length} recorded call(s) were handed over",
+                said.replayed_count
+            );
+            Malformed::new("replayed_count", what)
+        })?;
     let end = said
         .end
         .ok_or_else(|| Malformed::new("end", "is missing"))?;
@@ -276,9 +300,16 @@ pub(super) fn violation(malformed: &Malformed) -> WorkerMessage {
     WorkerMessage::Finish(Box::new(Finish::Mismatch(failure)))
 }
 
-/// How many calls of a journal code makes again: a recorded call is not executed, so that what it
-/// called itself is not asked for.
-pub(super) fn replayable(journal: &[JournalEntry]) -> usize {
+/// Of a journal, code makes those calls again that are not inside of other ones: a recorded call is
+/// not executed, so that what it called itself is not asked for.
+pub(super) fn handed(journal: &[JournalEntry]) -> Journal {
+    Journal {
+        replayable: replayable(journal),
+        length: journal.len(),
+    }
+}
+
+fn replayable(journal: &[JournalEntry]) -> usize {
     let ids: std::collections::HashSet<&str> =
         journal.iter().map(|entry| entry.call.id.as_str()).collect();
     let is_inner = |id: &str| {
@@ -448,14 +479,22 @@ mod tests {
             })),
             replayed_count,
         };
-        let Ok(Finish::Mismatch(failure)) = finish(returned(1), 2) else {
+        let journal = Journal {
+            replayable: 2,
+            length: 3,
+        };
+        let Ok(Finish::Mismatch(failure)) = finish(returned(1), journal) else {
             panic!("one is left over")
         };
         assert_eq!(failure.reason, "NON_DETERMINISTIC");
         assert!(failure.message.starts_with("1 of 2 recorded call(s)"));
-        assert!(matches!(
-            finish(returned(2), 2),
-            Ok(Finish::Returned { .. })
-        ));
+        for made in [2, 3] {
+            let finished = finish(returned(made), journal);
+            assert!(matches!(finished, Ok(Finish::Returned { .. })));
+        }
+        for impossible in [-1, 4] {
+            let error = finish(returned(impossible), journal).unwrap_err();
+            assert!(error.0.starts_with("`replayed_count` is"), "{error}");
+        }
     }
 }

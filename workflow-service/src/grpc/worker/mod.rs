@@ -5,12 +5,16 @@
 //! - `schema`: what the inputs of its entrypoints must fit
 //! - `session`: one worker process, over as many streams as it takes
 //! - `stream`: one stream of a session
+//! - `ending`: whether a worker closed its stream, or lost it
+//! - `outgoing`: what waits for its connection
 //! - `message`: messages to and from the engine's
 //! - `task`: those about tasks on offer
 //! - `value`: values of a worker's code, of which not all can be kept
 
+mod ending;
 mod hello;
 mod message;
+mod outgoing;
 mod recalled;
 mod schema;
 mod session;
@@ -26,23 +30,23 @@ use std::{
 
 use service_runtime::{RequestContext, Tenant};
 use tokio::{sync::mpsc, time::timeout};
-use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::{Request, Response, Status, Streaming};
 use weft_proto::workflow::v1::{
-    ConnectRequest, ConnectResponse, connect_request::Message as Heard,
-    worker_service_server::WorkerService,
+    ConnectRequest, connect_request::Message as Heard, worker_service_server::WorkerService,
 };
 
-pub use self::recalled::recalled;
-use self::{session::Session, stream::Stream};
+pub use self::{ending::TellsResets, recalled::recalled};
+use self::{
+    outgoing::{Outgoing, Responses},
+    session::Session,
+    stream::Stream,
+};
 use super::status;
 use crate::engine::{Engine, NewWorker};
 
 /// How long a worker has to say Hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
-/// Messages that may wait for the connection.
-const OUTGOING: usize = 64;
 /// Streams of one session that may wait to take over from the one before.
 const ARRIVALS: usize = 2;
 
@@ -148,7 +152,7 @@ impl Shared {
 
 #[tonic::async_trait]
 impl WorkerService for Connections {
-    type ConnectStream = ReceiverStream<Result<ConnectResponse, Status>>;
+    type ConnectStream = Responses;
 
     async fn connect(
         &self,
@@ -157,7 +161,8 @@ impl WorkerService for Connections {
         let tenant = RequestContext::of(&request).tenant().clone();
         let mut incoming = request.into_inner();
         let first = timeout(HELLO_TIMEOUT, incoming.message()).await;
-        let first = first.unwrap_or_else(|_| Ok(None))?;
+        let first = first.unwrap_or_else(|_| Ok(None));
+        let first = first.map_err(stream::of_first)?;
         let Some((received, Heard::Hello(hello))) =
             first.and_then(|first| Some((first.received, first.message?)))
         else {
@@ -166,7 +171,7 @@ impl WorkerService for Connections {
         let built_in = |name: &str| self.shared.engine.is_built_in(name);
         let session_id = hello.session_id.clone();
         let worker = hello::new_worker(hello, tenant.clone(), built_in).map_err(status::invalid)?;
-        let (outgoing, responses) = mpsc::channel(OUTGOING);
+        let (outgoing, responses) = Outgoing::new();
         let arrival = Arrival {
             worker,
             received,
@@ -175,6 +180,6 @@ impl WorkerService for Connections {
         };
         let key = (!session_id.is_empty()).then_some((tenant, session_id));
         self.shared.arrive(key, Box::new(arrival)).await;
-        Ok(Response::new(ReceiverStream::new(responses)))
+        Ok(Response::new(responses))
     }
 }

@@ -2,14 +2,17 @@
 //!
 //! # Layout
 //! - `lifetime`: from its first stream to its end
+//! - `queue`: messages that wait for room
 
 mod lifetime;
+mod queue;
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, HashSet},
     sync::Arc,
 };
 
+use prost::Message as _;
 use weft_proto::workflow::v1::{
     self as pb, ConnectRequest, ConnectResponse, connect_request::Message as Heard,
     connect_response::Message as Said,
@@ -20,6 +23,7 @@ use weft_worker::{
     wire::{Delivery, Malformed, encode},
 };
 
+use self::queue::Queue;
 use super::{Arrival, WorkerTimes, message, task};
 use crate::engine::Hosting;
 
@@ -45,16 +49,15 @@ pub(super) struct Session {
     pub(super) is_asked: bool,
     unasked: u32,
     /// Messages for the engine that wait for room, the oldest first.
-    pub(super) arrived: VecDeque<FromWorker>,
+    pub(super) arrived: Queue<FromWorker>,
     /// Messages for the worker that wait for room.
-    pub(super) leaving: VecDeque<ConnectResponse>,
+    pub(super) leaving: Queue<ConnectResponse>,
 }
 
 /// An execution that the worker was given and that is not fenced.
 #[derive(Debug, Default)]
 struct Assigned {
-    /// Recorded calls that its code has to make again.
-    replayable: usize,
+    journal: message::Journal,
     /// Heartbeats in a row that left it out.
     missed: u32,
     /// The call, if it is of a task on offer.
@@ -82,7 +85,10 @@ impl Session {
         }
         self.leaving.clear();
         self.welcome(true);
-        self.leaving.extend(self.delivery.unconfirmed());
+        for response in self.delivery.unconfirmed() {
+            let bytes = response.encoded_len();
+            self.leaving.push(response, bytes);
+        }
         Ok(arrival.stream)
     }
 
@@ -93,17 +99,22 @@ impl Session {
             lease: Some(encode::duration(self.times.lease)),
             grace: Some(encode::duration(self.times.grace)),
         };
-        self.leaving.push_back(ConnectResponse {
+        self.send(ConnectResponse {
             message: Some(Said::Welcome(welcome)),
             ..ConnectResponse::default()
         });
+    }
+
+    fn send(&mut self, response: ConnectResponse) {
+        let bytes = response.encoded_len();
+        self.leaving.push(response, bytes);
     }
 
     /// Asks whether the worker lives. One question at a time, so that each answer was given after
     /// all that was sent before its question.
     pub(super) fn ping(&mut self) {
         if !std::mem::replace(&mut self.is_asked, true) {
-            self.leaving.push_back(ConnectResponse {
+            self.send(ConnectResponse {
                 message: Some(Said::Ping(pb::Ping {})),
                 ..ConnectResponse::default()
             });
@@ -112,6 +123,7 @@ impl Session {
 
     /// The worker says something.
     pub(super) fn hear(&mut self, heard: ConnectRequest) -> Result<(), Malformed> {
+        let bytes = heard.encoded_len();
         if self.is_resumable {
             self.delivery.confirm(heard.received)?;
             if !self.delivery.accept(heard.sequence)? {
@@ -135,15 +147,19 @@ impl Session {
                 self.hosting.set_max_runs(max_runs);
                 Ok(())
             }
+            Some(_) if heard.execution_id <= 0 => Err(Malformed::new(
+                "execution_id",
+                "must be that of an execution in this message",
+            )),
             Some(said) => {
-                self.hear_of(heard.execution_id, said);
+                self.hear_of(heard.execution_id, said, bytes);
                 Ok(())
             }
         }
     }
 
     /// The worker says something about an execution. If it is not this worker's, nobody hears it.
-    fn hear_of(&mut self, execution_id: i64, said: Heard) {
+    fn hear_of(&mut self, execution_id: i64, said: Heard, bytes: usize) {
         let execution = ExecutionId(u64::try_from(execution_id).unwrap_or_default());
         let Some(assigned) = self.executions.get_mut(&execution) else {
             return;
@@ -153,20 +169,27 @@ impl Session {
         }
         let heard = match &assigned.of_task {
             Some(call) => task::heard(said, call),
-            None => message::heard(said, assigned.replayable),
+            None => message::heard(said, assigned.journal),
         };
-        let message = heard.unwrap_or_else(|malformed| {
-            assigned.reason = malformed.to_string();
-            match assigned.of_task {
-                Some(_) => task::violation(&malformed),
-                None => message::violation(&malformed),
+        let message = match heard {
+            Ok(message) => message,
+            Err(malformed) => {
+                assigned.reason = malformed.to_string();
+                if assigned.of_task.is_some() {
+                    // Who called has no part in it: another worker is asked.
+                    assigned.has_ended = true;
+                    let why = format!("it broke the protocol: {malformed}");
+                    self.hosting.lose(execution, &why);
+                    return;
+                }
+                message::violation(&malformed)
             }
-        });
+        };
         assigned.has_ended = matches!(
             message,
             WorkerMessage::Suspend(_) | WorkerMessage::Finish(_) | WorkerMessage::Done(_)
         );
-        self.arrived.push_back(FromWorker { execution, message });
+        self.arrived.push(FromWorker { execution, message }, bytes);
     }
 
     fn beat(&mut self, heartbeat: pb::Heartbeat) -> Result<(), Malformed> {
@@ -211,7 +234,7 @@ impl Session {
             ToWorker::StartRun(start) => {
                 strict = self.strict.contains(&*start.entrypoint);
                 let assigned = Assigned {
-                    replayable: message::replayable(&start.journal),
+                    journal: message::handed(&start.journal),
                     ..Assigned::default()
                 };
                 self.executions.insert(start.execution, assigned);
@@ -237,7 +260,7 @@ impl Session {
             if self.is_resumable {
                 self.delivery.number(&mut response);
             }
-            self.leaving.push_back(response);
+            self.send(response);
         }
         if self.delivery.is_full() {
             return Err(Malformed::new("received", "never grows"));
@@ -247,7 +270,7 @@ impl Session {
 
     /// The next message for the worker, as it is to be sent now.
     pub(super) fn next_to_send(&mut self) -> Option<ConnectResponse> {
-        let mut response = self.leaving.pop_front()?;
+        let mut response = self.leaving.pop()?;
         response.received = self.delivery.received();
         Some(response)
     }

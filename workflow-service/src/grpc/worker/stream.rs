@@ -5,26 +5,24 @@ use std::time::Duration;
 use futures::future::OptionFuture;
 use tokio::{
     select,
-    sync::mpsc,
+    sync::{OwnedSemaphorePermit, mpsc},
     time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status, Streaming};
-use weft_proto::workflow::v1::{ConnectRequest, ConnectResponse};
+use weft_proto::workflow::v1::ConnectRequest;
 use weft_worker::protocol::ToWorker;
 
-use super::{Arrival, session::Session};
+use super::{Arrival, outgoing::Outgoing, session::Session};
 use crate::grpc::status;
 
-/// Messages that may wait for room in either direction before no more are taken.
-const MAX_WAITING: usize = 256;
 /// How long runs may go on at workers once a drain has begun. Well within the drain's own bound.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Stream is one connection of a worker.
 pub(super) struct Stream {
     pub(super) incoming: Streaming<ConnectRequest>,
-    pub(super) outgoing: mpsc::Sender<Result<ConnectResponse, Status>>,
+    pub(super) outgoing: Outgoing,
 }
 
 /// Why a stream is over.
@@ -42,7 +40,7 @@ pub(super) enum Over {
 enum Next {
     Heard(Result<Option<ConnectRequest>, Status>),
     Said(Option<ToWorker>),
-    RoomOutside,
+    RoomOutside(OwnedSemaphorePermit),
     RoomInside,
     Closed,
     Ask,
@@ -71,17 +69,20 @@ impl Stream {
             if is_draining && session.is_idle() && session.leaving.is_empty() {
                 return self.end(status::worker_shutdown(), "the service shuts down");
             }
-            let hears = session.arrived.len() < MAX_WAITING;
-            let speaks = session.leaving.len() < MAX_WAITING;
+            // One that does not take the answers is not heard: what it says is answered too.
+            let hears = !session.arrived.is_full() && !session.leaving.is_heavy();
+            let speaks = !session.leaving.is_full();
+            if !hears {
+                heard_at = Instant::now();
+            }
             if session.leaving.is_empty() {
                 deaf_since = Instant::now();
             }
             let next = select! {
                 heard = self.incoming.message(), if hears => Next::Heard(heard),
                 said = session.link.inbox.recv(), if speaks => Next::Said(said),
-                Ok(_) = self.outgoing.reserve(), if !session.leaving.is_empty() => {
-                    Next::RoomOutside
-                }
+                room = self.outgoing.room_for(session.leaving.next_bytes()),
+                    if !session.leaving.is_empty() => Next::RoomOutside(room),
                 Ok(_) = session.link.outbox.reserve(), if !session.arrived.is_empty() => {
                     Next::RoomInside
                 }
@@ -104,6 +105,14 @@ impl Stream {
                     }
                 }
                 Next::Heard(Ok(None)) => return Over::Ended("it left".to_owned()),
+                Next::Heard(Err(status)) if is_too_large(&status) => {
+                    let status = status::message_too_large();
+                    let why = format!(
+                        "it sent a message that cannot be read: {}",
+                        status.message()
+                    );
+                    return self.end(status, &why);
+                }
                 Next::Heard(Err(status)) if is_senseless(&status) => {
                     let why = format!("it broke the protocol: {}", status.message());
                     return self.end(status::protocol_violation(status.message()), &why);
@@ -121,11 +130,10 @@ impl Stream {
                         return self.end(status::protocol_violation(&malformed.0), &why);
                     }
                 }
-                // Nobody else sends here: the room that was found is there.
-                Next::RoomOutside => {
+                Next::RoomOutside(room) => {
                     deaf_since = Instant::now();
                     if let Some(response) = session.next_to_send() {
-                        let _ = self.outgoing.try_send(Ok(response));
+                        self.outgoing.send(response, room);
                     }
                 }
                 Next::RoomInside => session.pass_on(),
@@ -138,7 +146,11 @@ impl Stream {
                     let why = format!("it took no message for {lease:?}");
                     return self.end(status::lease_lost(&why), &why);
                 }
-                Next::Arrived(arrival) => return Over::Replaced(arrival),
+                Next::Arrived(arrival) => {
+                    // This stream may be half open. If it is not, another process has the same session.
+                    self.outgoing.end(status::session_taken());
+                    return Over::Replaced(arrival);
+                }
                 Next::Drain => {
                     session.close();
                     drained_at = Some(Instant::now() + DRAIN_PATIENCE);
@@ -152,17 +164,29 @@ impl Stream {
 
     /// Tells the worker why its stream ends, if it still listens.
     fn end(self, status: Status, why: &str) -> Over {
-        let _ = self.outgoing.try_send(Err(status));
+        self.outgoing.end(status);
         Over::Ended(why.to_owned())
     }
 }
 
+/// Whether a message arrives that has more bytes than are read. Nobody knows what it is about.
+fn is_too_large(status: &Status) -> bool {
+    is_ours(status) && matches!(status.code(), Code::OutOfRange | Code::ResourceExhausted)
+}
+
 /// Whether what arrived is no message, as opposed to nothing that arrives any more.
 fn is_senseless(status: &Status) -> bool {
-    let is_ours = std::error::Error::source(status).is_none();
-    is_ours
-        && matches!(
-            status.code(),
-            Code::OutOfRange | Code::Internal | Code::ResourceExhausted
-        )
+    is_ours(status) && status.code() == Code::Internal
+}
+
+/// Why there is no first message: a Hello that cannot be read makes no more sense the next time.
+pub(super) fn of_first(status: Status) -> Status {
+    match is_too_large(&status) || is_senseless(&status) {
+        true => status::protocol_violation(status.message()),
+        false => status,
+    }
+}
+
+fn is_ours(status: &Status) -> bool {
+    std::error::Error::source(status).is_none()
 }

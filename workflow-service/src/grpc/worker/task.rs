@@ -5,7 +5,7 @@ use weft_proto::workflow::v1::{
     connect_response::Message as Said,
 };
 use weft_worker::{
-    CallId, Failure, RetryPolicy, Usage,
+    CallId,
     protocol::{Done, RunTask, WorkerMessage},
     wire::{Malformed, decode, encode},
 };
@@ -29,16 +29,6 @@ pub(super) fn heard(heard: Heard, call: &CallId) -> Result<WorkerMessage, Malfor
         }
         _ => Err(Malformed::new("execution_id", "is that of a task on offer")),
     }
-}
-
-/// The last word of an execution whose worker makes no sense: its call fails.
-pub(super) fn violation(malformed: &Malformed) -> WorkerMessage {
-    let message = format!("the worker broke the protocol: {malformed}");
-    WorkerMessage::Done(Box::new(Done {
-        outcome: Err(Failure::new("PROTOCOL_VIOLATION", message)),
-        retry: RetryPolicy::NEVER,
-        usage: Usage::default(),
-    }))
 }
 
 /// Hands a call over.

@@ -215,7 +215,7 @@ async fn a_worker_that_says_something_else_about_a_task_is_taken_for_lost() {
     assert_eq!(again.attempt, 2);
     worker.done(again.execution, number(7)).await;
     let output = rest(&engine, run.id).await.output.unwrap();
-    assert_eq!(output.get(), "7");
+    assert_eq!(output.get(), "[7]");
     engine.stop().await;
 }
 

@@ -1,10 +1,6 @@
 //! From the first stream of a worker to its end.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    pin::pin,
-    sync::Arc,
-};
+use std::{collections::HashMap, pin::pin, sync::Arc};
 
 use tokio::{
     select,
@@ -17,7 +13,7 @@ use weft_worker::{
     wire::Delivery,
 };
 
-use super::Session;
+use super::{Session, queue::Queue};
 use crate::grpc::worker::{Arrival, Shared, stream::Over};
 
 impl Session {
@@ -50,8 +46,8 @@ impl Session {
             executions: HashMap::new(),
             is_asked: false,
             unasked: 0,
-            arrived: VecDeque::new(),
-            leaving: VecDeque::new(),
+            arrived: Queue::default(),
+            leaving: Queue::default(),
         };
         session.welcome(false);
         let (why, next) = loop {
@@ -61,6 +57,7 @@ impl Session {
                 Over::Lost(why) => why,
                 Over::Replaced(arrival) => match session.resume(arrival) {
                     Ok(resumed) => {
+                        tracing::warn!(worker = %name, "another stream took over a session");
                         stream = resumed;
                         continue;
                     }
@@ -109,7 +106,7 @@ impl Session {
 
     /// Passes what the worker said next on to the engine, which has room for it.
     pub(in super::super) fn pass_on(&mut self) {
-        if let Some(message) = self.arrived.pop_front() {
+        if let Some(message) = self.arrived.pop() {
             // Nobody else sends here: the room that was found is there.
             let _ = self.link.outbox.try_send(message);
         }
@@ -122,7 +119,7 @@ impl Session {
         // First, so that no run waits to tell the worker something before it hears it.
         drop(inbox);
         let rest = async {
-            for said in self.arrived {
+            for said in self.arrived.into_messages() {
                 let _ = outbox.send(said).await;
             }
         };
