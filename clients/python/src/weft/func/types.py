@@ -182,7 +182,11 @@ class Command:
     """
 
     resume: Any = None
-    """The answer to the only question, or answers by the ids of their interrupts."""
+    """The answer to the only open question, or answers by the ids of their interrupts.
+
+    A dict with a key that is no open question's id is one answer as a whole: where somebody else
+    may have answered meanwhile, ``client.runs.resume(…, answers=…)`` is refused instead.
+    """
 
 
 @dataclass(frozen=True)
