@@ -99,8 +99,9 @@ impl Client {
     }
 
     async fn try_attend(&mut self) -> Result<(Option<String>, End)> {
-        let Some(id) = self.start().await? else {
-            return Ok((None, End::Refused));
+        let id = match self.start().await? {
+            Ok(id) => id,
+            Err(end) => return Ok((None, end)),
         };
         let now = Instant::now();
         self.cancel = self.plan.cancel.map(|after| now + after);
@@ -112,20 +113,23 @@ impl Client {
         }
     }
 
-    /// The id of the run; `None` if it is refused.
-    async fn start(&mut self) -> Result<Option<String>> {
+    /// The id of the run; its end if it is refused, or deleted before its client learnt of it.
+    async fn start(&mut self) -> Result<Result<String, End>> {
         // Made once: the service knows a request again by all that it says.
         let request = self.plan.request(SystemTime::now().into());
         loop {
             let started = self.workflows.start_run(request.clone());
             match heard(started).await? {
                 Heard::Answer(started) => {
-                    return Ok(Some(started.run.context("a response without a run")?.id));
+                    return Ok(Ok(started.run.context("a response without a run")?.id));
                 }
                 Heard::Refusal(Code::Aborted, _)
                     if self.plan.concurrency == Concurrency::Reject =>
                 {
-                    return Ok(None);
+                    return Ok(Err(End::Refused));
+                }
+                Heard::Refusal(Code::FailedPrecondition, reason) if reason == "RUN_DELETED" => {
+                    return Ok(Err(End::Deleted));
                 }
                 // No worker has come back yet.
                 Heard::Refusal(Code::NotFound, _) | Heard::Nothing => {}
