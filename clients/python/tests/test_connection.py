@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
+import grpc
+import grpc.aio
 import pytest
 from proxy import Proxy
 from services import PATIENCE, Cluster, until
@@ -13,6 +15,7 @@ from services import PATIENCE, Cluster, until
 from weft.client import AsyncClient, Custom, Gap, Update
 from weft.errors import InvalidArgument
 from weft.func import Worker, _session, entrypoint, get_stream_writer, task
+from weft.workflow.v1 import worker_pb2, worker_pb2_grpc
 
 
 @pytest.fixture
@@ -46,6 +49,36 @@ async def test_a_worker_whose_connection_drops_goes_on_with_what_it_has(
     assert run.result() == [0, 1, 2]
     assert calls == ["workflow", "step 0", "step 1", "step 2"]
     assert run.attempt == 1
+
+
+async def test_a_worker_whose_session_another_process_takes_begins_a_new_one(
+    cluster: Cluster,
+    asynchronous: AsyncClient,
+    unique: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    @entrypoint(name=unique)
+    async def workflow(_: Any) -> str:
+        return "done"
+
+    ids = iter([unique, f"{unique}/2"])
+    monkeypatch.setattr(_session, "_new_session_id", lambda: next(ids))
+    hello = worker_pb2.Hello(protocol=1, session_id=unique)
+    hello.entrypoints.add(name=unique, version="1")
+    async with (
+        Worker(workflow, workflow=cluster.workflow.address),
+        grpc.aio.insecure_channel(cluster.workflow.address) as channel,
+    ):
+        taker = worker_pb2_grpc.WorkerServiceStub(channel).Connect()
+        await taker.write(worker_pb2.ConnectRequest(hello=hello))
+        await taker.read()
+        run = await asynchronous.runs.invoke(unique, wait_timeout=PATIENCE)
+        assert run.result() == "done"
+        # Had the worker come back with the old id, this stream would have been taken from it.
+        ended = asyncio.ensure_future(taker.read())
+        await asyncio.wait([ended], timeout=0.2)
+        assert not ended.done()
+        taker.cancel()
 
 
 async def test_what_a_worker_said_into_a_cut_connection_is_said_again(

@@ -105,18 +105,39 @@ async def test_what_is_too_large_is_a_failure_that_says_so() -> None:
             return make().result()
         if which == "question":
             return interrupt(LARGE)
-        half = LARGE[: 8 * 1024 * 1024 - 2]
         return {
             "value": entrypoint.final(value=LARGE, save=1),
             "save": entrypoint.final(value=1, save=LARGE),
-            # More than fits into one message.
-            "both": entrypoint.final(value=half, save=half),
         }[which]
 
-    for which in ("result", "question", "value", "save", "both"):
+    for which in ("result", "question", "value", "save"):
         failure = failed(await Engine(workflow, which).execute())
         assert failure.reason == "PAYLOAD_TOO_LARGE", which
         assert "bytes" in failure.message
+
+
+async def test_an_output_and_what_is_saved_may_both_be_as_large_as_a_value_can_be() -> None:
+    @entrypoint()
+    def workflow(_: Any) -> Any:
+        largest = LARGE[: 8 * 1024 * 1024 - 2]
+        return entrypoint.final(value=largest, save=largest)
+
+    ended = await Engine(workflow, None).execute()
+    assert len(ended.returned.saved.json_text) == 8 * 1024 * 1024
+
+
+async def test_questions_that_are_too_large_together_are_a_failure() -> None:
+    @task
+    def ask() -> Any:
+        return interrupt(LARGE[: 6 * 1024 * 1024])
+
+    @entrypoint()
+    def workflow(_: Any) -> Any:
+        asked = [ask() for _ in range(3)]
+        return [one.result() for one in asked]
+
+    failure = failed(await Engine(workflow, None).execute())
+    assert (failure.reason, "together" in failure.message) == ("PAYLOAD_TOO_LARGE", True)
 
 
 async def test_a_value_that_cannot_be_kept_is_an_error_that_code_can_catch() -> None:

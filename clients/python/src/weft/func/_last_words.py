@@ -12,8 +12,8 @@ from weft.workflow.v1 import worker_pb2 as pb
 
 W = TypeVar("W", pb.Finish, pb.Suspend)
 
-#: Most bytes of several values in one message, which itself may have 16 MiB.
-MAX_TOGETHER_BYTES = 16 * 1024 * 1024 - 64 * 1024
+#: Most bytes of several values in one message, which itself may have 17 MiB: two of 8 MiB fit.
+MAX_TOGETHER_BYTES = 17 * 1024 * 1024 - 64 * 1024
 
 
 def returned(value: Any, entrypoint: str) -> pb.Finish:

@@ -50,6 +50,10 @@ def _weight(message: pb.ConnectRequest) -> int:
     return message.ByteSize() + 256
 
 
+def _new_session_id() -> str:
+    return str(uuid.uuid4())
+
+
 class Session:
     """The worker's end of the protocol, below executions."""
 
@@ -67,7 +71,7 @@ class Session:
         self._hello = pb.Hello(
             protocol=1,
             worker_name=f"{socket.gethostname()}/{os.getpid()}",
-            session_id=str(uuid.uuid4()),
+            session_id=_new_session_id(),
             entrypoints=entrypoints,
             max_runs=max_runs,
             tasks=tasks,
@@ -144,6 +148,10 @@ class Session:
                 if error.code() in _FINAL:
                     self._forget()
                     raise service_error(error) from None
+                if error.code() is grpc.StatusCode.ABORTED:
+                    # The session is over. With the same id, two copies of a process would take it
+                    # from each other for ever.
+                    self._hello.session_id = _new_session_id()
                 self._lost(str(error.details()))
             except asyncio.TimeoutError:
                 self._lost(f"it was not heard for {self._lease} s")
