@@ -24,10 +24,14 @@ const MARGIN: usize = 16;
 /// How many times more candidates are asked for if those were not enough.
 pub(crate) const GROWTH: usize = 4;
 
-/// How many candidates of each side a hybrid search looks at, at least. To look among many items again
-/// costs far more than some hundred more candidates, and with few it often takes a second look until
-/// no others can come between.
+/// How many candidates of each side a hybrid search looks at, at least, where there are many items: to
+/// look among those again costs far more than some hundred more candidates, and with few it often
+/// takes a second look until no others can come between.
 const HYBRID_WINDOW: usize = 512;
+
+/// For how many stored items there is one of these candidates. Where there are fewer items, a second
+/// look is cheaper than candidates that each side has to score for the other.
+const ITEMS_PER_CANDIDATE: u64 = 200;
 
 /// Items that are loaded at once. It bounds the documents in memory (1 MiB each at most) that are
 /// not part of the answer to some 100 MiB.
@@ -83,7 +87,9 @@ pub async fn search(
         window = window.saturating_mul(GROWTH);
     }
     if is_hybrid {
-        window = window.max(HYBRID_WINDOW);
+        let many = store.known_size(tenant).unwrap_or(0) / ITEMS_PER_CANDIDATE;
+        let many = usize::try_from(many).unwrap_or(usize::MAX);
+        window = window.max(many.min(HYBRID_WINDOW));
     }
     loop {
         let load = if wanted <= LOAD_AT_ONCE { wanted } else { 0 };

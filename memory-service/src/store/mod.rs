@@ -104,6 +104,9 @@ pub trait Store: Renewal {
         now: Time,
     ) -> Answer<'a, u64>;
 
+    /// How many items a tenant has, expired ones included; `None` if somebody had to be asked for that.
+    fn known_size(&self, tenant: &Tenant) -> Option<u64>;
+
     /// The namespaces that hold items, with exact counts.
     fn namespaces<'a>(
         &'a self,

@@ -155,6 +155,10 @@ impl Store for Moving {
         self.store.delete_under(tenant, prefix, now)
     }
 
+    fn known_size(&self, tenant: &Tenant) -> Option<u64> {
+        self.store.known_size(tenant)
+    }
+
     fn secret(&self) -> &[u8] {
         self.store.secret()
     }

@@ -39,8 +39,9 @@ use crate::{
 /// Candidates beyond the page, to see the whole of its last group of equal rank.
 const MARGIN: usize = 16;
 
-/// How many candidates of each side a hybrid search looks at first.
-const WINDOW: usize = 512;
+/// How many candidates of each side a hybrid search looks at first: more where there are many items.
+const WINDOW: usize = 4 * (LIMIT + MARGIN);
+const LARGE_WINDOW: usize = 512;
 
 /// The engine, and what a program has around it.
 pub(crate) struct Same {
@@ -196,7 +197,7 @@ impl Inner {
     /// Both sides' candidates, each scored by both; more of them until none that was left out can be
     /// among the best.
     fn both(&self, query: &str, scope: Filter) -> Vec<(PointId, f32)> {
-        let mut window = WINDOW;
+        let mut window = WINDOW.max(LARGE_WINDOW.min(self.engine.items / 200));
         loop {
             let (fused, others) = self.fused(query, &scope, window);
             let settled = fused.iter().take_while(|(_, score)| *score > others);

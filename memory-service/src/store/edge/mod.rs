@@ -341,6 +341,10 @@ impl Store for EdgeStore {
         std::future::ready(Ok(self.shared.registry().count(tenant, prefix, now))).boxed()
     }
 
+    fn known_size(&self, tenant: &Tenant) -> Option<u64> {
+        Some(self.shared.registry().stored(tenant))
+    }
+
     fn namespaces<'a>(
         &'a self,
         tenant: &'a Tenant,

@@ -274,6 +274,10 @@ impl Store for QdrantStore {
         async move { query::count(self.open_connection()?, filter).await }.boxed()
     }
 
+    fn known_size(&self, _: &Tenant) -> Option<u64> {
+        None
+    }
+
     fn namespaces<'a>(
         &'a self,
         tenant: &'a Tenant,
