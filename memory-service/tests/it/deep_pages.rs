@@ -17,7 +17,7 @@ use memory_service::{
 };
 use service_runtime::Tenant;
 
-use crate::conformance::{at, id, tenant};
+use crate::conformance::any_store::{at, id, tenant};
 
 const ITEMS: usize = 100_000;
 const MATCHES: usize = 10;

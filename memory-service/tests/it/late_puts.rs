@@ -35,7 +35,7 @@ use tempfile::TempDir;
 use tokio::sync::Mutex;
 
 use crate::{
-    conformance::{id, tenant},
+    conformance::any_store::{id, tenant},
     qdrant_server::QdrantServer,
 };
 

@@ -1,5 +1,5 @@
-//! The promises of memory-service, one topic a file: of any store (`conformance`), and of the
-//! service as its callers see it through gRPC.
+//! The promises of memory-service: `conformance` is the suite of what its callers see, on any engine;
+//! the other files are each of one topic beside it.
 
 #![expect(
     clippy::unwrap_used,
@@ -8,24 +8,16 @@
 )]
 
 mod aimock;
-mod bad_choices;
-mod bad_input;
-mod batches;
 mod commands;
-mod concurrency;
 mod conformance;
-mod conformance_of_reads;
 mod crash;
 mod deep_pages;
 mod disk;
 mod embedder;
+mod embedder_identity;
 mod embedding;
 mod embedding_speed;
-mod fusion;
-mod items;
 mod late_puts;
-mod lifetimes;
-mod listing;
 mod local_models;
 mod maintenance;
 mod model;
@@ -38,10 +30,6 @@ mod qdrant_away;
 mod qdrant_names;
 mod qdrant_opening;
 mod qdrant_server;
-mod recency;
 mod reindexing;
 mod replicas;
-mod searching;
-mod semantic;
 mod support;
-mod values;

@@ -10,7 +10,10 @@ use qdrant_client::qdrant::{CountPoints, points_client::PointsClient};
 use service_runtime::Tenant;
 
 use crate::{
-    conformance::{at, embedder, id, put},
+    conformance::{
+        any_store::{at, id, put},
+        engines::embedder,
+    },
     qdrant_server::QdrantServer,
 };
 

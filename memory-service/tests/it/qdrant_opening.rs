@@ -16,7 +16,7 @@ use qdrant_client::qdrant::{
 use tokio::task::JoinSet;
 
 use crate::{
-    conformance::embedder,
+    conformance::engines::embedder,
     qdrant_server::{QdrantServer, secret},
 };
 

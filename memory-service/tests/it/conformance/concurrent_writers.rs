@@ -1,47 +1,10 @@
-//! Writers that race each other lose nothing.
+//! Writers of every kind that race each other lose nothing.
 
 use tokio::task::JoinSet;
 use tonic::Code;
 use weft_proto::memory::v1::{self as pb, batch_operation::Operation};
 
-use crate::support::{Calls as _, Client, Running, delete, etag, exists, get, labels, put, value};
-
-#[tokio::test(flavor = "multi_thread")]
-async fn of_100_racing_creators_exactly_one_wins() {
-    let mut running = Running::start().await;
-    let mut racers = JoinSet::new();
-    for racer in 0..100 {
-        let mut client = running.client.clone();
-        racers.spawn(async move {
-            let value = format!(r#"{{"racer":{racer}}}"#);
-            let request = pb::PutItemRequest {
-                precondition: exists(false),
-                ..put("a", "k", &value)
-            };
-            client
-                .put(request)
-                .await
-                .map(|item| (value, item.etag))
-                .map_err(|error| error.code())
-        });
-    }
-    let outcomes = racers.join_all().await;
-    let winners: Vec<_> = outcomes
-        .iter()
-        .filter_map(|outcome| outcome.as_ref().ok())
-        .collect();
-    assert_eq!(winners.len(), 1);
-    assert!(
-        outcomes
-            .iter()
-            .all(|outcome| !matches!(outcome, Err(code) if *code != Code::AlreadyExists))
-    );
-    let item = running.client.get(get("a", "k")).await.unwrap();
-    assert_eq!(
-        (value(&item), &item.etag),
-        (winners[0].0.as_str(), &winners[0].1)
-    );
-}
+use crate::support::{Calls as _, Client, Running, delete, etag, get, labels, put, value};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn racing_increments_with_etags_lose_nothing() {
@@ -76,29 +39,6 @@ async fn racing_increments_with_etags_lose_nothing() {
     let item = running.client.get(get("a", "counter")).await.unwrap();
     assert_eq!(value(&item), format!(r#"{{"n":{}}}"#, RACERS * INCREMENTS));
     assert_eq!(item.create_time, created.create_time);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn update_times_of_racing_writes_all_differ() {
-    let mut running = Running::start().await;
-    let mut racers = JoinSet::new();
-    for _ in 0..64 {
-        let mut client = running.client.clone();
-        racers.spawn(async move {
-            let item = client.put(put("a", "k", "{}")).await.unwrap();
-            let time = item.update_time.unwrap();
-            (time.seconds, time.nanos)
-        });
-    }
-    let mut times = racers.join_all().await;
-    times.sort_unstable();
-    times.dedup();
-    assert_eq!(times.len(), 64);
-    let listed = running
-        .client
-        .listed(pb::ListNamespacesRequest::default())
-        .await;
-    assert_eq!(listed, ["a=1"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! Items are gone everywhere from the very moment on at which they expire.
+//! Row "ttl": items are gone everywhere from the very moment on at which they expire.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tonic::Code;
 use weft_proto::memory::v1 as pb;
 
 use crate::support::{
-    Calls as _, Running, assert_status, etag, exists, get, labels, put, query, search,
+    Calls as _, Running, assert_status, etag, exists, get, labels, put, query, search, violations,
 };
 
 fn mortal(key: &str, seconds: i64, nanos: i32) -> pb::PutItemRequest {
@@ -186,6 +186,29 @@ async fn configured_lifetimes_hold_where_calls_do_not_say() {
         seconds(&running.client.get(left_alone).await.unwrap()),
         seconds(&own)
     );
+}
+
+#[tokio::test]
+async fn lifetimes_are_at_least_zero_and_at_most_100_years() {
+    let mut running = Running::start().await;
+    let client = &mut running.client;
+    for (seconds, nanos) in [
+        (-1, 0),
+        (0, -1),
+        (1, 1_000_000_000),
+        (i64::MAX, 0),
+        (3_155_760_001, 0),
+    ] {
+        let ttl = Some(prost_types::Duration { seconds, nanos });
+        let error = client
+            .put(pb::PutItemRequest {
+                ttl,
+                ..put("a", "k", "{}")
+            })
+            .await
+            .unwrap_err();
+        assert!(violations(&error)[0].starts_with("ttl: must"), "{seconds}");
+    }
 }
 
 #[tokio::test]

@@ -1,12 +1,9 @@
-//! Numbers out of range, unknown choices and malformed filters are refused by name.
+//! Row "limits": numbers out of range and unknown choices are refused by name, all at once.
 
 use prost_types::Duration;
-use tonic::Code;
 use weft_proto::memory::v1 as pb;
 
-use crate::support::{
-    Calls as _, Running, assert_status, get, labels, query, search, text, violations,
-};
+use crate::support::{Calls as _, Running, get, labels, query, search, text, violations};
 
 #[tokio::test]
 async fn numbers_and_choices_of_a_search_must_be_in_range() {
@@ -118,45 +115,6 @@ async fn numbers_and_choices_of_a_search_must_be_in_range() {
 }
 
 #[tokio::test]
-async fn filters_name_the_path_and_the_operator_at_fault() {
-    let mut running = Running::start().await;
-    let client = &mut running.client;
-    for (filter, expected) in [
-        ("[]", "filter: must be a JSON object"),
-        ("{", "filter: must be one JSON value"),
-        (
-            r#"{"a":{"b":{"$near":1}}}"#,
-            "filter: uses an unknown operator `$near` at `a.b`",
-        ),
-        (
-            r#"{"a":{"$in":1}}"#,
-            "filter: gives `$in` at `a` a wrong operand",
-        ),
-        (
-            r#"{"a..b":1}"#,
-            "filter: has a key `a..b` that is not a path: it has an empty segment",
-        ),
-        (r#"{"a[":1}"#, "filter: has a key `a[`"),
-    ] {
-        let searched = pb::SearchItemsRequest {
-            filter: Some(text(filter)),
-            ..search("")
-        };
-        let counted = pb::CountItemsRequest {
-            filter: Some(text(filter)),
-            ..Default::default()
-        };
-        for error in [
-            client.search_items(searched).await.unwrap_err(),
-            client.count_items(counted).await.unwrap_err(),
-        ] {
-            let violations = violations(&error);
-            assert!(violations[0].starts_with(expected), "{violations:?}");
-        }
-    }
-}
-
-#[tokio::test]
 async fn listings_refuse_negative_numbers_and_no_depth() {
     let mut running = Running::start().await;
     let client = &mut running.client;
@@ -211,26 +169,38 @@ async fn listings_refuse_negative_numbers_and_no_depth() {
 }
 
 #[tokio::test]
-async fn rankings_by_meaning_need_an_embedder() {
+async fn all_faults_of_a_request_are_named_at_once() {
     let mut running = Running::start().await;
     let client = &mut running.client;
-    for ranking in [pb::Ranking::Semantic, pb::Ranking::Hybrid] {
-        let request = pb::SearchItemsRequest {
-            ranking: ranking.into(),
-            ..query("", "x")
-        };
-        let error = client.search_items(request).await.unwrap_err();
-        assert_status(&error, Code::FailedPrecondition, "EMBEDDER_MISSING");
-        assert!(
-            error.message().contains("--embedder"),
-            "{}",
-            error.message()
-        );
-        // Nothing is ranked without a query.
-        let request = pb::SearchItemsRequest {
-            ranking: ranking.into(),
-            ..search("")
-        };
-        assert!(client.hits(request).await.unwrap().is_empty());
-    }
+    let request = pb::PutItemRequest {
+        namespace: vec!["a.b".into(), String::new()],
+        key: String::new(),
+        value: Some(text("[1]")),
+        indexing: Some(pb::Indexing {
+            disabled: false,
+            paths: vec!["ok".into(), "a..b".into()],
+        }),
+        ttl: Some(Duration {
+            seconds: -1,
+            nanos: 0,
+        }),
+        precondition: Some(pb::Precondition { condition: None }),
+    };
+    let violations = violations(&client.put(request).await.unwrap_err());
+    let fields: Vec<_> = violations
+        .iter()
+        .map(|line| line.split(": ").next().unwrap())
+        .collect();
+    assert_eq!(
+        fields,
+        [
+            "namespace[0]",
+            "namespace[1]",
+            "key",
+            "value",
+            "indexing.paths[1]",
+            "ttl",
+            "precondition"
+        ],
+    );
 }
