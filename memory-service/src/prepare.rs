@@ -25,6 +25,10 @@ const LONG_DOCUMENTS: usize = 16 << 10;
 /// in its namespace is compared with.
 const MAX_TEXTS: usize = 1000;
 
+/// Most numbers that the vectors of one item have together: Qdrant servers refuse 2^20 and more, and
+/// with them everything that is written by the same call.
+const MAX_NUMBERS: usize = (1 << 20) - 1;
+
 /// What an index is made with.
 #[derive(Clone)]
 pub struct Indexer {
@@ -215,11 +219,14 @@ impl Preparation {
                 filled.collect::<BTreeSet<_>>().into_iter().collect()
             }
         };
-        if to_embed.len() > MAX_TEXTS {
-            return Err(Failure::TooManyTexts {
-                found: to_embed.len(),
-                max: MAX_TEXTS,
-            });
+        let dims = indexer
+            .embedding
+            .as_ref()
+            .map_or(1, |made| made.embedder.dims());
+        let max = MAX_TEXTS.min(MAX_NUMBERS / dims.max(1));
+        let found = to_embed.len();
+        if found > max {
+            return Err(Failure::TooManyTexts { found, max });
         }
         Ok(Part {
             words: self.bm25.document(&texts),

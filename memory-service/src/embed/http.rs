@@ -16,6 +16,10 @@ use super::{
 /// Most texts of one HTTP request: what Text Embeddings Inference takes by default.
 const BATCH_TEXTS: usize = 32;
 
+/// Most bytes of its texts, but for one that is longer by itself: half of what Text Embeddings
+/// Inference takes by default, as JSON may need more.
+const BATCH_BYTES: usize = 1_000_000;
+
 /// HTTP requests under way at once, of all calls together.
 const CONCURRENCY: usize = 8;
 
@@ -109,6 +113,7 @@ impl HttpEmbedder {
             queue: Queue::new(Limits {
                 requests: CONCURRENCY,
                 texts: BATCH_TEXTS,
+                bytes: BATCH_BYTES,
                 timeout: settings.timeout,
             }),
             settings,

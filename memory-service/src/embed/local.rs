@@ -16,6 +16,9 @@ use super::{
 /// Texts that are embedded in one go. It keeps a model busy for a second or so.
 const BATCH_TEXTS: usize = 64;
 
+/// Most bytes of them, but for a text that is longer by itself.
+const BATCH_BYTES: usize = 1 << 20;
+
 /// Most that are embedded at once, however many processors there are: each takes memory, and
 /// models split large products up among all processors themselves.
 const MAX_THREADS: usize = 8;
@@ -112,6 +115,7 @@ impl LocalEmbedder {
             queue: Queue::new(Limits {
                 requests: threads,
                 texts: BATCH_TEXTS,
+                bytes: BATCH_BYTES,
                 timeout,
             }),
             threads: Arc::new(Semaphore::new(threads)),
@@ -135,7 +139,12 @@ impl LocalEmbedder {
         let embed = move || {
             let vectors = model.embed(&texts);
             drop(thread);
-            vectors
+            let vectors = vectors?;
+            // Engines would take them, and rank them at random.
+            match vectors.iter().flatten().all(|number| number.is_finite()) {
+                true => Ok(vectors),
+                false => Err("the model makes vectors of other than finite numbers".to_owned()),
+            }
         };
         let embedded = spawn_blocking(embed).await;
         embedded

@@ -39,13 +39,36 @@ pub(super) struct Limits {
     pub(super) requests: usize,
     /// Texts of one request; at least 1.
     pub(super) texts: usize,
+    /// Bytes of the texts of one request; a text that is longer is asked for by itself.
+    pub(super) bytes: usize,
     /// How long one request may take, the wait for its turn included.
     pub(super) timeout: Duration,
+}
+
+impl Limits {
+    /// How many of the first ones go into one request, each of so many texts and bytes; at least 1
+    /// if there are any.
+    fn fitting(&self, sizes: impl Iterator<Item = (usize, usize)>) -> usize {
+        let (mut texts, mut bytes) = (0, 0);
+        let fitting = sizes.enumerate().take_while(|(index, size)| {
+            texts += size.0;
+            bytes += size.1;
+            *index == 0 || (texts <= self.texts && bytes <= self.bytes)
+        });
+        fitting.count()
+    }
 }
 
 struct Job {
     texts: Vec<String>,
     reply: oneshot::Sender<Outcome>,
+}
+
+impl Job {
+    fn size(&self) -> (usize, usize) {
+        let bytes = self.texts.iter().map(String::len);
+        (self.texts.len(), bytes.sum())
+    }
 }
 
 impl Queue {
@@ -66,11 +89,14 @@ impl Queue {
     ) -> Outcome {
         let Limits {
             requests,
-            texts: most,
             timeout: limit,
+            ..
         } = self.limits;
-        let mut parts = Vec::new();
-        for part in texts.chunks(most) {
+        let (mut parts, mut rest) = (Vec::new(), texts);
+        while !rest.is_empty() {
+            let sizes = rest.iter().map(|text| (1, text.len()));
+            let (part, others) = rest.split_at(self.limits.fitting(sizes));
+            rest = others;
             let shared = self.share(part, &request);
             parts.push(async move {
                 timeout(limit, shared).await.unwrap_or_else(|_| {
@@ -129,12 +155,7 @@ impl Queue {
     fn take(&self) -> Vec<Job> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.retain(|job| !job.reply.is_closed());
-        let mut texts = 0;
-        let fitting = waiting.iter().take_while(|job| {
-            texts += job.texts.len();
-            texts <= self.limits.texts
-        });
-        let jobs = fitting.count();
+        let jobs = self.limits.fitting(waiting.iter().map(Job::size));
         waiting.drain(..jobs).collect()
     }
 }
@@ -181,10 +202,34 @@ mod tests {
     use super::*;
 
     #[tokio::test]
+    async fn a_request_is_bounded_by_texts_and_bytes_and_takes_any_text() {
+        let queue = Queue::new(Limits {
+            requests: 2,
+            texts: 3,
+            bytes: 8,
+            timeout: Duration::from_secs(30),
+        });
+        let asked = Mutex::new(Vec::new());
+        let lengths = |texts: Vec<String>| {
+            let vectors = texts.iter().map(|text| vec![text.len() as f32]).collect();
+            asked.lock().unwrap().push(texts);
+            ready(Ok(vectors))
+        };
+        let texts = ["1", "22", "333", "4444", "55555", &"6".repeat(20), "7", ""];
+        let texts = texts.map(str::to_owned);
+        let vectors = queue.embed(&texts, lengths).await.unwrap();
+        assert_eq!(vectors.concat(), [1.0, 2.0, 3.0, 4.0, 5.0, 20.0, 1.0, 0.0]);
+        let asked = asked.into_inner().unwrap();
+        let counts: Vec<_> = asked.iter().map(Vec::len).collect();
+        assert_eq!(counts, [3, 1, 1, 1, 2]);
+    }
+
+    #[tokio::test]
     async fn a_caller_that_goes_away_takes_nobody_along() {
         let queue = Queue::new(Limits {
             requests: 1,
             texts: 8,
+            bytes: 8,
             timeout: Duration::from_secs(30),
         });
         let texts = |text: &str| vec![text.to_owned()];

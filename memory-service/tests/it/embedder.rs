@@ -21,6 +21,9 @@ use memory_service::{config::Config, embed::http::HttpSettings};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
+/// The length of long vectors.
+pub(crate) const LONG_DIMS: usize = 2000;
+
 /// What goes wrong with one request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fault {
@@ -32,6 +35,8 @@ pub(crate) enum Fault {
     CutOff,
     /// An embedding is missing.
     WrongCount,
+    /// There is an embedding of no text.
+    OneTooMany,
     /// The embeddings come last one first; their indexes tell.
     Reversed,
     /// A number is none.
@@ -74,6 +79,11 @@ impl Embedder {
     /// One with another model, whose vectors are longer, and which knows other words.
     pub(crate) async fn start_other() -> Self {
         Self::serve("other", |text| other_vector(text).to_vec()).await
+    }
+
+    /// One whose vectors are long, and all the same.
+    pub(crate) async fn start_long() -> Self {
+        Self::serve("long", |_| vec![1.0; LONG_DIMS]).await
     }
 
     async fn serve(model: &'static str, vector: fn(&str) -> Vec<f32>) -> Self {
@@ -155,6 +165,11 @@ impl Embedder {
     /// Lets the next requests fail, one after the other.
     pub(crate) fn fail(&self, faults: impl IntoIterator<Item = Fault>) {
         self.double.faults.lock().unwrap().extend(faults);
+    }
+
+    /// Lets no further request fail.
+    pub(crate) fn recover(&self) {
+        self.double.faults.lock().unwrap().clear();
     }
 
     /// Lets the next `well` requests succeed, and those after them fail.
@@ -254,6 +269,9 @@ async fn answer(State(double): State<Arc<Double>>, headers: HeaderMap, body: Byt
             return Response::new(Body::from_stream(stream::iter(chunks)));
         }
         Some(Fault::WrongCount) => drop(data.pop()),
+        Some(Fault::OneTooMany) => {
+            data.push(json!({"index": data.len(), "embedding": (double.vector)("")}));
+        }
         Some(Fault::Reversed) => data.reverse(),
         // The four bytes of a NaN.
         Some(Fault::NotANumber) => data[0]["embedding"] = json!("AADAfwAAwH8AAMB/AADAfw=="),

@@ -13,8 +13,10 @@ use tonic_types::StatusExt as _;
 use weft_proto::memory::v1 as pb;
 
 use crate::{
-    embedder::{Embedder, Fault, vector},
-    support::{Calls as _, Running, assert_status, delete, get, put, query, search, violations},
+    embedder::{Embedder, Fault, LONG_DIMS, vector},
+    support::{
+        Calls as _, Running, assert_status, delete, get, put, query, search, value, violations,
+    },
 };
 
 fn text(text: &str) -> String {
@@ -73,6 +75,7 @@ async fn a_fault_that_passes_is_not_seen() {
         Fault::Status(500, &[("retry-after-ms", "1")], "oops"),
         Fault::CutOff,
         Fault::WrongCount,
+        Fault::OneTooMany,
         Fault::NotANumber,
         Fault::OtherDims,
     ];
@@ -158,6 +161,95 @@ async fn nothing_is_written_while_the_embedder_is_away() {
         ..query("", "car")
     };
     assert_eq!(client.keys(lexical).await, ["old"]);
+}
+
+#[tokio::test]
+async fn nothing_is_written_while_the_embedder_answers_what_is_no_answer() {
+    let embedder = Embedder::start().await;
+    let mut running = Running::start_with(|config| {
+        embedder.configure(config);
+        // Time for a second try, and for no third one.
+        config.embedding_timeout = Duration::from_millis(400);
+    })
+    .await;
+    let client = &mut running.client;
+    let old = put("a", "old", &text("car"));
+    client.put(old).await.unwrap();
+    let unindexed = pb::PutItemRequest {
+        indexing: Some(pb::Indexing {
+            disabled: true,
+            paths: vec![],
+        }),
+        ..put("b", "plain", "{}")
+    };
+    for fault in [
+        Fault::Status(500, &[], "oops"),
+        Fault::CutOff,
+        Fault::WrongCount,
+        Fault::OneTooMany,
+        Fault::NotANumber,
+        Fault::OtherDims,
+    ] {
+        embedder.fail([fault; 6]);
+        let (new, over) = (put("c", "new", &text("cat")), put("a", "old", &text("cat")));
+        let error = client.put(over.clone()).await.unwrap_err();
+        assert_away(&error, None);
+        let error = client.batch(batch([unindexed.clone(), new, over])).await;
+        assert_away(&error.unwrap_err(), None);
+        embedder.recover();
+        let listed = client.listed(pb::ListNamespacesRequest::default()).await;
+        assert_eq!(listed, ["a=1"], "{fault:?}");
+        let item = client.get(get("a", "old")).await.unwrap();
+        assert_eq!(value(&item), text("car"), "{fault:?}");
+        let found = client.hits(query("a", "automobile")).await.unwrap();
+        assert!(found[0].score.unwrap() > 0.4, "{fault:?} {found:?}");
+    }
+}
+
+#[tokio::test]
+async fn vectors_of_other_dims_than_asked_for_are_refused_at_the_start() {
+    let embedder = Embedder::start().await;
+    let refusal = Running::refused_on(None, |config| {
+        embedder.configure(config);
+        config.embedding_dims = 8;
+    })
+    .await;
+    assert!(refusal.contains("4 dimensions instead of 8"), "{refusal}");
+    assert_eq!(embedder.requests()[0].0["dimensions"], 8);
+}
+
+#[tokio::test]
+async fn an_embedder_gets_texts_as_they_are_and_not_too_many_bytes_at_once() {
+    let embedder = Embedder::start().await;
+    let mut running = Running::start_with(|config| embedder.configure(config)).await;
+    embedder.texts();
+    let long = |word: &str| word.repeat(300_000);
+    let texts = [
+        "a\\u0000b".to_owned(),
+        long("x"),
+        long("y"),
+        long("z"),
+        long("w"),
+    ];
+    let puts = texts.iter().enumerate();
+    let puts = puts.map(|(index, one)| put("a", &index.to_string(), &text(one)));
+    running.client.batch(batch(puts)).await.unwrap();
+    let asked = embedder.texts();
+    let bytes = |texts: &Vec<String>| texts.iter().map(String::len).sum::<usize>();
+    assert!(asked.iter().all(|texts| bytes(texts) <= 1_000_000));
+    assert_eq!(asked.len(), 2);
+    let mut asked = asked.concat();
+    asked.sort();
+    assert_eq!(
+        asked,
+        [
+            "a\0b".to_owned(),
+            long("w"),
+            long("x"),
+            long("y"),
+            long("z")
+        ]
+    );
 }
 
 #[tokio::test]
@@ -343,6 +435,28 @@ async fn what_has_no_text_is_not_embedded_and_too_many_texts_are_refused() {
         faults[0].contains("1001 texts") && faults[0].contains("1000"),
         "{faults:?}"
     );
+}
+
+#[tokio::test]
+async fn of_long_vectors_an_item_has_as_many_as_a_server_takes() {
+    let embedder = Embedder::start_long().await;
+    let mut running = Running::start_with(|config| {
+        embedder.configure(config);
+        config.index_paths = vec!["texts[*]".to_owned()];
+    })
+    .await;
+    let most = ((1 << 20) - 1) / LONG_DIMS;
+    let with = |texts: usize| {
+        let texts: Vec<_> = (0..texts).map(|index| index.to_string()).collect();
+        put("a", "k", &format!(r#"{{"texts":[{}]}}"#, texts.join(",")))
+    };
+    running.client.put(with(most)).await.unwrap();
+    let faults = violations(&running.client.put(with(most + 1)).await.unwrap_err());
+    assert!(
+        faults[0].contains(&format!("more than {most}")),
+        "{faults:?}"
+    );
+    assert_eq!(running.client.keys(query("a", "1")).await, ["k"]);
 }
 
 #[tokio::test]

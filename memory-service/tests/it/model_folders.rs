@@ -17,6 +17,7 @@ use memory_service::{
         model::ModelError,
     },
 };
+use serde_json::json;
 use service_runtime::Service as _;
 use tempfile::TempDir;
 
@@ -193,6 +194,35 @@ async fn a_folder_without_a_static_model_is_refused_by_its_file() {
     fs::write(path("tokenizer.json"), "{}").unwrap();
     let refusal = refusal().await;
     assert!(refusal.contains("cannot be used"), "{refusal}");
+}
+
+#[tokio::test]
+async fn vectors_of_other_than_finite_numbers_are_refused_whatever_the_model_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, content: &[u8]| fs::write(folder.path().join(name), content).unwrap();
+    let tokenizer = json!({
+        "version": "1.0",
+        "added_tokens": [],
+        "pre_tokenizer": {"type": "Whitespace"},
+        "model": {
+            "type": "WordLevel",
+            "vocab": {"[UNK]": 0, "probe": 1, "broken": 2},
+            "unk_token": "[UNK]",
+        },
+    });
+    write("tokenizer.json", tokenizer.to_string().as_bytes());
+    let header = json!({"embeddings": {"dtype": "F32", "shape": [3, 2], "data_offsets": [0, 24]}});
+    let header = header.to_string();
+    let rows = [0.0, 0.0, 1.0, 0.0, f32::NAN, 0.0_f32];
+    let mut weights = (header.len() as u64).to_le_bytes().to_vec();
+    weights.extend(header.into_bytes());
+    weights.extend(rows.map(f32::to_le_bytes).concat());
+    write("model.safetensors", &weights);
+    let embedder = load(Kind::Static, folder.path()).await.unwrap();
+    let embed = async |text: &str| embedder.embed_documents(&[text.to_owned()]).await;
+    assert_eq!(embed("probe").await, Ok(vec![vec![1.0, 0.0]]));
+    let refusal = embed("probe broken").await.unwrap_err().to_string();
+    assert!(refusal.contains("finite numbers"), "{refusal}");
 }
 
 #[tokio::test]

@@ -56,11 +56,23 @@ fn read_sparse(sparse: WireSparse) -> Result<SparseVector, Status> {
     Ok(SparseVector { indices, values })
 }
 
+/// As many numbers as a multivector has fewer of.
+const TOO_MANY_NUMBERS: usize = 1 << 20;
+
 fn rows(multi: MultiDenseVector) -> Result<Vec<Vec<f32>>, Status> {
     if multi.vectors.is_empty() {
         return Err(invalid("Validation error: multivector must not be empty"));
     }
     let rows: Vec<_> = multi.vectors.into_iter().map(|row| row.data).collect();
+    if rows.iter().any(Vec::is_empty) {
+        return Err(invalid("Validation error: all vectors must be non-empty"));
+    }
+    let numbers = rows.iter().map(Vec::len).sum::<usize>();
+    if numbers >= TOO_MANY_NUMBERS {
+        return Err(invalid(format!(
+            "Validation error: Total size of all vectors ({numbers}) must be less than {TOO_MANY_NUMBERS}"
+        )));
+    }
     if rows.iter().any(|row| row.len() != rows[0].len()) {
         let message = "Validation error: all vectors must have the same dimension";
         return Err(invalid(message));

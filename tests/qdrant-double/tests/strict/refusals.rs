@@ -42,6 +42,11 @@ async fn points_with_vectors_that_do_not_fit() {
             "expected dim: 2, got 3",
         ),
         (Some(multi("m", &[])), "must not be empty"),
+        (Some(multi("m", &[&[]])), "must be non-empty"),
+        (
+            Some(multi("m", &vec![[1.0, 0.0].as_slice(); 1 << 19])),
+            "must be less than 1048576",
+        ),
     ] {
         let refused = fixture.points.upsert(upsert(vectors)).await.unwrap_err();
         assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
