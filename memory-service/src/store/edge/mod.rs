@@ -16,6 +16,7 @@
 //! - `optimiser`: what was removed gives its room back
 //! - `registry`: namespaces and their counts
 //! - `apart`: what it does between batches
+//! - `purge`: the removal of many items
 //! - `archive`: all of it, read and written as it is
 //! - `renewal`: everything indexed anew, in a second engine beside the first
 //! - `shared`: the open engine, which readers and the writer share
@@ -29,6 +30,7 @@ mod format;
 mod operations;
 mod optimiser;
 mod point;
+mod purge;
 mod query;
 mod registry;
 mod renewal;
@@ -43,7 +45,7 @@ mod writer;
 
 use std::{path::Path, sync::Arc};
 
-use futures::FutureExt as _;
+use futures::{FutureExt as _, TryFutureExt as _};
 use service_runtime::Tenant;
 use tokio::{
     sync::{Mutex, Semaphore, oneshot},
@@ -51,7 +53,6 @@ use tokio::{
 };
 
 use self::{
-    apart::Apart,
     folder::Folder,
     optimiser::Optimiser,
     shared::Shared,
@@ -67,7 +68,6 @@ use super::{
     index::Index,
     point::point_id,
     queue::{Commands, closed},
-    selection::Selection,
 };
 use crate::domain::{
     EmbedderIdentity, IndexIdentity, Item, ItemId, NamespaceCount, NamespacePrefix, NamespaceQuery,
@@ -190,29 +190,6 @@ impl EdgeStore {
     ) -> Result<T, StoreError> {
         self.shared.turn.of_search().await;
         self.read(search).await
-    }
-
-    /// Removes chunk after chunk, so that other writes come in between.
-    async fn purge(&self, selection: Selection, now: Time) -> Result<(u64, u64), StoreError> {
-        let (mut live, mut expired) = (0, 0);
-        loop {
-            let selection = selection.clone();
-            let chunk = self
-                .commands
-                .ask(|reply| {
-                    Command::Apart(Apart::Purge {
-                        selection,
-                        now,
-                        reply,
-                    })
-                })
-                .await?;
-            live += chunk.live;
-            expired += chunk.expired;
-            if !chunk.more {
-                return Ok((live, expired));
-            }
-        }
     }
 }
 
@@ -362,8 +339,8 @@ impl Store for EdgeStore {
         prefix: NamespacePrefix,
         now: Time,
     ) -> Answer<'a, u64> {
-        let purge = self.purge(Selection::stored_under(tenant, &prefix), now);
-        purge.map(|purged| purged.map(|(live, _)| live)).boxed()
+        let remove = async move { self.remove_under(tenant, &prefix, now).await };
+        remove.map_ok(|removed| removed.live).boxed()
     }
 
     fn probe(&self) -> Answer<'_, ()> {
@@ -371,10 +348,8 @@ impl Store for EdgeStore {
     }
 
     fn sweep(&self, now: Time) -> Answer<'_, u64> {
-        let purge = self.purge(Selection::expired(now), now);
-        purge
-            .map(|purged| purged.map(|(_, expired)| expired))
-            .boxed()
+        let remove = self.remove_expired(now);
+        remove.map_ok(|removed| removed.expired).boxed()
     }
 
     fn close(&self) -> Answer<'_, ()> {

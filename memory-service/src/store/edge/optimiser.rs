@@ -9,6 +9,10 @@
 //! Everything: the old segment is read but not written any more, changes are kept beside it, and
 //! at the end they are put into the new one, which takes its place under a lock.
 //!
+//! Where many items are removed at once ([`purge`](super::purge)), that comes first, and what is under way
+//! already is waited for: each of them would be kept and put into the new segment, and no write is let
+//! in while the last of that is done.
+//!
 //! Until then, the statistics of words count what is changed as it was, too: the engine takes them of
 //! the old segment as it is.
 //!
@@ -40,7 +44,10 @@ use std::{
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use qdrant_edge::{EdgeOptimizersConfig, ResourceBudget};
-use tokio::sync::oneshot;
+use tokio::{
+    sync::{RwLock, RwLockReadGuard, oneshot},
+    time::timeout,
+};
 
 use super::shared::{Growth, Shared, engine_error};
 use crate::store::{StoreError, index::Stage};
@@ -55,8 +62,8 @@ const TOOK: &str = "memory_optimisation_seconds";
 /// Removed items of a segment, of all that it has, above which it is written anew.
 pub(super) const SHARE: f64 = 0.25;
 
-/// How long closing waits for what is under way. What takes longer is given up: the thread ends with
-/// the process, as it would if that was killed.
+/// How long closing, or a removal of many items, waits for what is under way. When it closes, what takes
+/// longer is given up: the thread ends with the process, as it would if that was killed.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the engine is to do when it is told to optimise.
@@ -94,6 +101,8 @@ pub(super) struct Litter {
     optimiser: OnceLock<Thread>,
     closing: AtomicBool,
     under_way: AtomicBool,
+    /// Held by those who remove many items, and by what is under way.
+    pub(super) gate: RwLock<()>,
     /// What the engine may use at once: one thread's worth.
     budget: ResourceBudget,
 }
@@ -106,6 +115,7 @@ impl Litter {
             optimiser: OnceLock::new(),
             closing: AtomicBool::new(false),
             under_way: AtomicBool::new(false),
+            gate: RwLock::new(()),
             budget: ResourceBudget::new(1, 1),
         }
     }
@@ -143,6 +153,12 @@ impl Litter {
     /// Whether data is being written anew.
     pub(super) fn is_under_way(&self) -> bool {
         self.under_way.load(Ordering::Acquire)
+    }
+
+    /// Waits until no data is written anew, and lets none be for as long as the answer lives; but not
+    /// for ever: what takes long goes on beside it.
+    pub(super) async fn hold_off(&self) -> Option<RwLockReadGuard<'_, ()>> {
+        timeout(PATIENCE, self.gate.read()).await.ok()
     }
 
     fn wake(&self) {
@@ -193,7 +209,7 @@ impl Optimiser {
         let Self { shared, ended } = self;
         shared.litter.closing.store(true, Ordering::Release);
         shared.litter.wake();
-        if tokio::time::timeout(PATIENCE, ended).await.is_err() {
+        if timeout(PATIENCE, ended).await.is_err() {
             tracing::warn!("data is being written anew; the next start begins that again");
         }
     }
@@ -218,6 +234,7 @@ fn run(shared: &Shared) {
     let mut due = true;
     while !shared.litter.closing.load(Ordering::Acquire) {
         if due {
+            let _nobody_removes_much = shared.litter.gate.blocking_write();
             optimise(shared);
         }
         // Not at once again, if that came to nothing.

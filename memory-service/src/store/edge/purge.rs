@@ -1,0 +1,143 @@
+//! The removal of many items, a few at a time, so that other writes come in between.
+//!
+//! Which ones they are is found out beside the writer, which only looks whether they are still to go.
+
+use service_runtime::Tenant;
+
+use super::{
+    EdgeStore,
+    apart::Apart,
+    filter::engine_ids,
+    operations::delete_points,
+    query, renewal,
+    shared::{Growth, Shared},
+    writer::Command,
+};
+use crate::{
+    domain::{NamespacePrefix, Time},
+    store::{PointId, StoreError, point::Head, selection::Selection},
+};
+
+/// Items that are found by one look, which takes as long as there are items to be found.
+const PAGE: usize = 4096;
+
+/// Most items that are removed before other writes have their turn.
+const CHUNK: usize = 256;
+
+/// Which items are to go.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Gone {
+    /// All that are named.
+    Named,
+    /// Those that have expired by then, unless they were put anew meanwhile.
+    ExpiredBy(Time),
+}
+
+/// What was removed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Removed {
+    /// Items that had not expired.
+    pub(super) live: u64,
+    /// Items that had.
+    pub(super) expired: u64,
+}
+
+impl EdgeStore {
+    /// Removes everything under a prefix.
+    pub(super) async fn remove_under(
+        &self,
+        tenant: &Tenant,
+        prefix: &NamespacePrefix,
+        now: Time,
+    ) -> Result<Removed, StoreError> {
+        let selection = Selection::stored_under(tenant, prefix);
+        self.purge(selection, Gone::Named, now).await
+    }
+
+    /// Removes what has expired, of all tenants.
+    pub(super) async fn remove_expired(&self, now: Time) -> Result<Removed, StoreError> {
+        self.purge(Selection::expired(now), Gone::ExpiredBy(now), now)
+            .await
+    }
+
+    async fn purge(
+        &self,
+        selection: Selection,
+        gone: Gone,
+        now: Time,
+    ) -> Result<Removed, StoreError> {
+        let (mut removed, mut from) = (Removed::default(), None);
+        let _no_data_is_written_anew = self.shared.litter.hold_off().await;
+        loop {
+            let selection = selection.clone();
+            let look =
+                move |shared: &Shared| query::places(&shared.shard(), &selection, from, PAGE);
+            let (points, next) = self.read(look).await?;
+            for points in points.chunks(CHUNK) {
+                let points = points.to_vec();
+                let purge = move |reply| {
+                    Command::Apart(Apart::Purge {
+                        points,
+                        gone,
+                        now,
+                        reply,
+                    })
+                };
+                let Removed { live, expired } = self.commands.ask(purge).await?;
+                removed.live += live;
+                removed.expired += expired;
+            }
+            match next {
+                Some(next) => from = Some(next),
+                None => return Ok(removed),
+            }
+        }
+    }
+}
+
+/// Removes those of these items that are there and are to go. Blocks; for the writer's thread.
+pub(super) fn remove(
+    shared: &Shared,
+    points: &[PointId],
+    gone: Gone,
+    now: Time,
+) -> Result<Removed, StoreError> {
+    let heads = query::heads(&shared.shard(), points)?;
+    let (mut points, mut items) = (Vec::new(), Vec::<Head>::new());
+    for (point, head) in heads {
+        let head = head?;
+        let goes = match gone {
+            Gone::Named => true,
+            Gone::ExpiredBy(time) => !head.version.is_live(time),
+        };
+        if goes {
+            points.push(point);
+            items.push(head);
+        }
+    }
+    if points.is_empty() {
+        return Ok(Removed::default());
+    }
+    shared.check_room(Growth::Little)?;
+    renewal::doubt(shared, &points);
+    shared.update(delete_points(engine_ids(&points).collect()))?;
+    shared.disk.count(points.len(), 0);
+    renewal::remove(shared, &points);
+    let mut registry = shared.registry_mut();
+    for head in &items {
+        registry.change(&head.tenant, &head.id, Some(&head.version), None);
+    }
+    drop(registry);
+    shared.litter.add(points.len() as u64);
+    shared.acknowledge()?;
+    let live = items.iter().filter(|head| head.version.is_live(now));
+    let live = live.count() as u64;
+    Ok(Removed {
+        live,
+        expired: items.len() as u64 - live,
+    })
+}
+
+#[cfg(test)]
+#[path = "purge_tests.rs"]
+mod tests;

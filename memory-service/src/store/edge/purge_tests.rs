@@ -1,0 +1,131 @@
+//! What goes on while many items are removed.
+
+use futures::{future::join, poll};
+use service_runtime::Tenant;
+use tokio::pin;
+
+use super::*;
+use crate::{
+    domain::{Document, Etag, Indexing, ItemId, Key, Namespace, Precondition, Ttl, filter::terms},
+    store::{Put, Store as _, Vectors, edge::Settings, index::Each},
+};
+
+const NOW: Time = Time::from_micros(1_000_000);
+const LATER: Time = Time::from_micros(2_000_000);
+
+fn put(namespace: &str, key: &str) -> Put {
+    let value = Document::stored(r#"{"n":1}"#.to_owned()).unwrap();
+    Put {
+        id: ItemId {
+            namespace: Namespace::from_dotted(namespace),
+            key: Key::stored(key.to_owned()),
+        },
+        terms: terms::of_document(&value.parse().unwrap()),
+        value,
+        indexing: Indexing::Configured,
+        vectors: Each::present(Vectors::default()),
+        ttl: None,
+        precondition: Precondition::None,
+        etag: Etag::fresh(),
+        now: NOW,
+    }
+}
+
+async fn filled(folder: &std::path::Path, items: usize) -> EdgeStore {
+    let store = EdgeStore::open(folder, Settings::default()).await.unwrap();
+    let tenant = Tenant::default();
+    let puts = (0..items).map(|item| store.put(&tenant, put("gone", &item.to_string())));
+    futures::future::try_join_all(puts).await.unwrap();
+    store
+}
+
+fn prefix(namespace: &str) -> NamespacePrefix {
+    NamespacePrefix::try_new("prefix", vec![namespace.to_owned()]).unwrap()
+}
+
+async fn count(store: &EdgeStore, namespace: &str) -> u64 {
+    let tenant = Tenant::default();
+    let counted = store.count(&tenant, &prefix(namespace), NOW).await;
+    counted.unwrap()
+}
+
+#[tokio::test]
+async fn writes_come_in_between_while_many_items_are_removed() {
+    const CHUNKS: usize = 12;
+    let folder = tempfile::tempdir().unwrap();
+    let store = filled(folder.path(), CHUNKS * CHUNK).await;
+    let tenant = Tenant::default();
+    let purge = store.delete_under(&tenant, prefix("gone"), NOW);
+    let purged = std::cell::Cell::new(false);
+    let purge = async {
+        let removed = purge.await.unwrap();
+        purged.set(true);
+        removed
+    };
+    let puts = async {
+        let (mut done, mut beside) = (0, 0);
+        while !purged.get() {
+            let some_are_left = count(&store, "gone").await < (CHUNKS * CHUNK) as u64;
+            let key = done.to_string();
+            store.put(&tenant, put("kept", &key)).await.unwrap();
+            done += 1;
+            beside += usize::from(some_are_left && !purged.get());
+        }
+        (done, beside)
+    };
+    let (removed, (done, beside)) = join(purge, puts).await;
+    assert_eq!(removed, (CHUNKS * CHUNK) as u64);
+    // One after each chunk but the last, if none is late.
+    assert!(beside >= CHUNKS / 2, "{beside}");
+    assert_eq!(count(&store, "kept").await, done as u64);
+    assert_eq!(count(&store, "gone").await, 0);
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn nothing_is_removed_while_data_is_written_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = filled(folder.path(), 10).await;
+    let tenant = Tenant::default();
+    let anew = store.shared.litter.gate.write().await;
+    let purge = store.delete_under(&tenant, prefix("gone"), NOW);
+    pin!(purge);
+    assert!(poll!(&mut purge).is_pending());
+    // It would have been sent before this.
+    store.put(&tenant, put("kept", "1")).await.unwrap();
+    assert!(poll!(&mut purge).is_pending());
+    assert_eq!(count(&store, "gone").await, 10);
+    drop(anew);
+    assert_eq!(purge.await.unwrap(), 10);
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_item_that_was_put_anew_is_not_removed_for_having_expired() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = filled(folder.path(), 0).await;
+    let tenant = Tenant::default();
+    for key in ["expired", "renewed"] {
+        let ttl = Some(Ttl::from_micros(10));
+        let put = Put {
+            ttl,
+            ..put("gone", key)
+        };
+        store.put(&tenant, put).await.unwrap();
+    }
+    let (found, _) = query::places(
+        &store.shared.shard(),
+        &Selection::expired(LATER),
+        None,
+        PAGE,
+    )
+    .unwrap();
+    assert_eq!(found.len(), 2);
+    store.put(&tenant, put("gone", "renewed")).await.unwrap();
+    let removed = remove(&store.shared, &found, Gone::ExpiredBy(LATER), LATER).unwrap();
+    assert_eq!((removed.live, removed.expired), (0, 1));
+    let left = store.get(&tenant, &put("gone", "renewed").id, LATER).await;
+    assert!(left.unwrap().is_some());
+    assert_eq!(store.sweep(LATER).await, Ok(0));
+    store.close().await.unwrap();
+}
