@@ -32,7 +32,8 @@ impl Archive for EdgeStore {
     }
 
     fn records(&self, from: Option<PointId>, limit: usize) -> Answer<'_, Records> {
-        self.read(move |shared| records(&shared.shard(), from, limit))
+        self.reads
+            .run(move |shared| records(&shared.shard(), from, limit))
             .boxed()
     }
 
@@ -49,15 +50,16 @@ impl Archive for EdgeStore {
         now: Time,
     ) -> Answer<'a, u64> {
         let filter = filter(&Selection::live_in(tenant, namespace, now));
-        self.read(move |shared| {
-            let request = CountRequestBuilder::new().exact(true).filter(filter);
-            let counted = shared
-                .shard()
-                .count(request.build())
-                .map_err(engine_error)?;
-            Ok(counted as u64)
-        })
-        .boxed()
+        self.reads
+            .run(move |shared| {
+                let request = CountRequestBuilder::new().exact(true).filter(filter);
+                let counted = shared
+                    .shard()
+                    .count(request.build())
+                    .map_err(engine_error)?;
+                Ok(counted as u64)
+            })
+            .boxed()
     }
 }
 

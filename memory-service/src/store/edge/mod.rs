@@ -8,7 +8,8 @@
 //! - `schema`: indexes and vectors
 //! - `point`: points of the engine
 //! - `filter`: selections as filters
-//! - `query`: reads
+//! - `reads`: reads, on threads that may block
+//! - `query`: what they ask the engine
 //! - `walk`: reads in order of names
 //! - `operations`: plans as few operations
 //! - `writer`: the one thread that writes
@@ -32,6 +33,7 @@ mod optimiser;
 mod point;
 mod purge;
 mod query;
+mod reads;
 mod registry;
 mod renewal;
 mod schema;
@@ -48,13 +50,14 @@ use std::{path::Path, sync::Arc};
 use futures::{FutureExt as _, TryFutureExt as _};
 use service_runtime::Tenant;
 use tokio::{
-    sync::{Mutex, Semaphore, oneshot},
-    task::{JoinError, JoinHandle, JoinSet, spawn_blocking},
+    sync::{Mutex, oneshot},
+    task::{JoinError, JoinSet, spawn_blocking},
 };
 
 use self::{
     folder::Folder,
     optimiser::Optimiser,
+    reads::Reads,
     shared::Shared,
     writer::{Command, Delete, Writer},
 };
@@ -64,24 +67,18 @@ pub use self::{
     shared::OpenError,
 };
 use super::{
-    Answer, PointId, Put, RankQuery, Ranked, Store, StoreError, Vectors, WalkQuery,
-    index::Index,
-    point::point_id,
-    queue::{Commands, closed},
+    Answer, PointId, Put, RankQuery, Ranked, Store, StoreError, Vectors, WalkQuery, index::Index,
+    point::point_id, queue::Commands, selection::Selection,
 };
 use crate::domain::{
     EmbedderIdentity, IndexIdentity, Item, ItemId, NamespaceCount, NamespacePrefix, NamespaceQuery,
     Precondition, Time, Version,
 };
 
-/// Reads that run at once, for each processor: more would only switch between them.
-const READS_PER_PROCESSOR: usize = 4;
-
 /// Items in Qdrant Edge.
 pub struct EdgeStore {
     shared: Arc<Shared>,
-    reads: Arc<Semaphore>,
-    most_reads: u32,
+    reads: Reads,
     /// Empty once the store is closed.
     running: Mutex<Option<Running>>,
     commands: Commands<Command>,
@@ -144,12 +141,9 @@ impl EdgeStore {
         let mut flusher = JoinSet::new();
         let (flushing, stopped) = oneshot::channel();
         flusher.spawn(durable::keep_regularly(shared.clone(), stopped));
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let most_reads = u32::try_from(processors * READS_PER_PROCESSOR).unwrap_or(u32::MAX);
         Ok(Self {
+            reads: Reads::new(shared.clone()),
             shared,
-            reads: Arc::new(Semaphore::new(most_reads as usize)),
-            most_reads,
             running: Mutex::new(Some(Running {
                 writer,
                 optimiser,
@@ -158,38 +152,6 @@ impl EdgeStore {
             })),
             commands,
         })
-    }
-
-    /// Runs a read on a thread that may block.
-    async fn read<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let permit = self
-            .reads
-            .clone()
-            .acquire_owned()
-            .await
-            .map_err(|_| closed())?;
-        let shared = self.shared.clone();
-        let task: JoinHandle<_> = spawn_blocking(move || {
-            let answer = read(&shared);
-            drop(shared);
-            // Not before: closing waits for permits, also of reads whose callers have gone.
-            drop(permit);
-            answer
-        });
-        task.await
-            .map_err(|error| StoreError::Internal(error.to_string()))?
-    }
-
-    /// Runs a read that may look at much, once it is its turn.
-    async fn search<T: Send + 'static>(
-        &self,
-        search: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        self.shared.turn.of_search().await;
-        self.read(search).await
     }
 }
 
@@ -214,10 +176,7 @@ impl Store for EdgeStore {
         id: &'a ItemId,
         now: Time,
     ) -> Answer<'a, Option<Item>> {
-        let points = vec![point_id(tenant, id)];
-        self.fetch(tenant, points, now)
-            .map(|items| items.map(|mut items| items.pop().flatten()))
-            .boxed()
+        self.reads.item(tenant, point_id(tenant, id), now).boxed()
     }
 
     fn put<'a>(&'a self, tenant: &'a Tenant, put: Put) -> Answer<'a, Version, super::WriteError> {
@@ -268,11 +227,20 @@ impl Store for EdgeStore {
 
     fn rank<'a>(&'a self, tenant: &'a Tenant, mut query: RankQuery) -> Answer<'a, Vec<Ranked>> {
         let tenant = tenant.clone();
-        let search = self.search(move |shared| {
+        let search = self.reads.search(move |shared| {
+            let registry = shared.registry();
             // The engine reserves room for as many candidates as it is asked for.
-            let stored = usize::try_from(shared.registry().stored(&tenant)).unwrap_or(usize::MAX);
+            let stored = usize::try_from(registry.stored(&tenant)).unwrap_or(usize::MAX);
             query.limit = query.limit.min(stored.saturating_add(1));
-            query::rank(&shared.engines(), &tenant, &query)
+            // With this one condition it takes what is listed for that; for two it looks at each
+            // item, which takes as long as to compare the vectors.
+            let scope = if registry.has_expired(&tenant, query.now) {
+                Selection::live_under(&tenant, &query.prefix, query.now)
+            } else {
+                Selection::stored_under(&tenant, &query.prefix)
+            };
+            drop(registry);
+            query::rank(&shared.engines(), &tenant, scope, &query)
         });
         search.boxed()
     }
@@ -284,7 +252,8 @@ impl Store for EdgeStore {
         now: Time,
     ) -> Answer<'a, Vec<Option<Item>>> {
         let tenant = tenant.clone();
-        self.read(move |shared| query::items(&shared.shard(), &tenant, &points, now))
+        self.reads
+            .run(move |shared| query::items(&shared.shard(), &tenant, &points, now))
             .boxed()
     }
 
@@ -295,13 +264,15 @@ impl Store for EdgeStore {
         index: Index,
     ) -> Answer<'a, Vec<Vectors>> {
         let points: Vec<_> = ids.iter().map(|id| point_id(tenant, id)).collect();
-        self.read(move |shared| query::vectors(shared.engines().of(index)?, &points))
+        self.reads
+            .run(move |shared| query::vectors(shared.engines().of(index)?, &points))
             .boxed()
     }
 
     fn walk<'a>(&'a self, tenant: &'a Tenant, query: WalkQuery) -> Answer<'a, Vec<Item>> {
         let tenant = tenant.clone();
-        self.search(move |shared| walk::walk(shared, &tenant, query))
+        self.reads
+            .search(move |shared| walk::walk(shared, &tenant, query))
             .boxed()
     }
 
@@ -329,7 +300,8 @@ impl Store for EdgeStore {
         now: Time,
     ) -> Answer<'a, Vec<NamespaceCount>> {
         let tenant = tenant.clone();
-        self.read(move |shared| Ok(shared.registry().namespaces(&tenant, &query, now)))
+        self.reads
+            .run(move |shared| Ok(shared.registry().namespaces(&tenant, &query, now)))
             .boxed()
     }
 
@@ -369,10 +341,7 @@ impl Store for EdgeStore {
             if let Some(optimiser) = optimiser {
                 optimiser.finish().await;
             }
-            // With all permits no read is under way, so that nothing holds on to the folder.
-            let reads = self.reads.acquire_many(self.most_reads).await;
-            self.reads.close();
-            drop(reads);
+            self.reads.finish().await;
             let shared = self.shared.clone();
             let finished = spawn_blocking(move || {
                 writer.finish();

@@ -72,7 +72,7 @@ impl EdgeStore {
             let selection = selection.clone();
             let look =
                 move |shared: &Shared| query::places(&shared.shard(), &selection, from, PAGE);
-            let (points, next) = self.read(look).await?;
+            let (points, next) = self.reads.run(look).await?;
             for points in points.chunks(CHUNK) {
                 let points = points.to_vec();
                 let purge = move |reply| {

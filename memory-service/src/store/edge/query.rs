@@ -44,17 +44,17 @@ pub(super) fn narrowed(
         .collect()
 }
 
-/// The best candidates, best first.
+/// The best candidates in `scope`, best first.
 pub(super) fn rank(
     engines: &Engines,
     tenant: &Tenant,
+    scope: Selection,
     query: &RankQuery,
 ) -> Result<Vec<Ranked>, StoreError> {
     let shard = match &query.order {
         RankOrder::Newest => &engines.first,
         RankOrder::Words(_) | RankOrder::Meaning(_) => engines.of(query.index)?,
     };
-    let scope = Selection::live_under(tenant, &query.prefix, query.now);
     let mut selection = scope.clone().narrow(&query.narrowing);
     if let Some(points) = &query.among {
         selection = selection.among(points);
@@ -203,18 +203,26 @@ pub(super) fn items(
     points: &[PointId],
     now: Time,
 ) -> Result<Vec<Option<Item>>, StoreError> {
+    let mut stored = stored(shard, points)?;
+    let visible = |point| {
+        let (owner, item) = stored.remove(point).transpose()?.unzip();
+        let item = item.filter(|item: &Item| item.version.is_live(now));
+        Ok(item.filter(|_| owner.as_ref() == Some(tenant)))
+    };
+    points.iter().map(visible).collect()
+}
+
+/// Items and whose they are.
+pub(super) type Stored = HashMap<PointId, Result<(Tenant, Item), StoreError>>;
+
+/// What is stored at these points, of any tenant, expired or not.
+pub(super) fn stored(shard: &EdgeShard, points: &[PointId]) -> Result<Stored, StoreError> {
     let records = retrieve(shard, points, WithPayloadInterface::Bool(true))?;
-    let mut items = HashMap::new();
-    for record in records {
-        let Some(payload) = record.payload else {
-            continue;
-        };
-        let (owner, item) = Head::decode_item(payload.0)?;
-        if owner == *tenant && item.version.is_live(now) {
-            items.insert(own_id(record.id)?, item);
-        }
-    }
-    Ok(points.iter().map(|point| items.remove(point)).collect())
+    let item = |record: Record| {
+        let payload = record.payload?;
+        Some(own_id(record.id).map(|point| (point, Head::decode_item(payload.0))))
+    };
+    records.into_iter().filter_map(item).collect()
 }
 
 /// The vectors of these points.

@@ -23,6 +23,8 @@ pub(super) struct Registry(HashMap<Tenant, Namespaces>);
 #[derive(Debug, Default)]
 struct Namespaces {
     total: u64,
+    /// Those of all namespaces together.
+    expiries: Expiries,
     items: BTreeMap<Namespace, Items>,
 }
 
@@ -30,18 +32,41 @@ struct Namespaces {
 #[derive(Debug, Default)]
 struct Items {
     keys: BTreeSet<Key>,
-    /// How many of them expire when.
-    expiries: BTreeMap<Time, u64>,
+    expiries: Expiries,
 }
 
 impl Items {
     fn live(&self, now: Time) -> u64 {
-        self.keys.len() as u64
-            - self
-                .expiries
-                .range(..=now)
-                .map(|(_, count)| count)
-                .sum::<u64>()
+        self.keys.len() as u64 - self.expiries.by(now)
+    }
+}
+
+/// How many items expire when.
+#[derive(Debug, Default)]
+struct Expiries(BTreeMap<Time, u64>);
+
+impl Expiries {
+    fn change(&mut self, before: Option<Time>, after: Option<Time>) {
+        if let Some(time) = after {
+            *self.0.entry(time).or_default() += 1;
+        }
+        if let Some(Entry::Occupied(mut count)) = before.map(|time| self.0.entry(time)) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+
+    /// How many have expired by then.
+    fn by(&self, now: Time) -> u64 {
+        self.0.range(..=now).map(|(_, count)| count).sum()
+    }
+
+    fn any_by(&self, now: Time) -> bool {
+        self.0
+            .first_key_value()
+            .is_some_and(|(first, _)| *first <= now)
     }
 }
 
@@ -59,25 +84,15 @@ impl Registry {
         }
         let namespaces = self.0.entry(tenant.clone()).or_default();
         let items = namespaces.items.entry(id.namespace.clone()).or_default();
-        if let Some(version) = after {
-            if items.keys.insert(id.key.clone()) {
-                namespaces.total += 1;
-            }
-            if let Some(expiry) = version.expire_time {
-                *items.expiries.entry(expiry).or_default() += 1;
-            }
+        match after {
+            Some(_) if items.keys.insert(id.key.clone()) => namespaces.total += 1,
+            None if items.keys.remove(&id.key) => namespaces.total -= 1,
+            _ => {}
         }
-        if after.is_none() && items.keys.remove(&id.key) {
-            namespaces.total -= 1;
-        }
-        let expiry = before.and_then(|version| version.expire_time);
-        if let Some(Entry::Occupied(mut expiry)) = expiry.map(|expiry| items.expiries.entry(expiry))
-        {
-            *expiry.get_mut() -= 1;
-            if *expiry.get() == 0 {
-                expiry.remove();
-            }
-        }
+        let [before, after] =
+            [before, after].map(|version| version.and_then(|version| version.expire_time));
+        items.expiries.change(before, after);
+        namespaces.expiries.change(before, after);
         if items.keys.is_empty() {
             namespaces.items.remove(&id.namespace);
             if namespaces.total == 0 {
@@ -101,6 +116,12 @@ impl Registry {
     /// How many items of all tenants are stored, expired ones included.
     pub(super) fn stored_in_all(&self) -> u64 {
         self.0.values().map(|namespaces| namespaces.total).sum()
+    }
+
+    /// Whether any item of a tenant has expired and was not swept yet.
+    pub(super) fn has_expired(&self, tenant: &Tenant, now: Time) -> bool {
+        let namespaces = self.0.get(tenant);
+        namespaces.is_some_and(|namespaces| namespaces.expiries.any_by(now))
     }
 
     /// The namespaces that `query` asks for.
@@ -199,6 +220,10 @@ mod tests {
         registry.change(&tenant, &one, None, Some(&version(Some(10))));
         registry.change(&tenant, &other, None, Some(&version(None)));
         assert_eq!([9, 10].map(|now| count(&registry, now)), [2, 1]);
+        let expired = |registry: &Registry| {
+            [9, 10, 20].map(|now| registry.has_expired(&tenant, Time::from_micros(now)))
+        };
+        assert_eq!(expired(&registry), [false, true, true]);
 
         registry.change(
             &tenant,
@@ -207,9 +232,11 @@ mod tests {
             Some(&version(Some(20))),
         );
         assert_eq!([10, 20].map(|now| count(&registry, now)), [2, 1]);
+        assert_eq!(expired(&registry), [false, false, true]);
 
         registry.change(&tenant, &one, Some(&version(Some(20))), None);
         assert_eq!(count(&registry, 0), 1);
+        assert_eq!(expired(&registry), [false; 3]);
     }
 
     #[test]

@@ -56,7 +56,7 @@ impl Renewal for EdgeStore {
 
     fn unindexed(&self, from: Option<PointId>, limit: usize) -> Answer<'_, Records> {
         async move {
-            let read = self.read(move |shared| unindexed(shared, from, limit));
+            let read = self.reads.run(move |shared| unindexed(shared, from, limit));
             let (records, gone) = read.await?;
             if !gone.is_empty() {
                 let forget = |reply| Command::Apart(Apart::Forget { gone, reply });

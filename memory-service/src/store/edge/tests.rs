@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-fn put(key: &str) -> Put {
+pub(super) fn put(key: &str) -> Put {
     let value = Document::stored(r#"{"n":1}"#.to_owned()).unwrap();
     Put {
         id: ItemId {
