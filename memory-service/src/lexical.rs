@@ -21,6 +21,17 @@ pub struct WordVector {
     pub weights: Vec<f32>,
 }
 
+impl WordVector {
+    /// Whether it is of the same words, with the same weights but for rounding.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        let is_close = |(one, other): (&f32, &f32)| (one - other).abs() <= one.abs() * 1e-5;
+        self.words == other.words
+            && self.weights.len() == other.weights.len()
+            && self.weights.iter().zip(&other.weights).all(is_close)
+    }
+}
+
 /// Turns texts into word vectors: lower-cased, English stop words dropped, stemmed; k 1.2, b 0.75.
 #[derive(Debug)]
 pub struct Bm25(EdgeBm25);

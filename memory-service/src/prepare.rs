@@ -7,7 +7,7 @@ use crate::{
     domain::{
         Document, Etag, IndexIdentity, IndexPath, Indexing, ItemId, Time, filter::terms, json::Json,
     },
-    embed::Embedding,
+    embed::{Embedding, Template},
     failure::Failure,
     lexical::{Bm25, WordVector},
     request::{Defaults, Lifetime, PutRequest},
@@ -212,12 +212,7 @@ impl Preparation {
         let texts = indexing.texts(&indexer.paths, document);
         let to_embed: Vec<_> = match &indexer.embedding {
             None => Vec::new(),
-            Some(embedding) => {
-                // Providers refuse to embed nothing.
-                let texts = texts.iter().filter(|text| !text.trim().is_empty());
-                let filled = texts.map(|text| embedding.template.fill(id, text));
-                filled.collect::<BTreeSet<_>>().into_iter().collect()
-            }
+            Some(embedding) => to_embed(&embedding.template, id, &texts),
         };
         let dims = indexer
             .embedding
@@ -233,6 +228,14 @@ impl Preparation {
             to_embed,
         })
     }
+}
+
+/// What is embedded of an item with these texts, a vector for each.
+pub(crate) fn to_embed(template: &Template, id: &ItemId, texts: &[String]) -> Vec<String> {
+    // Providers refuse to embed nothing.
+    let texts = texts.iter().filter(|text| !text.trim().is_empty());
+    let filled = texts.map(|text| template.fill(id, text));
+    filled.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 fn parse(value: &Document) -> Result<Json, StoreError> {

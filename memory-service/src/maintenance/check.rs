@@ -9,25 +9,19 @@ use std::{
 };
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use indicatif::ProgressBar;
 use service_runtime::{BoxError, Tenant};
 
-use super::{AT_ONCE, attach, progress};
+use super::{AT_ONCE, attach, findings::Findings, progress, soundness::Soundness};
 use crate::{
     config::Config,
     domain::{
-        Clock as _, EmbedderIdentity, LabelPattern, Namespace, NamespacePrefix, NamespaceQuery,
-        SystemClock, Time, filter::terms,
+        Clock as _, EmbedderIdentity, LabelPattern, Namespace, NamespaceQuery, SystemClock, Time,
     },
     store::{
-        RankOrder, RankQuery, StoreError,
+        StoreError,
         archive::{Archive, Record},
-        index::Index,
     },
 };
-
-/// Faults that are shown; the others are counted.
-const SHOWN: u64 = 20;
 
 /// Items that are looked at beside each other.
 const LOOKS: usize = 16;
@@ -36,66 +30,46 @@ const LOOKS: usize = 16;
 /// or the next check finds out.
 const TRIES: usize = 8;
 
-/// What was found so far.
-struct Findings {
-    bar: ProgressBar,
-    sound: u64,
-    faults: u64,
-}
-
-impl Findings {
-    fn fault(&mut self, fault: &str) -> io::Result<()> {
-        self.faults += 1;
-        if self.faults > SHOWN {
-            return Ok(());
-        }
-        self.bar.suspend(|| writeln!(io::stdout(), "{fault}"))
-    }
-}
-
 /// Items of namespaces, counted one by one.
 type Tally = HashMap<Tenant, HashMap<Namespace, u64>>;
 
 /// Checks everything; says what was checked on standard output.
 pub(super) async fn check(config: &Config) -> Result<(), BoxError> {
+    let index = crate::searched_by(config).await?;
     let (store, identity) = attach(config).await?;
     let store = &*store;
+    let soundness = Soundness::of(store, index)?;
     let now = SystemClock.now();
-    let mut findings = Findings {
-        bar: progress::over(store.stored().await?),
-        sound: 0,
-        faults: 0,
-    };
+    let mut findings = Findings::beside(progress::over(store.stored().await?));
     for fault in store.faults().await? {
         findings.fault(&fault)?;
     }
-    let tally = check_items(store, identity.as_ref(), now, &mut findings).await?;
+    let (tally, sound) = check_items(&soundness, now, &mut findings).await?;
     check_counts(store, &tally, now, &mut findings).await?;
     findings.bar.finish();
     store.close().await?;
-    let Findings { sound, faults, .. } = findings;
     let namespaces: usize = tally.values().map(HashMap::len).sum();
     let embedder = EmbedderIdentity::shown(identity.as_ref());
     writeln!(
         io::stdout(),
         "{sound} items in {namespaces} namespaces are sound; their embedder is {embedder}"
     )?;
-    match faults {
+    match findings.faults {
         0 => Ok(()),
         faults => Err(format!("{faults} faults were found").into()),
     }
 }
 
+/// Checks each item; what it counted, and how many were sound.
 async fn check_items(
-    store: &dyn Archive,
-    identity: Option<&EmbedderIdentity>,
+    soundness: &Soundness<'_>,
     now: Time,
     findings: &mut Findings,
-) -> Result<Tally, BoxError> {
-    let mut tally = Tally::new();
+) -> Result<(Tally, u64), BoxError> {
+    let (mut tally, mut sound) = (Tally::new(), 0);
     let mut from = None;
     loop {
-        let part = store.records(from, AT_ONCE).await?;
+        let part = soundness.store.records(from, AT_ONCE).await?;
         for record in part
             .records
             .iter()
@@ -109,35 +83,34 @@ async fn check_items(
         }
         let records = stream::iter(part.records);
         let looks = records.map(async |record| match record {
-            Ok(record) => look_at(store, identity, record).await,
+            Ok(record) => look_at(soundness, record).await,
             Err(error) => Ok(Some(error.to_string())),
         });
         let looks: Vec<_> = looks.buffered(LOOKS).try_collect().await?;
         for fault in looks {
             match fault {
-                None => findings.sound += 1,
+                None => sound += 1,
                 Some(fault) => findings.fault(&fault)?,
             }
             findings.bar.inc(1);
         }
         match part.next {
             Some(next) => from = Some(next),
-            None => return Ok(tally),
+            None => return Ok((tally, sound)),
         }
     }
 }
 
 /// What is wrong with a record that does not change.
 async fn look_at(
-    store: &dyn Archive,
-    identity: Option<&EmbedderIdentity>,
+    soundness: &Soundness<'_>,
     mut record: Record,
 ) -> Result<Option<String>, StoreError> {
     for _ in 0..TRIES {
-        let Some(fault) = fault_of(store, identity, &record).await? else {
+        let Some(fault) = soundness.fault_of(&record).await? else {
             return Ok(None);
         };
-        let again = store.records(Some(record.place()), 1).await?;
+        let again = soundness.store.records(Some(record.place()), 1).await?;
         record = match again.records.into_iter().next() {
             Some(Ok(found)) if found.place() == record.place() => {
                 if found.item.version == record.item.version {
@@ -149,78 +122,6 @@ async fn look_at(
             Some(Ok(_)) | None => return Ok(None),
             Some(Err(error)) => return Ok(Some(error.to_string())),
         };
-    }
-    Ok(None)
-}
-
-/// What is wrong with a record.
-async fn fault_of(
-    store: &dyn Archive,
-    identity: Option<&EmbedderIdentity>,
-    record: &Record,
-) -> Result<Option<String>, StoreError> {
-    let Record {
-        tenant,
-        item,
-        indexing: _,
-        vectors,
-        strays,
-    } = record;
-    let named = |what: &str| Ok(Some(format!("{} of `{tenant}`: {what}", item.id)));
-    let Ok(document) = item.value.parse() else {
-        return named("its value is not JSON");
-    };
-    if let [stray, ..] = strays.as_slice() {
-        return named(&format!("its field `{stray}` does not follow from it"));
-    }
-    if item.version.expire_time.is_some() != item.version.ttl.is_some() {
-        return named("it has a lifetime and no end, or an end and no lifetime");
-    }
-    let dims = identity.map_or(0, |identity| identity.dims);
-    if vectors.meanings.iter().any(|vector| vector.len() != dims) {
-        return named("its vectors are of another length than the embedder's");
-    }
-    let weights = vectors.words.iter().flat_map(|words| &words.weights);
-    let mut numbers = vectors.meanings.iter().flatten().chain(weights);
-    if numbers.any(|number| !number.is_finite()) {
-        return named("its vectors hold what is no number");
-    }
-    let now = item.version.update_time;
-    if !item.version.is_live(now) {
-        return Ok(None);
-    }
-    // What an index lacks is found by nobody, so it is asked for.
-    let terms = terms::of_document(&document).into_iter();
-    let narrowing = terms::Narrowing {
-        clauses: terms.map(|term| vec![term]).collect(),
-    };
-    let labels = item.id.namespace.labels().to_vec();
-    let Ok(prefix) = NamespacePrefix::try_new("namespace", labels) else {
-        return named("its namespace is none");
-    };
-    let query = |order| RankQuery {
-        prefix: prefix.clone(),
-        narrowing: narrowing.clone(),
-        among: Some(vec![record.place()]),
-        order,
-        index: Index::Present,
-        limit: 1,
-        load: 0,
-        times: false,
-        now,
-    };
-    let words = vectors.words.clone().map(RankOrder::Words);
-    let meaning = vectors.meanings.first().cloned().map(RankOrder::Meaning);
-    for (order, fault) in [
-        (Some(RankOrder::Newest), "no search finds it"),
-        (words, "no search by words finds it"),
-        (meaning, "no search by meaning finds it"),
-    ] {
-        if let Some(order) = order
-            && store.rank(tenant, query(order)).await?.is_empty()
-        {
-            return named(fault);
-        }
     }
     Ok(None)
 }

@@ -23,13 +23,15 @@ use crate::{
     },
 };
 
+const STANDARD_OUTPUT: &str = "standard output";
+
 /// Writes everything to `file`, or to standard output if that is `-`.
 pub(super) async fn export(config: &Config, file: &Path) -> Result<(), BoxError> {
     let (store, identity) = attach(config).await?;
     if file == Path::new("-") {
         let mut out = BufWriter::new(io::stdout());
-        begin(&mut out, identity)?;
-        write_all(&*store, &mut out, None).await?;
+        begin(&mut out, identity).map_err(|error| of(STANDARD_OUTPUT, error))?;
+        write_all(&*store, &mut out, None, STANDARD_OUTPUT).await?;
     } else {
         if file.exists() {
             return Err(format!("`{}` is there already; name another file", file.display()).into());
@@ -39,14 +41,15 @@ pub(super) async fn export(config: &Config, file: &Path) -> Result<(), BoxError>
             Some(resumed) => resumed,
             None => {
                 let mut out =
-                    BufWriter::new(File::create(&part).map_err(|error| of(&part, error))?);
-                begin(&mut out, identity)?;
+                    BufWriter::new(File::create(&part).map_err(|error| of(&shown(&part), error))?);
+                begin(&mut out, identity).map_err(|error| of(&shown(&part), error))?;
                 (out, None)
             }
         };
-        write_all(&*store, &mut out, last).await?;
-        out.get_ref().sync_all()?;
-        fs::rename(&part, file).map_err(|error| of(file, error))?;
+        write_all(&*store, &mut out, last, &shown(&part)).await?;
+        let synced = out.get_ref().sync_all();
+        synced.map_err(|error| of(&shown(&part), error))?;
+        fs::rename(&part, file).map_err(|error| of(&shown(file), error))?;
     }
     Ok(store.close().await?)
 }
@@ -57,13 +60,17 @@ fn part_of(file: &Path) -> PathBuf {
     name.into()
 }
 
-fn of(file: &Path, error: io::Error) -> BoxError {
-    format!("`{}`: {error}", file.display()).into()
+fn shown(file: &Path) -> String {
+    format!("`{}`", file.display())
 }
 
-fn begin(out: &mut impl Write, identity: Option<EmbedderIdentity>) -> Result<(), BoxError> {
+fn of(place: &str, error: io::Error) -> BoxError {
+    format!("{place}: {error}").into()
+}
+
+fn begin(out: &mut impl Write, identity: Option<EmbedderIdentity>) -> io::Result<()> {
     let header = serde_json::to_string(&Header::new(identity))?;
-    Ok(writeln!(out, "{header}")?)
+    writeln!(out, "{header}")
 }
 
 /// An export that was stopped, cut to its whole lines, and the place of the last record in it.
@@ -75,7 +82,7 @@ fn resume(part: &Path, identity: Option<&EmbedderIdentity>) -> Result<Option<Res
     let file = match options.read(true).append(true).open(part) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(of(part, error)),
+        Err(error) => return Err(of(&shown(part), error)),
     };
     let mut lines = BufReader::new(&file);
     let (mut whole, mut last) = (0, None);
@@ -85,7 +92,7 @@ fn resume(part: &Path, identity: Option<&EmbedderIdentity>) -> Result<Option<Res
             break;
         }
         if whole == 0 {
-            let header = Header::parse(&line);
+            let header = Header::parse(line.as_bytes());
             let header = header.map_err(|fault| format!("`{}` {fault}", part.display()))?;
             if header.embedder.as_ref() != identity {
                 let complaint = "is an export of other vectors; remove it";
@@ -104,7 +111,7 @@ fn resume(part: &Path, identity: Option<&EmbedderIdentity>) -> Result<Option<Res
     let last = match last {
         None => None,
         Some(line) => {
-            let record = line::read(&line, identity);
+            let record = line::read(line.as_bytes(), identity);
             let record = record.map_err(|fault| format!("`{}`: {fault}", part.display()))?;
             Some(record.place())
         }
@@ -112,11 +119,12 @@ fn resume(part: &Path, identity: Option<&EmbedderIdentity>) -> Result<Option<Res
     Ok(Some((BufWriter::new(file), last)))
 }
 
-/// Writes all records that come after the one at `last`.
+/// Writes all records that come after the one at `last` to this place.
 async fn write_all(
     store: &dyn Archive,
     out: &mut impl Write,
     last: Option<PointId>,
+    place: &str,
 ) -> Result<(), BoxError> {
     let bar = progress::over(store.stored().await?);
     let mut from = last;
@@ -125,7 +133,8 @@ async fn write_all(
         for record in part.records {
             let record: Record = record?;
             if Some(record.place()) != last {
-                writeln!(out, "{}", line::write(&record)?)?;
+                let line = line::write(&record)?;
+                writeln!(out, "{line}").map_err(|error| of(place, error))?;
             }
             bar.inc(1);
         }
@@ -135,5 +144,5 @@ async fn write_all(
         }
     }
     bar.finish();
-    Ok(out.flush()?)
+    out.flush().map_err(|error| of(place, error))
 }

@@ -11,6 +11,7 @@ use service_runtime::BoxError;
 
 use super::{
     AT_ONCE, embedding,
+    findings::Findings,
     line::{self, Header},
     open, progress,
 };
@@ -21,12 +22,10 @@ use crate::{
     store::{PointId, archive::Record},
 };
 
-/// Reads everything from `file`, or from standard input if that is `-`.
+/// Reads everything from `file`, or from standard input if that is `-`. Lines that are damaged are
+/// told of by their numbers, and those after them read all the same.
 pub(super) async fn import(config: &Config, file: &Path) -> Result<(), BoxError> {
     let name = file.display();
-    let at = |number: usize, fault: &str| -> BoxError {
-        format!("line {number} of `{name}`: {fault}").into()
-    };
     let (mut lines, bytes): (Box<dyn BufRead + Send>, u64) = if file == Path::new("-") {
         (Box::new(BufReader::new(io::stdin())), 0)
     } else {
@@ -34,9 +33,9 @@ pub(super) async fn import(config: &Config, file: &Path) -> Result<(), BoxError>
         let bytes = opened.metadata()?.len();
         (Box::new(BufReader::new(opened)), bytes)
     };
-    let mut text = String::new();
-    lines.read_line(&mut text)?;
-    let header = Header::parse(&text).map_err(|fault| format!("`{name}` {fault}"))?;
+    let mut line = Vec::new();
+    lines.read_until(b'\n', &mut line)?;
+    let header = Header::parse(&line).map_err(|fault| format!("`{name}` {fault}"))?;
     let identity = embedding(config).await?.as_ref().map(Embedding::identity);
     if header.embedder != identity {
         let shown = |identity: Option<&crate::domain::EmbedderIdentity>| {
@@ -50,16 +49,18 @@ pub(super) async fn import(config: &Config, file: &Path) -> Result<(), BoxError>
         .into());
     }
     let store = open(config, identity.clone()).await?;
-    let bar = progress::bytes(bytes);
+    let mut findings = Findings::beside(progress::bytes(bytes));
     let (mut number, mut records) = (1, HashMap::new());
     loop {
-        bar.inc(text.len() as u64);
-        text.clear();
-        let end = lines.read_line(&mut text)? == 0;
+        findings.bar.inc(line.len() as u64);
+        line.clear();
+        let end = lines.read_until(b'\n', &mut line)? == 0;
         if !end {
             number += 1;
-            let record = line::read(&text, identity.as_ref());
-            add(&mut records, record.map_err(|fault| at(number, &fault))?);
+            match line::read(&line, identity.as_ref()) {
+                Ok(record) => add(&mut records, record),
+                Err(fault) => findings.fault(&format!("line {number} of `{name}`: {fault}"))?,
+            }
         }
         if records.len() == AT_ONCE || end {
             let records = std::mem::take(&mut records).into_values();
@@ -69,8 +70,15 @@ pub(super) async fn import(config: &Config, file: &Path) -> Result<(), BoxError>
             break;
         }
     }
-    bar.finish();
-    Ok(store.close().await?)
+    findings.bar.finish();
+    store.close().await?;
+    match findings.faults {
+        0 => Ok(()),
+        1 => Err(format!("1 line of `{name}` is damaged; all others are imported").into()),
+        faults => {
+            Err(format!("{faults} lines of `{name}` are damaged; all others are imported").into())
+        }
+    }
 }
 
 /// Adds a record; of two of one name, that of the later update.

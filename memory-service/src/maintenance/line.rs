@@ -34,8 +34,8 @@ impl Header {
     }
 
     /// Reads the first line; what is wrong with it continues a sentence.
-    pub(super) fn parse(line: &str) -> Result<Self, String> {
-        let header: Self = serde_json::from_str(line)
+    pub(super) fn parse(line: &[u8]) -> Result<Self, String> {
+        let header: Self = serde_json::from_slice(line)
             .map_err(|error| format!("does not begin as an export does: {error}"))?;
         match header.format.as_str() {
             FORMAT => Ok(header),
@@ -107,8 +107,8 @@ pub(super) fn write(record: &Record) -> Result<String, serde_json::Error> {
 }
 
 /// Reads a line, checked as a put is; what is wrong with it continues a sentence.
-pub(super) fn read(line: &str, embedder: Option<&EmbedderIdentity>) -> Result<Record, String> {
-    let line: Line = serde_json::from_str(line).map_err(|error| error.to_string())?;
+pub(super) fn read(line: &[u8], embedder: Option<&EmbedderIdentity>) -> Result<Record, String> {
+    let line: Line = serde_json::from_slice(line).map_err(|error| error.to_string())?;
     let namespace = Namespace::try_new("namespace", line.namespace);
     let key = Key::try_new("key", line.key);
     let id = ItemId {

@@ -4,15 +4,19 @@
 //! - `line`: records as lines of JSON
 //! - `export`, `import`: all data as a file, and back
 //! - `check`: whether what is stored is consistent
+//! - `soundness`: whether all that is stored of an item follows from its document
+//! - `findings`: what is wrong, told one by one
 //! - `reindex`: all vectors made anew, by another embedder
 //! - `progress`: a bar on a terminal
 
 mod check;
 mod export;
+mod findings;
 mod import;
 mod line;
 mod progress;
 mod reindex;
+mod soundness;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -45,7 +49,8 @@ pub enum Command {
     },
     /// Read data that `export` wrote; of an item that is there, the later update stays
     ///
-    /// To continue one that was stopped, run it again.
+    /// To continue one that was stopped or killed, run it again. Lines that are damaged are named and
+    /// passed over; then it ends with an error.
     Import {
         /// The file; `-` is standard input
         file: PathBuf,

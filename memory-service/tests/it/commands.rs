@@ -87,12 +87,12 @@ impl Place for Data {
     }
 }
 
-/// Runs the binary on a place, with the embedder if there is one, and with its last arguments.
-async fn run(
+/// The binary on a place, with the embedder if there is one, and with its last arguments.
+pub(crate) fn process(
     place: &(impl Place + ?Sized),
     embedder: Option<&Embedder>,
     command: &[&str],
-) -> Output {
+) -> Command {
     let mut process = Command::new(env!("CARGO_BIN_EXE_memory-service"));
     process.args(["--log", "error", "--index-paths", "text"]);
     place.name(&mut process);
@@ -106,7 +106,16 @@ async fn run(
             &config.embedding_model,
         ]);
     }
-    process.args(command).output().await.unwrap()
+    process.args(command);
+    process
+}
+
+async fn run(
+    place: &(impl Place + ?Sized),
+    embedder: Option<&Embedder>,
+    command: &[&str],
+) -> Output {
+    process(place, embedder, command).output().await.unwrap()
 }
 
 pub(crate) async fn succeed(

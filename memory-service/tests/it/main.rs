@@ -17,6 +17,7 @@ mod embedder;
 mod embedder_identity;
 mod embedding;
 mod embedding_speed;
+mod interrupted;
 mod late_puts;
 mod local_models;
 mod maintenance;

@@ -109,30 +109,14 @@ async fn a_folder_that_is_served_is_not_exported() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_export_is_refused_by_its_line() {
+async fn what_is_no_export_is_refused() {
     let data = Data::of_engine();
     let file = data.file("lines");
-    let header = r#"{"format":"weft-memory-export 1","embedder":null}"#;
     for (text, expected) in [
         ("", "does not begin as an export does"),
         (
             r#"{"format":"weft-memory-export 9","embedder":null}"#,
             "has format `weft-memory-export 9`",
-        ),
-        (&format!("{header}\n{{\n"), "line 2 of"),
-        (
-            &format!(
-                "{header}\n{}\n",
-                r#"{"tenant":"t","namespace":["a.b"],"key":"k","value":{},"create_time":1,"update_time":1,"etag":"0199f1c2-0000-7000-8000-000000000000"}"#
-            ),
-            "must not contain `.`",
-        ),
-        (
-            &format!(
-                "{header}\n{}\n",
-                r#"{"tenant":"t","namespace":["a"],"key":"k","value":{},"create_time":1,"update_time":1,"etag":"0199f1c2-0000-7000-8000-000000000000","words":[[1,1e39]]}"#
-            ),
-            "number out of range",
         ),
     ] {
         fs::write(&file, text).unwrap();
@@ -140,6 +124,60 @@ async fn what_is_no_export_is_refused_by_its_line() {
         assert!(complaint.contains(expected), "{complaint}");
         assert_eq!(complaint.lines().count(), 1, "{complaint}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_lines_are_named_and_no_other_one_is_lost() {
+    let data = Data::of_engine();
+    let file = data.file("lines");
+    let line = |namespace: &str, more: &str| {
+        let version =
+            r#""create_time":1,"update_time":1,"etag":"0199f1c2-0000-7000-8000-000000000000""#;
+        format!(
+            r#"{{"tenant":"default","namespace":["{namespace}"],"key":"k","value":{{}},{version}{more}}}"#
+        )
+    };
+    let lines = [
+        r#"{"format":"weft-memory-export 1","embedder":null}"#.to_owned(),
+        line("first", ""),
+        "{".to_owned(),
+        line("a.b", ""),
+        line("amid", ""),
+        line("weights", r#","words":[[1,1e39]]"#),
+        "\u{fffd}".to_owned(),
+        line("last", ""),
+        line("cut", ""),
+    ];
+    let mut text = lines.join("\n").into_bytes();
+    // One is no text, and one was not written to its end.
+    let odd = text
+        .windows(3)
+        .position(|bytes| bytes == "\u{fffd}".as_bytes());
+    text[odd.unwrap()] = 0xff;
+    text.truncate(text.len() - 10);
+    fs::write(&file, text).unwrap();
+    let complaint = fail(&data, None, &["import", &file]).await;
+    let told: Vec<_> = complaint.lines().collect();
+    for (told, (number, expected)) in told.iter().zip([
+        (3, "EOF while parsing"),
+        (4, "must not contain `.`"),
+        (6, "number out of range"),
+        (7, "expected value"),
+        (9, "EOF while parsing"),
+    ]) {
+        let place = format!("line {number} of `{file}`: ");
+        assert!(
+            told.starts_with(&place) && told.contains(expected),
+            "{complaint}"
+        );
+    }
+    assert_eq!(told.len(), 6, "{complaint}");
+    assert!(told[5].contains("5 lines of"), "{complaint}");
+
+    let mut running = data.serve(None).await;
+    let listed = running.client.listed(pb::ListNamespacesRequest::default());
+    assert_eq!(listed.await, ["amid=1", "first=1", "last=1"]);
+    running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
