@@ -13,6 +13,7 @@ use crate::{
     memory::Memory,
     plan::Plan,
     request::{PutRequest, SearchRequest},
+    room::Room,
     search::Hit,
     store::{Put, StoreError},
     write::after_writes,
@@ -91,8 +92,8 @@ impl Write {
 /// Runs a batch; outcomes come in the order of the operations.
 ///
 /// # Errors
-/// [`Failure`] if a search cannot be ranked, texts cannot be embedded, or the store fails. Only in
-/// the last case some of the writes may have happened by then.
+/// [`Failure`] if a search cannot be ranked, texts cannot be embedded, what is read does not fit into
+/// one answer, or the store fails. Only in the last case some of the writes may have happened by then.
 pub async fn run(
     memory: &Memory,
     tenant: &Tenant,
@@ -158,23 +159,36 @@ async fn perform(
     tenant: &Tenant,
     steps: Vec<(usize, Step)>,
 ) -> Result<HashMap<usize, Outcome>, Failure> {
-    let one = |(index, step): (usize, Step)| async move {
-        let outcome = match step {
-            Step::Get(id, refresh_ttl) => Outcome::Got(memory.get(tenant, &id, refresh_ttl).await?),
-            Step::Find(plan) => Outcome::Found(memory.find(tenant, *plan).await?),
-            Step::Namespaces(query) => Outcome::Listed(memory.namespaces(tenant, query).await?),
-            Step::Write(put) => {
-                let id = put.id.clone();
-                let written = memory.write(tenant, *put).await;
-                Outcome::Put(Some((id, written.map_err(of_batch)?)))
-            }
-            Step::Delete(id) => {
-                let deleted = memory.delete(tenant, id, Precondition::None).await;
-                deleted.map_err(of_batch)?;
-                Outcome::Deleted
-            }
-        };
-        Ok((index, outcome))
+    let room = Room::default();
+    let one = |(index, step): (usize, Step)| {
+        let room = room.clone();
+        async move {
+            let outcome = match step {
+                Step::Get(id, refresh_ttl) => {
+                    let found = memory.get(tenant, &id, refresh_ttl).await?;
+                    room.take(found.as_ref().map_or(0, |item| item.value.text().len()))?;
+                    Outcome::Got(found)
+                }
+                Step::Find(plan) => Outcome::Found(memory.find(tenant, *plan, room).await?),
+                Step::Namespaces(query) => {
+                    let counts = memory.namespaces(tenant, query).await?;
+                    let labels = counts.iter().flat_map(|count| &count.labels);
+                    room.take(labels.map(String::len).sum())?;
+                    Outcome::Listed(counts)
+                }
+                Step::Write(put) => {
+                    let id = put.id.clone();
+                    let written = memory.write(tenant, *put).await;
+                    Outcome::Put(Some((id, written.map_err(of_batch)?)))
+                }
+                Step::Delete(id) => {
+                    let deleted = memory.delete(tenant, id, Precondition::None).await;
+                    deleted.map_err(of_batch)?;
+                    Outcome::Deleted
+                }
+            };
+            Ok((index, outcome))
+        }
     };
     stream::iter(steps)
         .map(one)

@@ -7,9 +7,12 @@
 use service_runtime::Tenant;
 
 use crate::{
+    domain::document::MAX_DOCUMENT_BYTES,
+    failure::Failure,
     fusion::{DEFAULT_SATURATION, saturated},
     lexical::WordVector,
     rank::Order,
+    room::Room,
     search::{Hit, Search, search},
     store::{RankOrder, Store, StoreError, Vectors},
 };
@@ -21,13 +24,13 @@ const POOL: usize = 200;
 /// unlikeness alone.
 ///
 /// # Errors
-/// [`StoreError`] if the store fails.
+/// [`Failure`] if the page does not fit into the answer, or the store fails.
 pub(crate) async fn diverse(
     store: &dyn Store,
     tenant: &Tenant,
     query: &Search,
     diversity: f64,
-) -> Result<Vec<Hit>, StoreError> {
+) -> Result<Vec<Hit>, Failure> {
     if query.offset >= POOL {
         return search(store, tenant, query).await;
     }
@@ -35,6 +38,8 @@ pub(crate) async fn diverse(
     let all = Search {
         offset: 0,
         limit: wanted.max(POOL),
+        // What of it is not on the page is in no answer.
+        room: Room::of(POOL * MAX_DOCUMENT_BYTES),
         ..query.clone()
     };
     let hits = search(store, tenant, &all).await?;
@@ -60,7 +65,11 @@ pub(crate) async fn diverse(
     let picked = picked.map_err(|error| StoreError::Internal(error.to_string()))?;
     let order = picked.into_iter().chain(POOL..hits.len());
     let page = order.skip(query.offset).take(query.limit);
-    Ok(page.filter_map(|index| hits.get(index).cloned()).collect())
+    let page: Vec<_> = page.filter_map(|index| hits.get(index).cloned()).collect();
+    for hit in &page {
+        query.room.take(hit.item.value.text().len())?;
+    }
+    Ok(page)
 }
 
 struct Candidate {

@@ -3,6 +3,7 @@
 use crate::{
     domain::Conflict,
     embed::EmbedError,
+    room::NoRoom,
     store::{StoreError, WriteError},
 };
 
@@ -18,6 +19,9 @@ pub enum Failure {
     /// Texts could not be embedded.
     #[error(transparent)]
     Embed(#[from] EmbedError),
+    /// What was asked for does not fit into one answer.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
     /// The search ranks by meaning, and there is no embedder.
     #[error("the ranking needs an embedder")]
     EmbedderMissing,

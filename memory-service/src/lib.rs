@@ -19,6 +19,7 @@
 //! - [`search`]: exact pages from an engine's candidates
 //! - [`list`]: pages in order of names
 //! - `diversity`: near duplicates make room for others
+//! - [`room`]: how much one answer may hold
 //! - [`memory`]: what calls mean: clock, lifetimes, what is configured
 //! - [`failure`]: why the core cannot do what it was asked for
 //! - [`maintenance`]: export, import, check and reindex
@@ -45,6 +46,7 @@ pub mod prepare;
 pub mod rank;
 pub mod reindex;
 pub mod request;
+pub mod room;
 pub mod search;
 pub mod store;
 pub mod sweeper;

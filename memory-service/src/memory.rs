@@ -22,6 +22,7 @@ use crate::{
     prepare::{Indexer, Preparation},
     rank::Order,
     request::{Defaults, ListRequest, SearchRequest},
+    room::Room,
     search::{Hit, Search, count, search},
     store::{
         RankOrder, Store, StoreError,
@@ -128,7 +129,7 @@ impl Memory {
     ///
     /// # Errors
     /// [`Failure`] if there is no embedder although the ranking needs one, the query cannot be
-    /// embedded, or the store fails.
+    /// embedded, what is found does not fit into an answer, or the store fails.
     pub async fn search(
         &self,
         tenant: &Tenant,
@@ -137,7 +138,7 @@ impl Memory {
         let plans = self.plan(vec![request]).await?;
         let plan = plans.into_iter().next();
         let plan = plan.ok_or_else(|| StoreError::Internal("a search went missing".into()))?;
-        self.find(tenant, plan).await
+        self.find(tenant, plan, Room::default()).await
     }
 
     /// Makes searches ready to be run; equal queries are embedded once.
@@ -158,8 +159,8 @@ impl Memory {
     /// Finds items by a search that is ready, best first.
     ///
     /// # Errors
-    /// [`Failure`] if the store fails.
-    pub async fn find(&self, tenant: &Tenant, plan: Plan) -> Result<Vec<Hit>, Failure> {
+    /// [`Failure`] if there is not enough room for what is found, or the store fails.
+    pub async fn find(&self, tenant: &Tenant, plan: Plan, room: Room) -> Result<Vec<Hit>, Failure> {
         let Plan {
             request,
             order,
@@ -194,6 +195,7 @@ impl Memory {
             min_score,
             offset,
             limit,
+            room,
             now,
         };
         let mut hits = if scored && diversity > 0.0 {

@@ -14,7 +14,9 @@ use service_runtime::Tenant;
 
 use crate::{
     domain::{Filter, Item, NamespacePrefix, Time, filter::terms::Narrowing},
+    failure::Failure,
     rank::{Order, Settled, settle},
+    room::Room,
     store::{RankOrder, RankQuery, Ranked, Store, StoreError, index::Index},
 };
 
@@ -56,6 +58,8 @@ pub struct Search {
     pub offset: usize,
     /// Return at most this many; at least 1.
     pub limit: usize,
+    /// What is left for the documents of the page.
+    pub room: Room,
     /// The present time.
     pub now: Time,
 }
@@ -73,12 +77,12 @@ pub struct Hit {
 /// Finds one page, best first, ties in order of (namespace, key).
 ///
 /// # Errors
-/// [`StoreError`] if the store fails.
+/// [`Failure`] if the page does not fit into the answer, or the store fails.
 pub async fn search(
     store: &dyn Store,
     tenant: &Tenant,
     search: &Search,
-) -> Result<Vec<Hit>, StoreError> {
+) -> Result<Vec<Hit>, Failure> {
     let wanted = search.offset.saturating_add(search.limit);
     let mut window = wanted.saturating_add(MARGIN);
     let is_hybrid = matches!(search.order, Order::Hybrid { .. });
@@ -173,7 +177,7 @@ impl<'a> Page<'a> {
     }
 
     /// Fills the page from whole groups of candidates; whether more would not change it.
-    async fn fill(&mut self, mut candidates: VecDeque<Ranked>) -> Result<bool, StoreError> {
+    async fn fill(&mut self, mut candidates: VecDeque<Ranked>) -> Result<bool, Failure> {
         while let Some(rank) = candidates.front().map(|best| best.rank) {
             if self.search.min_score.is_some_and(|least| rank < least) {
                 return Ok(true);
@@ -229,7 +233,7 @@ impl<'a> Page<'a> {
         &mut self,
         group: impl Iterator<Item = Ranked>,
         rank: f64,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), Failure> {
         let mut items = Vec::new();
         for item in group.filter_map(|candidate| candidate.item) {
             let passes = match &self.search.filter {
@@ -243,14 +247,11 @@ impl<'a> Page<'a> {
         items.sort_unstable_by(|one, other| one.id.cmp(&other.id));
         let skipped = self.to_skip.min(items.len());
         self.to_skip -= skipped;
-        let room = self.search.limit - self.hits.len();
-        self.hits.extend(
-            items
-                .into_iter()
-                .skip(skipped)
-                .take(room)
-                .map(|item| Hit { item, rank }),
-        );
+        let missing = self.search.limit - self.hits.len();
+        for item in items.into_iter().skip(skipped).take(missing) {
+            self.search.room.take(item.value.text().len())?;
+            self.hits.push(Hit { item, rank });
+        }
         Ok(())
     }
 }

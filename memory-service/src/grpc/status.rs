@@ -116,6 +116,12 @@ fn of_failure(failure: &Failure) -> Status {
             let message = "ranking by meaning needs an embedder, and this service has none; start it with `--embedder`, or rank by `RANKING_LEXICAL`";
             status(Code::FailedPrecondition, "EMBEDDER_MISSING", message).build()
         }
+        Failure::NoRoom(error) => {
+            let message = format!(
+                "{error}; ask for less with `limit` or in fewer operations, or go through the items with `ListItems`, whose pages end in time"
+            );
+            status(Code::ResourceExhausted, "ANSWER_TOO_LARGE", &message).build()
+        }
         Failure::TooManyTexts { .. } => {
             let description = format!("{failure}; put them into several items");
             let violations = Violations::of("value", description);

@@ -8,6 +8,7 @@ use memory_service::{
     lexical::Bm25,
     list::{ListQuery, list},
     rank::Order,
+    room::Room,
     search::{Search, count, search},
     store::{
         Put, RankOrder, Store, Vectors,
@@ -67,6 +68,7 @@ async fn searched(
             min_score: None,
             offset: keys.len(),
             limit: 3,
+            room: Room::default(),
             now: at(0),
         };
         let page = search(store, tenant, &query).await.unwrap();

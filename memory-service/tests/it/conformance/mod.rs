@@ -10,6 +10,7 @@
 //! - `isolation`, `index_paths`, `batch`, `list_namespaces`, `limits`
 //!
 //! Beyond the rows:
+//! - `large_answers`: what does not fit into one
 //! - `list_items`: walks and their page tokens
 //! - `concurrent_writers`: writers of every kind at the same items
 //! - `any_store`: the suite of any store; `engines` runs it against each engine
@@ -24,6 +25,7 @@ mod fusion;
 mod get;
 mod index_paths;
 mod isolation;
+mod large_answers;
 mod limits;
 mod list_items;
 mod list_namespaces;

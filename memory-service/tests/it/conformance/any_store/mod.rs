@@ -16,6 +16,7 @@ use memory_service::{
     },
     lexical::Bm25,
     rank::Order,
+    room::Room,
     search::{Search, search},
     store::{
         Put, RankOrder, Store, Vectors,
@@ -101,6 +102,7 @@ pub(crate) async fn found(
         min_score: None,
         offset: 0,
         limit: 1000,
+        room: Room::default(),
         now: at(now),
     };
     let hits = search(store, tenant, &query).await.unwrap();
