@@ -1,7 +1,9 @@
 //! What the tests have in common: a clock they control, the service on free ports, a client.
 
 use std::{
+    fs::File,
     net::SocketAddr,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -206,8 +208,22 @@ impl Running {
         drop(client);
         stop.send(()).unwrap();
         served.join_next().await.unwrap().unwrap();
+        if server.is_none() {
+            let_go(&config.data_dir).await;
+        }
         Self::serve(config, clock, folder, server).await
     }
+}
+
+/// Waits until nobody has this data folder. A stop leaves what takes longer than a few seconds to the
+/// end of the process, which is not at hand here.
+async fn let_go(data_dir: &Path) {
+    let lock = File::open(data_dir.join("memory/LOCK")).unwrap();
+    let waited = tokio::task::spawn_blocking(move || {
+        lock.lock()?;
+        lock.unlock()
+    });
+    waited.await.unwrap().unwrap();
 }
 
 /// Whether the engine under test is a Qdrant server.

@@ -1,7 +1,7 @@
 //! The data folder of the engine: who owns it, in which format it is, and its secret.
 
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{self, File},
     io::{self, Write as _},
     path::{Path, PathBuf},
     sync::Arc,
@@ -9,7 +9,10 @@ use std::{
 
 use ring::rand::{SecureRandom as _, SystemRandom};
 
-use super::format::{CURRENT, Format, NEXT, VERSION, is_engine};
+use super::{
+    format::{CURRENT, Format, NEXT, VERSION, is_engine},
+    lock::Lock,
+};
 use crate::{domain::IndexIdentity, store::index::Index};
 
 /// Bytes of the folder's secret: as many as HMAC-SHA256 makes use of.
@@ -59,7 +62,7 @@ pub(super) struct Folder {
     path: PathBuf,
     format: Format,
     secret: [u8; SECRET_BYTES],
-    lock: Arc<File>,
+    lock: Arc<Lock>,
 }
 
 impl Folder {
@@ -78,16 +81,7 @@ impl Folder {
             cause,
         };
         fs::create_dir_all(folder).map_err(io_error)?;
-        let lock = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(folder.join("LOCK"))
-            .map_err(io_error)?;
-        lock.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => FolderError::InUse(folder.to_owned()),
-            TryLockError::Error(cause) => io_error(cause),
-        })?;
+        let lock = Lock::take(folder)?;
         let (format, found) = match Format::read(folder, CURRENT).map_err(io_error)? {
             Some(Ok(format)) => {
                 let found = check(folder, &format.index, index, former)?;

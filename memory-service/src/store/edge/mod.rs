@@ -2,7 +2,8 @@
 //!
 //! # Layout
 //! - [`Settings`]: what it is opened with
-//! - `folder`: the data folder, its lock and its engines
+//! - `folder`: the data folder and its engines
+//! - `lock`: who owns it
 //! - `format`: the file that says what it holds
 //! - `durable`: what a loss of power cannot take any more
 //! - `schema`: indexes and vectors
@@ -28,6 +29,7 @@ mod durable;
 mod filter;
 mod folder;
 mod format;
+mod lock;
 mod operations;
 mod optimiser;
 mod point;
