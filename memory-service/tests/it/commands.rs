@@ -78,12 +78,7 @@ impl Place for Data {
         let Some(server) = &self.server else {
             return self.folder.path().name(process);
         };
-        let settings = server.settings();
-        process.args(["--qdrant-url", &settings.url]);
-        process.env("WEFT_QDRANT_COLLECTION", &settings.collection);
-        if let Some(key) = settings.api_key {
-            process.env("WEFT_QDRANT_API_KEY", key.expose());
-        }
+        server.name(process);
     }
 }
 

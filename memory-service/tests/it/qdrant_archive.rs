@@ -13,23 +13,16 @@ use memory_service::lexical::{Bm25, WordVector};
 use qdrant_client::qdrant::{
     Condition, DeleteFieldIndexCollection, DeletePoints, Filter, PointsSelector,
     PointsUpdateOperation, UpdateBatchPoints, Value as WireValue,
-    points_client::PointsClient,
     points_selector::PointsSelectorOneOf,
     points_update_operation::{Operation, SetPayload},
 };
 use serde_json::Value;
 use tokio::task::JoinSet;
-use tonic::{
-    Status,
-    service::{Interceptor, interceptor::InterceptedService},
-    transport::{Channel, Endpoint},
-};
 use weft_proto::memory::v1 as pb;
 
 use crate::{
     commands::{Data, ITEMS, fail, fill, lines, seen, succeed},
     embedder::{Embedder, vector},
-    qdrant_server::QdrantServer,
     support::{Calls as _, Client, delete, get, put, value},
 };
 
@@ -181,29 +174,6 @@ async fn an_import_into_what_is_served_takes_nothing_back_that_is_written_meanwh
     running_other.stop().await;
 }
 
-/// Sends the API key along, if there is one.
-#[derive(Clone)]
-struct Key(Option<String>);
-
-impl Interceptor for Key {
-    fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, Status> {
-        if let Some(key) = &self.0 {
-            request
-                .metadata_mut()
-                .insert("api-key", key.parse().unwrap());
-        }
-        Ok(request)
-    }
-}
-
-/// The points of a server, without anything of ours in between.
-fn points(server: &QdrantServer) -> PointsClient<InterceptedService<Channel, Key>> {
-    let settings = server.settings();
-    let key = settings.api_key.map(|key| key.expose().to_owned());
-    let endpoint = Endpoint::from_shared(settings.url).unwrap();
-    PointsClient::with_interceptor(endpoint.connect_lazy(), Key(key))
-}
-
 fn selected(filter: Filter) -> Option<PointsSelector> {
     Some(PointsSelector {
         points_selector_one_of: Some(PointsSelectorOneOf::Filter(filter)),
@@ -223,7 +193,7 @@ async fn a_check_finds_what_searches_and_lists_of_a_collection_would_miss() {
     );
 
     let server = data.server.as_ref().unwrap();
-    let mut points = points(server);
+    let mut points = server.points();
     let name = server.collection.clone();
     let of = |field: &str, value: &str| Filter::must([Condition::matches(field, value.to_owned())]);
     // An item whose terms are another's, and one whose key is at another place in the order.

@@ -6,7 +6,7 @@ use memory_service::{
     domain::{NamespacePrefix, filter::terms::Narrowing},
     store::{Store as _, WalkQuery, qdrant::QdrantStore},
 };
-use qdrant_client::qdrant::{CountPoints, points_client::PointsClient};
+use qdrant_client::qdrant::CountPoints;
 use service_runtime::Tenant;
 
 use crate::{
@@ -68,18 +68,18 @@ async fn what_is_left_of_removed_items_and_empty_namespaces_goes_in_the_end() {
         .unwrap();
     let (tenant, everything) = (Tenant::default(), NamespacePrefix::default());
     let points = async || {
-        let mut points = PointsClient::connect(server.url.clone()).await.unwrap();
         let request = CountPoints {
             collection_name: settings.collection.clone(),
             exact: Some(true),
             ..CountPoints::default()
         };
-        let mut request = tonic::Request::new(request);
-        if let Some(key) = &settings.api_key {
-            let key = key.expose().parse().unwrap();
-            request.metadata_mut().insert("api-key", key);
-        }
-        let count = points.count(request).await.unwrap().into_inner().result;
+        let count = server
+            .points()
+            .count(request)
+            .await
+            .unwrap()
+            .into_inner()
+            .result;
         count.unwrap().count
     };
     let alone = points().await;

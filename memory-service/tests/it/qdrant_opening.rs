@@ -10,9 +10,7 @@ use memory_service::{
         qdrant::{OpenError, QdrantStore},
     },
 };
-use qdrant_client::qdrant::{
-    CreateCollection, SparseVectorConfig, collections_client::CollectionsClient,
-};
+use qdrant_client::qdrant::{CreateCollection, SparseVectorConfig};
 use tokio::task::JoinSet;
 
 use crate::{
@@ -215,16 +213,13 @@ async fn vectors_that_a_server_has_not_made_yet_are_not_relied_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collection_of_another_program_is_left_alone() {
-    let server = QdrantServer::double(|_| {});
-    let mut collections = CollectionsClient::connect(server.url.clone())
-        .await
-        .unwrap();
+    let server = QdrantServer::start();
     let request = CreateCollection {
         collection_name: server.collection.clone(),
         sparse_vectors_config: Some(SparseVectorConfig::default()),
         ..CreateCollection::default()
     };
-    collections.create(request).await.unwrap();
+    server.collections().create(request).await.unwrap();
     let error = QdrantStore::open(&server.settings(), None)
         .await
         .err()

@@ -1,21 +1,54 @@
 //! A Qdrant server for tests: the one at `WEFT_TEST_QDRANT_URL`, else a double in this process.
+//!
+//! `WEFT_TEST_QDRANT_API_KEY` is sent to the former, and `WEFT_TEST_QDRANT_CA_FILE` has the roots that
+//! its certificate is checked against besides those of the system. Each test has a collection of its
+//! own there, which is dropped in the end, and leaves all others alone.
 
-use std::{sync::Mutex, time::Duration};
+use std::{num::NonZeroU32, path::PathBuf, sync::Mutex, time::Duration};
 
 use memory_service::{config::Config, store::qdrant::QdrantSettings};
 use qdrant_client::qdrant::{
     CollectionConfig, DeleteCollection, GetCollectionInfoRequest,
-    collections_client::CollectionsClient, vectors_config::Config as DenseVectors,
+    collections_client::CollectionsClient, points_client::PointsClient,
+    vectors_config::Config as DenseVectors,
 };
 use qdrant_double::{Running, Settings};
 use serde::{
     Deserialize as _,
     de::{IntoDeserializer as _, value::Error},
 };
-use service_runtime::Secret;
+use service_runtime::{
+    Secret,
+    client::{ChannelSettings, connect_lazy_trusting},
+};
 use tempfile::TempDir;
-use tonic::transport::Endpoint;
+use tokio::process::Command;
+use tonic::{
+    Request, Status,
+    metadata::{Ascii, MetadataValue},
+    service::{Interceptor, interceptor::InterceptedService},
+    transport::Channel,
+};
 use uuid::Uuid;
+
+/// How long one call to it may take: tests go on beside each other, also on a loaded machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A channel without anything of ours in between but the API key.
+pub(crate) type Authorized = InterceptedService<Channel, Key>;
+
+/// Sends the API key along, if there is one.
+#[derive(Clone)]
+pub(crate) struct Key(Option<MetadataValue<Ascii>>);
+
+impl Interceptor for Key {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(key) = &self.0 {
+            request.metadata_mut().insert("api-key", key.clone());
+        }
+        Ok(request)
+    }
+}
 
 /// A server, and a collection on it that is this test's own.
 pub(crate) struct QdrantServer {
@@ -87,25 +120,30 @@ impl QdrantServer {
         let settings = self.settings();
         config.qdrant_url = settings.url;
         config.qdrant_api_key = settings.api_key;
+        config.qdrant_ca_file = self.ca_file().unwrap_or_default();
+        config.qdrant_timeout = settings.timeout;
         config.qdrant_collection = settings.collection;
         // Every call becomes several, between processes or threads: on a loaded machine those that
         // walk through thousands of items take their time.
         config.server.default_deadline = config.server.max_deadline;
     }
 
+    /// Its collections, as they are.
+    pub(crate) fn collections(&self) -> CollectionsClient<Authorized> {
+        CollectionsClient::new(channel(&self.settings()))
+    }
+
+    /// Its points, as they are.
+    pub(crate) fn points(&self) -> PointsClient<Authorized> {
+        PointsClient::new(channel(&self.settings()))
+    }
+
     /// How the collection is made.
     pub(crate) async fn config(&self) -> CollectionConfig {
-        let settings = self.settings();
-        let endpoint = Endpoint::from_shared(settings.url).unwrap();
-        let mut request = tonic::Request::new(GetCollectionInfoRequest {
-            collection_name: settings.collection,
-        });
-        if let Some(key) = settings.api_key {
-            let key = key.expose().parse().unwrap();
-            request.metadata_mut().insert("api-key", key);
-        }
-        let mut collections = CollectionsClient::new(endpoint.connect_lazy());
-        let info = collections.get(request).await.unwrap().into_inner();
+        let request = GetCollectionInfoRequest {
+            collection_name: self.collection.clone(),
+        };
+        let info = self.collections().get(request).await.unwrap().into_inner();
         info.result.unwrap().config.unwrap()
     }
 
@@ -119,20 +157,53 @@ impl QdrantServer {
         sparse.chain(dense.map.into_keys()).collect()
     }
 
+    /// Lets the binary keep its items here.
+    pub(crate) fn name(&self, process: &mut Command) {
+        let settings = self.settings();
+        process.args(["--qdrant-url", &settings.url]);
+        process.env("WEFT_QDRANT_COLLECTION", &settings.collection);
+        process.env("WEFT_QDRANT_TIMEOUT", format!("{}s", PATIENCE.as_secs()));
+        if let Some(key) = settings.api_key {
+            process.env("WEFT_QDRANT_API_KEY", key.expose());
+        }
+        if let Some(file) = self.ca_file() {
+            process.env("WEFT_QDRANT_CA_FILE", file);
+        }
+    }
+
+    /// The file of roots that its certificate is checked against, if it is not a double.
+    fn ca_file(&self) -> Option<PathBuf> {
+        let file = std::env::var_os("WEFT_TEST_QDRANT_CA_FILE").map(PathBuf::from);
+        file.filter(|_| self.double.is_none())
+    }
+
     pub(crate) fn settings(&self) -> QdrantSettings {
         let key = std::env::var("WEFT_TEST_QDRANT_API_KEY").ok();
         QdrantSettings {
             url: self.url.clone(),
             api_key: key.filter(|_| self.double.is_none()).as_deref().map(secret),
-            roots: None,
+            roots: self.ca_file().map(|file| std::fs::read(file).unwrap()),
             collection: self.collection.clone(),
-            timeout: Duration::from_secs(10),
-            shards: None,
+            timeout: PATIENCE,
+            // As services ask for: shards count by themselves how rare words are.
+            shards: Some(NonZeroU32::MIN),
             replication_factor: None,
             write_consistency_factor: None,
             read_consistency: None,
         }
     }
+}
+
+fn channel(settings: &QdrantSettings) -> Authorized {
+    let roots = settings.roots.as_deref();
+    let patient = ChannelSettings {
+        call_timeout: settings.timeout,
+        ..ChannelSettings::default()
+    };
+    let channel = connect_lazy_trusting(&settings.url, roots, &patient);
+    let key = settings.api_key.as_ref();
+    let key = key.map(|key| key.expose().parse().unwrap());
+    InterceptedService::new(channel.unwrap(), Key(key))
 }
 
 pub(crate) fn secret(text: &str) -> Secret {
@@ -148,17 +219,12 @@ impl Drop for QdrantServer {
         }
         let settings = self.settings();
         let forget = async move {
-            let endpoint = Endpoint::from_shared(settings.url).unwrap();
-            let mut request = tonic::Request::new(DeleteCollection {
+            let mut collections = CollectionsClient::new(channel(&settings));
+            // A test that failed says why by itself.
+            let request = DeleteCollection {
                 collection_name: settings.collection,
                 timeout: None,
-            });
-            if let Some(key) = settings.api_key {
-                let key = key.expose().parse().unwrap();
-                request.metadata_mut().insert("api-key", key);
-            }
-            let mut collections = CollectionsClient::new(endpoint.connect_lazy());
-            // A test that failed says why by itself.
+            };
             let _ = collections.delete(request).await;
         };
         let runtime = || {

@@ -402,8 +402,7 @@ async fn start(stage: &Stage, flags: &[Vec<String>]) -> (Child, Client) {
         .stdout(Stdio::piped())
         .kill_on_drop(true);
     if let Some(server) = &stage.server {
-        command.args(["--qdrant-url", &server.url]);
-        command.args(["--qdrant-collection", &server.collection]);
+        server.name(&mut command);
     }
     let mut process = command.spawn().unwrap();
     let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
