@@ -35,7 +35,7 @@ type Tally = HashMap<Tenant, HashMap<Namespace, u64>>;
 
 /// Checks everything; says what was checked on standard output.
 pub(super) async fn check(config: &Config) -> Result<(), BoxError> {
-    let index = crate::searched_by(config).await?;
+    let index = super::indexed_with(config).await?;
     let (store, identity) = attach(config).await?;
     let store = &*store;
     let soundness = Soundness::of(store, index)?;

@@ -25,12 +25,12 @@ use service_runtime::BoxError;
 
 use crate::{
     config::Config,
-    domain::EmbedderIdentity,
+    domain::{EmbedderIdentity, IndexIdentity},
     embed::Embedding,
     store::{
         archive::Archive,
         edge::{Begun, EdgeStore, Settings},
-        qdrant::QdrantStore,
+        qdrant::{self, QdrantStore},
     },
 };
 
@@ -85,7 +85,7 @@ async fn attach(config: &Config) -> Result<(Arc<dyn Archive>, Option<EmbedderIde
         return Ok((Arc::new(store), identity));
     }
     let folder = config.data_dir.join("memory");
-    let identity = EdgeStore::identity(&folder)?;
+    let identity = indexed_with(config).await?.embedder;
     let settings = Settings {
         begun: Begun::Keep,
         optimise_from: 0,
@@ -93,6 +93,21 @@ async fn attach(config: &Config) -> Result<(Arc<dyn Archive>, Option<EmbedderIde
     };
     let store = EdgeStore::open(&folder, settings).await?;
     Ok((Arc::new(store), identity))
+}
+
+/// What the data of a configuration is searched by. Opened, data that is not there would be made, and
+/// found to be all right.
+async fn indexed_with(config: &Config) -> Result<IndexIdentity, BoxError> {
+    let index = crate::searched_by(config).await?;
+    index.ok_or_else(|| {
+        if config.qdrant_url.is_empty() {
+            let folder = config.data_dir.display();
+            format!("there is no data of a service in `{folder}`; name its folder by `--data-dir`")
+                .into()
+        } else {
+            qdrant::OpenError::Missing(config.qdrant_collection.clone()).into()
+        }
+    })
 }
 
 /// The store of a configuration, to be written, for the vectors of this embedder.

@@ -26,8 +26,8 @@ pub(super) async fn reindex(config: &Config) -> Result<(), BoxError> {
     let index = indexer.identity();
     let embedder = EmbedderIdentity::shown(index.embedder.as_ref());
     // Whatever there is: nobody searches by it here.
-    let former = crate::searched_by(config).await?;
-    let store = crate::open(config, index, former).await?;
+    let former = super::indexed_with(config).await?;
+    let store = crate::open(config, index, Some(former)).await?;
     let Indexer { embedding, .. } = indexer;
     let (clock, bm25) = (Arc::new(SystemClock), Bm25::new()?);
     let memory = Memory::new(store.clone(), clock, bm25, embedding, config.defaults()?);

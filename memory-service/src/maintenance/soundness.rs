@@ -32,15 +32,12 @@ pub(super) struct Soundness<'a> {
 }
 
 impl<'a> Soundness<'a> {
-    /// Of a store with this index, or with none if nothing is stored.
+    /// Of a store with this index.
     ///
     /// # Errors
     /// If the index is of another version's.
-    pub(super) fn of(
-        store: &'a dyn Archive,
-        index: Option<IndexIdentity>,
-    ) -> Result<Self, BoxError> {
-        let (embedder, paths) = index.map_or((None, None), |index| (index.embedder, index.paths));
+    pub(super) fn of(store: &'a dyn Archive, index: IndexIdentity) -> Result<Self, BoxError> {
+        let IndexIdentity { embedder, paths } = index;
         let template = embedder.as_ref().map(|embedder| &embedder.template);
         let path = |path: String| {
             IndexPath::parse(&path).map_err(|error| format!("index path `{path}` {error}"))

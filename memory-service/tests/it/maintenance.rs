@@ -9,7 +9,7 @@ use weft_proto::memory::v1 as pb;
 use crate::{
     commands::{Data, ITEMS, fail, fill, lines, seen, succeed},
     embedder::{Embedder, Fault},
-    support::{Calls as _, Running, get, put, query, value},
+    support::{Calls as _, Running, engine_is_qdrant, get, put, query, value},
 };
 
 async fn serve(folder: &TempDir, embedder: Option<&Embedder>) -> Running {
@@ -21,6 +21,30 @@ async fn serve(folder: &TempDir, embedder: Option<&Embedder>) -> Running {
         config.data_dir = folder.path().into();
     })
     .await
+}
+
+#[tokio::test]
+async fn where_there_is_no_data_none_is_made_and_found_to_be_sound() {
+    let data = Data::of_engine();
+    let file = data.file("all.jsonl");
+    for command in [
+        &["check"][..],
+        &["export", &file],
+        &["export", "-"],
+        &["reindex"],
+    ] {
+        let complaint = fail(&data, None, command).await;
+        assert!(
+            complaint.contains(if engine_is_qdrant() {
+                "has no collection"
+            } else {
+                "there is no data"
+            }),
+            "{complaint}"
+        );
+    }
+    assert!(!fs::exists(&file).unwrap());
+    assert!(!fs::exists(data.file("memory")).unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]

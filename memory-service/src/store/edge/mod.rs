@@ -73,8 +73,8 @@ use super::{
     point::point_id, queue::Commands, selection::Selection,
 };
 use crate::domain::{
-    EmbedderIdentity, IndexIdentity, Item, ItemId, NamespaceCount, NamespacePrefix, NamespaceQuery,
-    Precondition, Time, Version,
+    IndexIdentity, Item, ItemId, NamespaceCount, NamespacePrefix, NamespaceQuery, Precondition,
+    Time, Version,
 };
 
 /// Items in Qdrant Edge.
@@ -105,15 +105,6 @@ impl EdgeStore {
     pub async fn open(folder: &Path, settings: Settings) -> Result<Self, OpenError> {
         let path = folder.to_owned();
         Self::start(folder, move || Shared::open(&path, &settings)).await
-    }
-
-    /// What made the vectors that are in `folder`; `None` for nothing, also if it is not there.
-    ///
-    /// # Errors
-    /// [`OpenError`] if the folder is of another format or cannot be read.
-    pub fn identity(folder: &Path) -> Result<Option<EmbedderIdentity>, OpenError> {
-        let index = Self::indexed_with(folder)?;
-        Ok(index.and_then(|index| index.embedder))
     }
 
     /// What the data that is in `folder` is searched by; `None` if it is not there.
