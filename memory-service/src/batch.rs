@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use futures::{StreamExt as _, TryStreamExt as _, stream};
+use futures::{StreamExt as _, TryFutureExt as _, TryStreamExt as _, stream};
 use service_runtime::Tenant;
 use tokio::try_join;
 
@@ -128,7 +128,10 @@ pub async fn run(
             }
         }
     }
-    let (plans, puts) = try_join!(memory.plan(searches), memory.prepare(puts))?;
+    let prepared = memory
+        .prepare(puts)
+        .map_err(|failure| failure.among(|put| put_indexes.get(put).copied().unwrap_or_default()));
+    let (plans, puts) = try_join!(memory.plan(searches), prepared)?;
     let plans = plans.into_iter().map(|plan| Step::Find(Box::new(plan)));
     reads.extend(search_indexes.into_iter().zip(plans));
     let puts = puts.into_iter().map(|put| Step::Write(Box::new(put)));

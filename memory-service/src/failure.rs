@@ -32,7 +32,23 @@ pub enum Failure {
         found: usize,
         /// How many there may be.
         max: usize,
+        /// Which of the documents that were given, from 0 on; of a batch, which operation.
+        of: usize,
     },
+}
+
+impl Failure {
+    /// The same failure, of the documents that `place` has in these places.
+    pub(crate) fn among(self, place: impl FnOnce(usize) -> usize) -> Self {
+        match self {
+            Self::TooManyTexts { found, max, of } => Self::TooManyTexts {
+                found,
+                max,
+                of: place(of),
+            },
+            other => other,
+        }
+    }
 }
 
 impl From<WriteError> for Failure {

@@ -75,8 +75,11 @@ impl Preparation {
     ) -> Result<Vec<Put>, Failure> {
         let bytes = requests.iter().map(|request| request.value.text().len());
         let taken = self.off_thread(bytes.sum(), move |this| {
-            let take_apart = |request| this.take_apart(request, now, stage);
-            requests.into_iter().map(take_apart).collect()
+            let take_apart = |(index, request)| {
+                let taken = this.take_apart(request, now, stage);
+                taken.map_err(|failure| failure.among(|_| index))
+            };
+            requests.into_iter().enumerate().map(take_apart).collect()
         });
         let (mut puts, mut parts): (Vec<Put>, Vec<Each<Part>>) = taken.await?.into_iter().unzip();
         for index in Index::ALL {
@@ -221,7 +224,7 @@ impl Preparation {
         let max = MAX_TEXTS.min(MAX_NUMBERS / dims.max(1));
         let found = to_embed.len();
         if found > max {
-            return Err(Failure::TooManyTexts { found, max });
+            return Err(Failure::TooManyTexts { found, max, of: 0 });
         }
         Ok(Part {
             words: self.bm25.document(&texts),

@@ -1,20 +1,15 @@
 //! Requests as domain values: the one place that looks at what callers sent. Everything that is
 //! wrong with a request is gathered before it is refused.
 
-use service_runtime::{Tenant, Violations};
-use weft_proto::{
-    common::v1::PayloadForm,
-    memory::v1::{self as pb, batch_operation},
-};
+use service_runtime::Tenant;
+use weft_proto::{common::v1::PayloadForm, memory::v1 as pb};
 
 use super::{
-    answer::Form,
     page_token::ItemListing,
     reader::{Limit, Reader, duration},
     status::CallError,
 };
 use crate::{
-    batch::Operation,
     domain::{Filter, ItemId, LabelPattern, NamespacePrefix, NamespaceQuery, Precondition},
     request::{ListRequest, PutRequest, Ranking, SearchRequest},
 };
@@ -67,93 +62,6 @@ pub(super) fn put(request: pb::PutItemRequest) -> Result<PutRequest, CallError> 
         precondition,
     });
     reader.finish(request)
-}
-
-/// Most operations of one batch.
-const MAX_OPERATIONS: usize = 1000;
-
-/// A `BatchRequest` as domain values, with what its answer needs to know of each operation.
-pub(super) fn batch(request: pb::BatchRequest) -> Result<Vec<(Operation, Form)>, CallError> {
-    let pb::BatchRequest { operations } = request;
-    let actual = operations.len();
-    if actual > MAX_OPERATIONS {
-        let description = format!("must be at most {MAX_OPERATIONS}, not {actual}");
-        return Err(CallError::Invalid(Violations::of(
-            "operations",
-            description,
-        )));
-    }
-    let mut violations = Violations::default();
-    let mut converted = Vec::with_capacity(actual);
-    for (index, pb::BatchOperation { operation }) in operations.into_iter().enumerate() {
-        let field = format!("operations[{index}]");
-        match operation.map(batch_operation) {
-            None => violations.push(field, "must be an operation"),
-            Some((kind, Err(CallError::Invalid(faults)))) => {
-                violations.append(faults.prefixed(&format!("{field}.{kind}")));
-            }
-            Some((_, Err(error))) => return Err(error),
-            Some((_, Ok(operation))) => converted.push(operation),
-        }
-    }
-    Ok(violations.into_result(converted)?)
-}
-
-type Converted = Result<(Operation, Form), CallError>;
-
-fn batch_operation(operation: batch_operation::Operation) -> (&'static str, Converted) {
-    use batch_operation::Operation as Pb;
-    let unconditional = |conditional: bool| match conditional {
-        true => Err(Violations::of("precondition", "must not be set in a batch").into()),
-        false => Ok(()),
-    };
-    match operation {
-        Pb::Get(request) => {
-            let converted = get(request).map(
-                |Get {
-                     id,
-                     refresh_ttl,
-                     form,
-                 }| {
-                    (
-                        Operation::Get { id, refresh_ttl },
-                        Form {
-                            payload: form,
-                            scored: false,
-                        },
-                    )
-                },
-            );
-            ("get", converted)
-        }
-        Pb::Put(request) => {
-            let checked = unconditional(request.precondition.is_some());
-            let converted = checked.and_then(|()| put(request)).map(Operation::Put);
-            ("put", converted.map(|put| (put, Form::default())))
-        }
-        Pb::Delete(request) => {
-            let checked = unconditional(request.precondition.is_some());
-            let converted = checked.and_then(|()| delete(request));
-            (
-                "delete",
-                converted.map(|(id, _)| (Operation::Delete(id), Form::default())),
-            )
-        }
-        Pb::Search(request) => {
-            let converted = search(request).map(|(search, payload)| {
-                let scored = search.words.is_some();
-                (Operation::Search(search), Form { payload, scored })
-            });
-            ("search", converted)
-        }
-        Pb::ListNamespaces(request) => {
-            let converted = list_namespaces(request).map(Operation::Namespaces);
-            (
-                "list_namespaces",
-                converted.map(|list| (list, Form::default())),
-            )
-        }
-    }
 }
 
 /// A `GetItemRequest` as domain values.

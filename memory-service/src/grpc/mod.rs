@@ -2,6 +2,7 @@
 //!
 //! # Layout
 //! - `convert`: requests as domain values
+//! - `convert_batch`: those of a batch
 //! - `reader`: their fields, and what is wrong with them
 //! - `page_token`: where a listing goes on
 //! - `answer`: domain values as responses
@@ -9,6 +10,7 @@
 
 mod answer;
 mod convert;
+mod convert_batch;
 mod page_token;
 mod reader;
 pub mod status;
@@ -162,10 +164,11 @@ impl MemoryService for Handlers {
         request: Request<pb::BatchRequest>,
     ) -> Result<Response<pb::BatchResponse>, Status> {
         let context = RequestContext::of(&request);
-        let (operations, forms): (Vec<_>, Vec<_>) =
-            convert::batch(request.into_inner())?.into_iter().unzip();
+        let (operations, forms): (Vec<_>, Vec<_>) = convert_batch::batch(request.into_inner())?
+            .into_iter()
+            .unzip();
         let outcomes = batch::run(&self.0, context.tenant(), operations).await;
-        let outcomes = outcomes.map_err(CallError::Failed)?;
+        let outcomes = outcomes.map_err(CallError::Batch)?;
         let results = outcomes.into_iter().zip(forms);
         let results = results
             .map(|(outcome, form)| answer::outcome(outcome, form))

@@ -41,6 +41,9 @@ pub enum CallError {
     /// The call failed.
     #[error(transparent)]
     Failed(#[from] Failure),
+    /// A batch failed.
+    #[error("{0}")]
+    Batch(Failure),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -50,9 +53,7 @@ impl From<CallError> for Status {
     fn from(error: CallError) -> Self {
         let status = |code, reason| StatusBuilder::new(code, DOMAIN, reason, error.to_string());
         match &error {
-            CallError::Invalid(violations) => status(Code::InvalidArgument, "INVALID_REQUEST")
-                .violations(violations)
-                .build(),
+            CallError::Invalid(violations) => invalid(violations),
             CallError::PageToken(violations) => status(Code::InvalidArgument, "PAGE_TOKEN_INVALID")
                 .violations(violations)
                 .build(),
@@ -74,6 +75,10 @@ impl From<CallError> for Status {
                 failure => of_failure(failure),
             },
             CallError::Failed(failure) => of_failure(failure),
+            CallError::Batch(failure @ Failure::TooManyTexts { of, .. }) => {
+                too_many_texts(failure, &format!("operations[{of}].put.value"))
+            }
+            CallError::Batch(failure) => of_failure(failure),
             CallError::Store(error) => of_store(error),
         }
     }
@@ -122,18 +127,20 @@ fn of_failure(failure: &Failure) -> Status {
             );
             status(Code::ResourceExhausted, "ANSWER_TOO_LARGE", &message).build()
         }
-        Failure::TooManyTexts { .. } => {
-            let description = format!("{failure}; put them into several items");
-            let violations = Violations::of("value", description);
-            status(
-                Code::InvalidArgument,
-                "INVALID_REQUEST",
-                &violations.to_string(),
-            )
-            .violations(&violations)
-            .build()
-        }
+        Failure::TooManyTexts { .. } => too_many_texts(failure, "value"),
     }
+}
+
+fn too_many_texts(failure: &Failure, field: &str) -> Status {
+    let violations = Violations::of(field, format!("{failure}; put them into several items"));
+    invalid(&violations)
+}
+
+fn invalid(violations: &Violations) -> Status {
+    let message = violations.to_string();
+    StatusBuilder::new(Code::InvalidArgument, DOMAIN, "INVALID_REQUEST", message)
+        .violations(violations)
+        .build()
 }
 
 /// What went wrong inside is for the log; callers are told what they can do.
