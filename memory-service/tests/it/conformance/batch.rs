@@ -1,11 +1,16 @@
-//! Batches: validated whole, reads before writes, the last write of an item counts.
+//! Row "batch": validated whole, reads before writes, the last write of an item counts.
 
+use tonic::Code;
 use weft_proto::memory::v1::{
     self as pb, batch_operation::Operation, batch_result::Result as Answer,
 };
 
-use crate::support::{
-    Calls as _, Client, Running, delete, exists, get, labels, put, query, search, value, violations,
+use crate::{
+    embedder::Embedder,
+    support::{
+        Calls as _, Client, Running, assert_status, delete, exists, get, labels, put, query,
+        search, value, violations,
+    },
 };
 
 fn batch(operations: Vec<Operation>) -> pb::BatchRequest {
@@ -185,4 +190,55 @@ async fn a_thousand_operations_are_one_call() {
         1000
     );
     assert!(run(client, vec![]).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_batch_whose_search_or_text_cannot_be_embedded_does_nothing() {
+    let mut running = Running::start().await;
+    let client = &mut running.client;
+    let by_meaning = pb::SearchItemsRequest {
+        ranking: pb::Ranking::Semantic.into(),
+        ..query("", "x")
+    };
+    let request = batch(vec![
+        Operation::Put(put("a", "k", "{}")),
+        Operation::Search(by_meaning),
+    ]);
+    let error = client.batch(request).await.unwrap_err();
+    assert_status(&error, Code::FailedPrecondition, "EMBEDDER_MISSING");
+    assert!(client.keys(search("")).await.is_empty());
+
+    let embedder = Embedder::start().await;
+    let mut running = Running::start_with(|config| {
+        embedder.configure(config);
+        config.index_paths = vec!["texts[*]".into()];
+    })
+    .await;
+    let client = &mut running.client;
+    let many: Vec<_> = (0..1001).map(|index| index.to_string()).collect();
+    let many = put("a", "many", &format!(r#"{{"texts":[{}]}}"#, many.join(",")));
+    let request = batch(vec![
+        Operation::Get(get("a", "k")),
+        Operation::Put(put("a", "k", "{}")),
+        Operation::Put(many),
+    ]);
+    let faults = violations(&client.batch(request).await.unwrap_err());
+    assert!(
+        faults[0].starts_with("operations[2].put.value: "),
+        "{faults:?}"
+    );
+    assert!(client.keys(search("")).await.is_empty());
+}
+
+#[tokio::test]
+async fn of_many_faults_the_first_are_told() {
+    let mut running = Running::start().await;
+    let faulty = vec![Operation::Get(get("a..b", "")); 1000];
+    let faults = violations(&running.client.batch(batch(faulty)).await.unwrap_err());
+    assert_eq!(faults.len(), 20);
+    assert_eq!(faults[1], "operations[0].get.key: must not be empty");
+    assert_eq!(
+        faults[2],
+        "operations[1].get.namespace[1]: must not be empty"
+    );
 }

@@ -2,10 +2,10 @@
 
 use weft_proto::memory::v1::{self as pb, Ranking};
 
-use super::{ranked, remember, running};
+use super::{calls::Calls as _, ranked, remember, running};
 use crate::{
     embedder::Embedder,
-    support::{Calls as _, Running, query},
+    support::{Running, query},
 };
 
 fn diverse(diversity: f64, request: pb::SearchItemsRequest) -> pb::SearchItemsRequest {

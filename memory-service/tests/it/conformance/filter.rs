@@ -2,10 +2,37 @@
 
 use std::time::Duration;
 
-use weft_proto::memory::v1 as pb;
+use prost_types::{Struct, Value, value::Kind};
+use weft_proto::{
+    common::v1::{Payload, payload::Form},
+    memory::v1 as pb,
+};
 
-use super::filtered;
-use crate::support::{Calls as _, Running, put, search, text, violations};
+use super::{
+    calls::Calls as _,
+    filtered,
+    list_items::{list, walk},
+};
+use crate::support::{Client, Running, put, search, text, violations};
+
+/// The keys of what fulfils a filter, as every call that takes one says.
+async fn matching(client: &mut Client, filter: &str) -> Vec<String> {
+    let mut keys = client.keys(filtered("", filter)).await;
+    keys.sort();
+    let counting = pb::CountItemsRequest {
+        namespace_prefix: vec![],
+        filter: Some(text(filter)),
+    };
+    assert_eq!(client.count(counting).await.unwrap(), keys.len() as i64);
+    let listing = pb::ListItemsRequest {
+        filter: Some(text(filter)),
+        ..list("", 3)
+    };
+    let listed = walk(client, &listing).await.concat();
+    let expected: Vec<_> = keys.iter().map(|key| format!("x/{key}")).collect();
+    assert_eq!(listed, expected, "{filter}");
+    keys
+}
 
 #[tokio::test]
 async fn filters_answer_exactly() {
@@ -23,17 +50,24 @@ async fn filters_answer_exactly() {
         ("big", r#"{"v":9007199254740993}"#),
         ("huge", r#"{"v":1e400}"#),
         ("dotted", r#"{"v.w":1,"access-level":"high"}"#),
+        ("time", r#"{"at":"2026-11-02T10:00:00.5Z"}"#),
+        ("later", r#"{"at":"2026-11-02T10:00:01Z","nul":"\u0000"}"#),
     ] {
         client.put(put("x", key, value)).await.unwrap();
     }
     for (filter, expected) in [
         (r#"{"v":1}"#, ["float", "int"].as_slice()),
         (r#"{"v":{"$in":["1",true]}}"#, &["string", "true"]),
-        (r#"{"v":null}"#, &["dotted", "none", "null"]),
+        (r#"{"v":{"$in":[]}}"#, &[]),
+        (
+            r#"{"v":null}"#,
+            &["dotted", "later", "none", "null", "time"],
+        ),
         (
             r#"{"v":{"$ne":1}}"#,
             &[
-                "array", "big", "dotted", "huge", "none", "null", "object", "string", "true",
+                "array", "big", "dotted", "huge", "later", "none", "null", "object", "string",
+                "time", "true",
             ],
         ),
         (
@@ -59,13 +93,58 @@ async fn filters_answer_exactly() {
             r#"{"$or":[{"v":true},{"v":"1"},{"access-level":"high"}]}"#,
             &["dotted", "string", "true"],
         ),
-        (r#"{"$not":{"v":{"$exists":true}}}"#, &["dotted", "none"]),
+        (
+            r#"{"$not":{"v":{"$exists":true}}}"#,
+            &["dotted", "later", "none", "time"],
+        ),
+        (r#"{"v":{"$gt":1e399}}"#, &["huge"]),
+        (r#"{"v":10e399}"#, &["huge"]),
+        (r#"{"v":{"$lte":9007199254740993.0,"$gt":1}}"#, &["big"]),
+        (r#"{"v":{"$gt":[]}}"#, &[]),
+        (r#"{"v":{"$gte":true}}"#, &[]),
+        (r#"{"v":{"$lte":null}}"#, &[]),
+        (r#"{"at":{"$gte":"2026-11-02T10:00:00Z"}}"#, &["later"]),
+        (
+            r#"{"at":{"$gt":"2026-11-02T10:00:00","$lt":"2026-11-02T10:00:01Z"}}"#,
+            &["time"],
+        ),
+        (r#"{"nul":"\u0000"}"#, &["later"]),
+        (r#"{"$and":[{"v":1},{"v":{"$lt":2}}]}"#, &["float", "int"]),
+        (r#"{"v[0]":{"$lt":2},"v[1]":{"$gt":"w"}}"#, &["array"]),
+        (r#"{"v":{"u":{"$contains":2}}}"#, &["object"]),
+        (
+            "{}",
+            &[
+                "array", "big", "dotted", "float", "huge", "int", "later", "none", "null",
+                "object", "string", "time", "true",
+            ],
+        ),
     ] {
-        assert_eq!(
-            client.keys(filtered("", filter)).await,
-            expected,
-            "{filter}"
-        );
+        assert_eq!(matching(client, filter).await, expected, "{filter}");
+    }
+}
+
+#[tokio::test]
+async fn a_native_filter_is_a_filter() {
+    let mut running = Running::start().await;
+    let client = &mut running.client;
+    for (key, value) in [("1", r#"{"n":1.0}"#), ("2", r#"{"n":2}"#)] {
+        client.put(put("x", key, value)).await.unwrap();
+    }
+    let kind = |kind| Value { kind: Some(kind) };
+    let object = |key: &str, value| {
+        let fields = [(key.to_owned(), value)].into();
+        kind(Kind::StructValue(Struct { fields }))
+    };
+    for (number, expected) in [(1.0, ["2"].as_slice()), (0.5, &["1", "2"]), (2.0, &[])] {
+        let test = object("n", object("$gt", kind(Kind::NumberValue(number))));
+        let request = pb::SearchItemsRequest {
+            filter: Some(Payload {
+                form: Some(Form::Json(test)),
+            }),
+            ..search("")
+        };
+        assert_eq!(client.keys(request).await, expected, "{number}");
     }
 }
 
@@ -89,6 +168,14 @@ async fn filters_name_the_path_and_the_operator_at_fault() {
             "filter: has a key `a..b` that is not a path: it has an empty segment",
         ),
         (r#"{"a[":1}"#, "filter: has a key `a[`"),
+        (r#"{"":1}"#, "filter: has a key `` that is not a path"),
+        (r#"{"a":{"b.":1}}"#, "filter: has a key `b.`"),
+        (r#"{"$nor":[]}"#, "filter: uses an unknown operator `$nor`"),
+        (
+            r#"{"a":{"$exists":1}}"#,
+            "filter: gives `$exists` at `a` a wrong operand",
+        ),
+        (r#"{"a":{"$gt":1,"b":2}}"#, "filter: mixes operators"),
     ] {
         let searched = pb::SearchItemsRequest {
             filter: Some(text(filter)),
@@ -98,9 +185,14 @@ async fn filters_name_the_path_and_the_operator_at_fault() {
             filter: Some(text(filter)),
             ..Default::default()
         };
+        let listed = pb::ListItemsRequest {
+            filter: Some(text(filter)),
+            ..list("", 1)
+        };
         for error in [
-            client.search_items(searched).await.unwrap_err(),
-            client.count_items(counted).await.unwrap_err(),
+            client.hits(searched).await.unwrap_err(),
+            client.count(counted).await.unwrap_err(),
+            client.list_items(listed).await.unwrap_err(),
         ] {
             let violations = violations(&error);
             assert!(violations[0].starts_with(expected), "{violations:?}");
@@ -149,14 +241,5 @@ async fn a_page_is_full_if_enough_items_match() {
         namespace_prefix: vec![],
         filter: Some(text(filter)),
     };
-    assert_eq!(
-        running
-            .client
-            .count_items(count)
-            .await
-            .unwrap()
-            .into_inner()
-            .count,
-        10
-    );
+    assert_eq!(running.client.count(count).await.unwrap(), 10);
 }

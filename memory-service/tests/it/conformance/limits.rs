@@ -3,7 +3,11 @@
 use prost_types::Duration;
 use weft_proto::memory::v1 as pb;
 
-use crate::support::{Calls as _, Running, get, labels, query, search, text, violations};
+use super::{
+    calls::Calls as _,
+    list_items::{list, page},
+};
+use crate::support::{Running, get, labels, put, query, search, violations};
 
 #[tokio::test]
 async fn numbers_and_choices_of_a_search_must_be_in_range() {
@@ -93,7 +97,7 @@ async fn numbers_and_choices_of_a_search_must_be_in_range() {
             "query: must be at most 32768 bytes long, not 32769",
         ),
     ] {
-        let violations = violations(&client.search_items(request).await.unwrap_err());
+        let violations = violations(&client.hits(request).await.unwrap_err());
         assert!(
             violations.len() == 1 && violations[0].starts_with(expected),
             "{violations:?}"
@@ -163,44 +167,46 @@ async fn listings_refuse_negative_numbers_and_no_depth() {
             "suffix[1]: must not be empty",
         ),
     ] {
-        let violations = violations(&client.list_namespaces(request).await.unwrap_err());
+        let violations = violations(&client.namespaces(request).await.unwrap_err());
         assert!(violations[0].starts_with(expected), "{violations:?}");
     }
 }
 
 #[tokio::test]
-async fn all_faults_of_a_request_are_named_at_once() {
+async fn pages_of_items_have_at_most_1000_and_no_negative_number() {
     let mut running = Running::start().await;
     let client = &mut running.client;
-    let request = pb::PutItemRequest {
-        namespace: vec!["a.b".into(), String::new()],
-        key: String::new(),
-        value: Some(text("[1]")),
-        indexing: Some(pb::Indexing {
-            disabled: false,
-            paths: vec!["ok".into(), "a..b".into()],
-        }),
-        ttl: Some(Duration {
-            seconds: -1,
-            nanos: 0,
-        }),
-        precondition: Some(pb::Precondition { condition: None }),
+    for (page_size, expected) in [
+        (-1, "page_size: must not be negative; 0 is for 100"),
+        (i32::MIN, "page_size: must not be negative; 0 is for 100"),
+        (1001, "page_size: must be at most 1000, not 1001"),
+    ] {
+        let error = page(client, &list("", page_size), "").await.unwrap_err();
+        assert_eq!(violations(&error), [expected]);
+    }
+}
+
+#[tokio::test]
+async fn nothing_said_is_10_hits_100_items_and_100_namespaces() {
+    let mut running = Running::start().await;
+    let client = &mut running.client;
+    let mut operations = Vec::new();
+    for index in 0..101 {
+        let put = put(&format!("n{index:03}"), "k", r#"{"text":"word"}"#);
+        operations.push(pb::BatchOperation {
+            operation: Some(pb::batch_operation::Operation::Put(put)),
+        });
+    }
+    client.batch(pb::BatchRequest { operations }).await.unwrap();
+    assert_eq!(client.keys(search("")).await.len(), 10);
+    assert_eq!(client.keys(query("", "words")).await.len(), 10);
+    let (items, next) = page(client, &list("", 0), "").await.unwrap();
+    assert!(items.len() == 100 && !next.is_empty());
+    let all = pb::ListNamespacesRequest::default();
+    assert_eq!(client.listed(all.clone()).await.len(), 100);
+    let most = pb::ListNamespacesRequest {
+        limit: 10_000,
+        ..all
     };
-    let violations = violations(&client.put(request).await.unwrap_err());
-    let fields: Vec<_> = violations
-        .iter()
-        .map(|line| line.split(": ").next().unwrap())
-        .collect();
-    assert_eq!(
-        fields,
-        [
-            "namespace[0]",
-            "namespace[1]",
-            "key",
-            "value",
-            "indexing.paths[1]",
-            "ttl",
-            "precondition"
-        ],
-    );
+    assert_eq!(client.listed(most).await.len(), 101);
 }

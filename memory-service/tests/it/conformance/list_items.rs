@@ -9,10 +9,10 @@ use tonic_types::StatusExt as _;
 use weft_proto::{common::v1::PayloadForm, memory::v1 as pb};
 
 use crate::support::{
-    Calls as _, Client, Running, assert_status, delete, labels, put, text, value, violations,
+    Calls as _, Client, Running, assert_status, delete, labels, put, text, value,
 };
 
-fn list(prefix: &str, page_size: i32) -> pb::ListItemsRequest {
+pub(super) fn list(prefix: &str, page_size: i32) -> pb::ListItemsRequest {
     pb::ListItemsRequest {
         namespace_prefix: labels(prefix),
         page_size,
@@ -21,7 +21,7 @@ fn list(prefix: &str, page_size: i32) -> pb::ListItemsRequest {
     }
 }
 
-async fn page(
+pub(super) async fn page(
     client: &mut Client,
     request: &pb::ListItemsRequest,
     page_token: &str,
@@ -35,7 +35,7 @@ async fn page(
 }
 
 /// The pages of a walk, each with the names of its items.
-async fn walk(client: &mut Client, request: &pb::ListItemsRequest) -> Vec<Vec<String>> {
+pub(super) async fn walk(client: &mut Client, request: &pb::ListItemsRequest) -> Vec<Vec<String>> {
     let (mut pages, mut token) = (Vec::new(), String::new());
     loop {
         let (items, next) = page(client, request, &token).await.unwrap();
@@ -215,34 +215,4 @@ async fn a_page_ends_before_it_is_too_large_for_a_client() {
     }
     let sizes: Vec<_> = walk(&mut running.client, &list("a", 5)).await;
     assert_eq!(sizes.iter().map(Vec::len).collect::<Vec<_>>(), [3, 2]);
-}
-
-#[tokio::test]
-async fn numbers_and_filters_of_a_listing_must_make_sense() {
-    let mut running = Running::start().await;
-    let filtered = pb::ListItemsRequest {
-        filter: Some(text(r#"{"a":{"$near":1}}"#)),
-        ..list("a..b", -1)
-    };
-    let error = page(&mut running.client, &filtered, "x").await.unwrap_err();
-    let faults = violations(&error);
-    let fields = [
-        "namespace_prefix[1]: ",
-        "filter: ",
-        "page_size: must not be negative",
-    ];
-    assert!(
-        faults
-            .iter()
-            .zip(fields)
-            .all(|(fault, field)| fault.starts_with(field)),
-        "{faults:?}"
-    );
-    let error = page(&mut running.client, &list("", 1001), "")
-        .await
-        .unwrap_err();
-    assert_eq!(
-        violations(&error),
-        ["page_size: must be at most 1000, not 1001"]
-    );
 }

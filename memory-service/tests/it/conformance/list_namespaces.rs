@@ -1,8 +1,9 @@
-//! Namespaces are listed exactly, with exact counts.
+//! Row "list_namespaces": namespaces are listed exactly, with exact counts.
 
 use weft_proto::memory::v1 as pb;
 
-use crate::support::{Calls as _, Running, delete, labels, put};
+use super::calls::{By, Calls as _};
+use crate::support::{Running, delete, labels, put};
 
 fn list() -> pb::ListNamespacesRequest {
     pb::ListNamespacesRequest::default()
@@ -187,4 +188,46 @@ async fn a_namespace_is_deleted_with_everything_below_it() {
     assert_eq!(running.client.listed(list()).await, left);
     let mut running = running.restart().await;
     assert_eq!(running.client.listed(list()).await, left);
+}
+
+#[tokio::test]
+async fn every_option_counts_and_in_this_order() {
+    for by in By::ALL {
+        let mut running = Running::start().await;
+        let client = &mut running.client;
+        for (namespace, keys) in [
+            ("t.a.x.end", 1),
+            ("t.a.y.end", 2),
+            ("t.b.x.end", 3),
+            ("t.b.x", 4),
+            ("t.c.end", 5),
+            ("u.a.x.end", 6),
+        ] {
+            for key in 0..keys {
+                by.put(client, put(namespace, &key.to_string(), "{}")).await;
+            }
+        }
+        let request = |max_depth, offset, limit| pb::ListNamespacesRequest {
+            prefix: labels("t.*"),
+            suffix: labels("end"),
+            max_depth,
+            offset,
+            limit,
+        };
+        // The suffix is of whole namespaces; what is cut is folded, and then paged.
+        let whole = ["t.a.x.end=1", "t.a.y.end=2", "t.b.x.end=3", "t.c.end=5"];
+        assert_eq!(client.listed(request(None, 0, 0)).await, whole);
+        assert_eq!(client.listed(request(Some(4), 1, 2)).await, whole[1..3]);
+        let cut = ["t.a=3", "t.b=3", "t.c=5"];
+        assert_eq!(client.listed(request(Some(2), 0, 0)).await, cut);
+        assert_eq!(client.listed(request(Some(2), 1, 1)).await, cut[1..2]);
+        assert_eq!(client.listed(request(Some(2), 3, 1)).await, [""; 0]);
+        assert_eq!(client.listed(request(Some(1), 0, 1)).await, ["t=11"]);
+        // Gone with their last items.
+        by.delete(client, delete("t.a.x.end", "0")).await;
+        by.delete(client, delete("t.b.x", "0")).await;
+        let cut = ["t.a=2", "t.b=3", "t.c=5"];
+        assert_eq!(client.listed(request(Some(2), 0, 0)).await, cut);
+        assert_eq!(client.listed(request(None, 0, 1)).await, ["t.a.y.end=2"]);
+    }
 }

@@ -4,19 +4,22 @@
 //! for it.
 //!
 //! # Layout
-//! One row a file, in the order of the table:
+//! `calls` makes each read by its own RPC and in a batch. One row a file, in the order of the table:
 //! - `namespace`, `value`, `times`, `put`, `precondition`, `get`, `ttl`, `filter`
 //! - `search_without_query`, `search_with_query`; `score`, with `fusion`, `recency` and `diversity`
 //! - `isolation`, `index_paths`, `batch`, `list_namespaces`, `limits`
 //!
 //! Beyond the rows:
 //! - `large_answers`: what does not fit into one
+//! - `all_faults`: everything that is wrong with a request, in one answer
 //! - `list_items`: walks and their page tokens
 //! - `concurrent_writers`: writers of every kind at the same items
 //! - `any_store`: the suite of any store; `engines` runs it against each engine
 
+mod all_faults;
 pub(crate) mod any_store;
 mod batch;
+mod calls;
 mod concurrent_writers;
 mod diversity;
 pub(crate) mod engines;
@@ -42,9 +45,10 @@ mod value;
 
 use weft_proto::memory::v1::{self as pb, Ranking};
 
+use self::calls::Calls as _;
 use crate::{
     embedder::Embedder,
-    support::{Calls as _, Client, Running, put, query, search, text},
+    support::{Client, Running, put, query, search, text},
 };
 
 fn filtered(prefix: &str, filter: &str) -> pb::SearchItemsRequest {

@@ -2,8 +2,9 @@
 
 use tokio::task::JoinSet;
 use tonic::Code;
-use weft_proto::memory::v1 as pb;
+use weft_proto::memory::v1::{self as pb, batch_operation::Operation};
 
+use super::calls::batched;
 use crate::support::{
     Calls as _, Running, assert_status, delete, etag, exists, get, put, value, violations,
 };
@@ -96,10 +97,60 @@ async fn of_100_racing_creators_exactly_one_wins() {
 async fn a_precondition_must_say_something() {
     let mut running = Running::start().await;
     let client = &mut running.client;
-    let request = pb::PutItemRequest {
-        precondition: etag(""),
-        ..put("a", "k", "{}")
+    for (precondition, expected) in [
+        (etag(""), "precondition.etag: must not be empty"),
+        (
+            Some(pb::Precondition { condition: None }),
+            "precondition: must say `exists` or `etag`",
+        ),
+    ] {
+        let put = pb::PutItemRequest {
+            precondition: precondition.clone(),
+            ..put("a", "k", "{}")
+        };
+        let delete = pb::DeleteItemRequest {
+            precondition,
+            ..delete("a", "k")
+        };
+        for error in [
+            client.put(put).await.unwrap_err(),
+            client.delete_item(delete).await.unwrap_err(),
+        ] {
+            let violations = violations(&error);
+            assert!(
+                violations.len() == 1 && violations[0].starts_with(expected),
+                "{violations:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_batch_takes_none_and_names_whatever_else_is_wrong() {
+    let mut running = Running::start().await;
+    let client = &mut running.client;
+    let put = pb::PutItemRequest {
+        precondition: exists(false),
+        ..put("a", "", "[]")
     };
-    let error = client.put(request).await.unwrap_err();
-    assert!(violations(&error)[0].starts_with("precondition.etag: must not be empty"));
+    let delete = pb::DeleteItemRequest {
+        precondition: etag("x"),
+        ..delete("a..b", "k")
+    };
+    let cases = [
+        (
+            Operation::Put(put),
+            ["put.precondition", "put.key", "put.value"].as_slice(),
+        ),
+        (
+            Operation::Delete(delete),
+            &["delete.precondition", "delete.namespace[1]"],
+        ),
+    ];
+    for (operation, fields) in cases {
+        let faults = violations(&batched(client, operation).await.unwrap_err());
+        let expected = fields.iter().map(|field| format!("operations[0].{field}"));
+        let found = faults.iter().map(|fault| fault.split(": ").next().unwrap());
+        assert!(found.eq(expected), "{faults:?}");
+    }
 }

@@ -3,10 +3,10 @@
 use tonic::Code;
 use weft_proto::memory::v1::{self as pb, Ranking};
 
-use super::{ranked, remember, running, scores};
+use super::{calls::Calls as _, ranked, remember, running, scores};
 use crate::{
     embedder::Embedder,
-    support::{Calls as _, Running, assert_status, put, query, search, text},
+    support::{Running, assert_status, put, query, search, text},
 };
 
 fn expected<const N: usize>(scores: [(&str, i32); N]) -> Vec<(String, i32)> {

@@ -2,8 +2,8 @@
 
 use weft_proto::memory::v1 as pb;
 
-use super::filtered;
-use crate::support::{Calls as _, Running, put, query, search};
+use super::{calls::Calls as _, filtered};
+use crate::support::{Running, put, query, search, violations};
 
 #[tokio::test]
 async fn pages_of_equal_ranks_neither_repeat_nor_miss() {
@@ -89,4 +89,30 @@ async fn deep_pages_of_many_items_are_right() {
         client.keys(few).await,
         ["05996", "05999", "05995", "05998", "05997"]
     );
+}
+
+#[tokio::test]
+async fn a_query_is_paged_up_to_10_000_items_deep() {
+    let mut running = Running::start().await;
+    let client = &mut running.client;
+    client
+        .put(put("x", "k", r#"{"text":"word"}"#))
+        .await
+        .unwrap();
+    let page = |offset, limit, words: &str| pb::SearchItemsRequest {
+        offset,
+        limit,
+        ..query("", words)
+    };
+    for (offset, limit) in [(9_000, 1_000), (9_990, 0), (9_999, 1)] {
+        let deepest = page(offset, limit, "words");
+        assert!(client.keys(deepest).await.is_empty());
+    }
+    for (offset, limit) in [(9_001, 1_000), (9_991, 0), (10_000, 1), (i32::MAX, 1)] {
+        let error = client.hits(page(offset, limit, "words")).await.unwrap_err();
+        let expected = "offset: and `limit` must be at most 10000 together with a query";
+        assert_eq!(violations(&error), [expected]);
+        // Without one, pages may be as deep as there are items.
+        assert!(client.keys(page(offset, limit, "")).await.is_empty());
+    }
 }

@@ -2,17 +2,21 @@
 
 use std::time::Duration;
 
+use prost_types::Duration as Span;
 use tonic::Code;
 use weft_proto::memory::v1 as pb;
 
+use super::{
+    calls::{By, Calls as _},
+    list_items::{list, walk},
+};
 use crate::support::{
-    Calls as _, Running, assert_status, etag, exists, get, labels, put, query, search, violations,
+    Running, assert_status, etag, exists, get, labels, put, query, search, text, violations,
 };
 
 fn mortal(key: &str, seconds: i64, nanos: i32) -> pb::PutItemRequest {
-    let ttl = Some(prost_types::Duration { seconds, nanos });
     pb::PutItemRequest {
-        ttl,
+        ttl: Some(Span { seconds, nanos }),
         ..put("a.b", key, r#"{"text":"hello","n":1}"#)
     }
 }
@@ -20,63 +24,66 @@ fn mortal(key: &str, seconds: i64, nanos: i32) -> pb::PutItemRequest {
 /// Every way of seeing an item: whether each sees it.
 async fn seen(running: &mut Running, key: &str) -> Vec<bool> {
     let client = &mut running.client;
-    let filter = Some(crate::support::text(r#"{"n":1}"#));
+    let filter = Some(text(r#"{"n":1}"#));
+    let filtered_search = pb::SearchItemsRequest {
+        filter: filter.clone(),
+        ..search("")
+    };
+    let filtered_list = pb::ListItemsRequest {
+        filter: filter.clone(),
+        ..list("a", 1)
+    };
     let count = pb::CountItemsRequest {
         namespace_prefix: labels("a"),
         filter: None,
     };
-    let filtered = pb::CountItemsRequest {
-        filter: filter.clone(),
+    let filtered_count = pb::CountItemsRequest {
+        filter,
         ..count.clone()
     };
+    let namespaces = pb::ListNamespacesRequest::default();
     vec![
         client.get(get("a.b", key)).await.is_ok(),
         !client.keys(search("a")).await.is_empty(),
-        !client
-            .keys(pb::SearchItemsRequest {
-                filter,
-                ..search("")
-            })
-            .await
-            .is_empty(),
+        !client.keys(filtered_search).await.is_empty(),
         !client.keys(query("a.b", "hello")).await.is_empty(),
-        !client
-            .listed(pb::ListNamespacesRequest::default())
-            .await
-            .is_empty(),
-        client.count_items(count).await.unwrap().into_inner().count > 0,
-        client
-            .count_items(filtered)
-            .await
-            .unwrap()
-            .into_inner()
-            .count
-            > 0,
+        !walk(client, &list("a", 1)).await.concat().is_empty(),
+        !walk(client, &filtered_list).await.concat().is_empty(),
+        !client.listed(namespaces).await.is_empty(),
+        client.count(count).await.unwrap() > 0,
+        client.count(filtered_count).await.unwrap() > 0,
     ]
 }
 
+const SEEN: [bool; 9] = [true; 9];
+const UNSEEN: [bool; 9] = [false; 9];
+
 #[tokio::test]
 async fn an_item_expires_to_the_millisecond_everywhere_at_once() {
-    let mut running = Running::start().await;
-    let item = running
-        .client
-        .put(mortal("k", 1, 500_000_000))
-        .await
-        .unwrap();
-    let expiry = item.expire_time.unwrap();
-    let update = item.update_time.unwrap();
-    assert_eq!(
-        (expiry.seconds, expiry.nanos),
-        (update.seconds + 1, 500_000_000)
-    );
+    for by in By::ALL {
+        let mut running = Running::start().await;
+        let item = by.put(&mut running.client, mortal("k", 1, 500_000_000));
+        let item = item.await;
+        let expiry = item.expire_time.unwrap();
+        let update = item.update_time.unwrap();
+        assert_eq!(
+            (expiry.seconds, expiry.nanos),
+            (update.seconds + 1, 500_000_000)
+        );
 
-    running.clock.advance(Duration::from_millis(1_499));
-    assert_eq!(seen(&mut running, "k").await, [true; 7]);
-    running.clock.advance(Duration::from_millis(1));
-    assert_eq!(seen(&mut running, "k").await, [false; 7]);
+        running.clock.advance(Duration::from_millis(1_499));
+        assert_eq!(seen(&mut running, "k").await, SEEN);
+        running.clock.advance(Duration::from_millis(1));
+        assert_eq!(seen(&mut running, "k").await, UNSEEN);
 
-    let mut running = running.restart().await;
-    assert_eq!(seen(&mut running, "k").await, [false; 7]);
+        let mut running = running.restart().await;
+        assert_eq!(seen(&mut running, "k").await, UNSEEN);
+        let deletion = pb::DeleteNamespaceRequest {
+            namespace_prefix: labels("a"),
+        };
+        let deleted = running.client.delete_namespace(deletion).await.unwrap();
+        assert_eq!(deleted.into_inner().deleted_count, 0);
+    }
 }
 
 #[tokio::test]
@@ -122,19 +129,21 @@ async fn a_read_restarts_the_lifetime_if_it_is_asked_to() {
     assert_eq!((read.etag, read.update_time), (item.etag, item.update_time));
 
     running.clock.advance(Duration::from_secs(9));
-    let searching = pb::SearchItemsRequest {
-        refresh_ttl: Some(true),
+    let searching = |refresh_ttl| pb::SearchItemsRequest {
+        refresh_ttl,
         ..search("a")
     };
-    let hits = running.client.hits(searching).await.unwrap();
-    let expiry = hits[0].item.as_ref().unwrap().expire_time.unwrap();
-    assert_eq!(expiry.seconds, item.expire_time.unwrap().seconds + 18);
+    for (refresh_ttl, later) in [(None, 9), (Some(false), 9), (Some(true), 18), (None, 18)] {
+        let hits = running.client.hits(searching(refresh_ttl)).await.unwrap();
+        let expiry = hits[0].item.as_ref().unwrap().expire_time.unwrap();
+        assert_eq!(expiry.seconds, item.expire_time.unwrap().seconds + later);
+    }
 
     let mut running = running.restart().await;
     running.clock.advance(Duration::from_secs(9));
-    assert_eq!(seen(&mut running, "k").await, [true; 7]);
+    assert_eq!(seen(&mut running, "k").await, SEEN);
     running.clock.advance(Duration::from_secs(1));
-    assert_eq!(seen(&mut running, "k").await, [false; 7]);
+    assert_eq!(seen(&mut running, "k").await, UNSEEN);
 }
 
 #[tokio::test]
@@ -147,45 +156,71 @@ async fn a_refresh_does_not_raise_the_dead() {
         ..get("a.b", "k")
     };
     assert!(running.client.get(refreshing).await.is_err());
-    assert_eq!(seen(&mut running, "k").await, [false; 7]);
+    assert_eq!(seen(&mut running, "k").await, UNSEEN);
+}
+
+#[tokio::test]
+async fn a_search_restarts_the_lifetimes_of_what_it_returns_only() {
+    let mut running = Running::start().await;
+    for key in ["1", "2", "3"] {
+        let put = mortal(key, 10, 0);
+        running.client.put(put).await.unwrap();
+    }
+    running.clock.advance(Duration::from_secs(9));
+    let second = pb::SearchItemsRequest {
+        refresh_ttl: Some(true),
+        offset: 1,
+        limit: 1,
+        ..query("a", "hello")
+    };
+    assert_eq!(running.client.keys(second).await, ["2"]);
+    running.clock.advance(Duration::from_secs(1));
+    assert_eq!(running.client.keys(search("a")).await, ["2"]);
 }
 
 #[tokio::test]
 async fn configured_lifetimes_hold_where_calls_do_not_say() {
-    let mut running = Running::start_with(|config| {
-        config.default_ttl = Duration::from_secs(10);
-        config.refresh_ttl_on_read = true;
-    })
-    .await;
-    let seconds = |item: &pb::Item| item.expire_time.map(|time| time.seconds);
-    let by_default = running
-        .client
-        .put(put("a.b", "default", "{}"))
-        .await
-        .unwrap();
-    assert_eq!(
-        seconds(&by_default),
-        Some(by_default.update_time.unwrap().seconds + 10)
-    );
-    let own = running.client.put(mortal("own", 20, 0)).await.unwrap();
-    assert_eq!(seconds(&own), Some(own.update_time.unwrap().seconds + 20));
-    let forever = running.client.put(mortal("forever", 0, 0)).await.unwrap();
-    assert_eq!(seconds(&forever), None);
+    for by in By::ALL {
+        let mut running = Running::start_with(|config| {
+            config.default_ttl = Duration::from_secs(10);
+            config.refresh_ttl_on_read = true;
+        })
+        .await;
+        let client = &mut running.client;
+        let left = |item: &pb::Item| {
+            let update = item.update_time.unwrap().seconds;
+            item.expire_time.map(|time| time.seconds - update)
+        };
+        let by_default = by.put(client, put("a.b", "default", "{}")).await;
+        assert_eq!(left(&by_default), Some(10));
+        assert_eq!(left(&by.put(client, mortal("own", 20, 0)).await), Some(20));
+        assert_eq!(left(&by.put(client, mortal("ever", 0, 0)).await), None);
 
-    running.clock.advance(Duration::from_secs(5));
-    let refreshed = running.client.get(get("a.b", "default")).await.unwrap();
-    assert_eq!(
-        seconds(&refreshed),
-        seconds(&by_default).map(|seconds| seconds + 5)
-    );
-    let left_alone = pb::GetItemRequest {
-        refresh_ttl: Some(false),
-        ..get("a.b", "own")
-    };
-    assert_eq!(
-        seconds(&running.client.get(left_alone).await.unwrap()),
-        seconds(&own)
-    );
+        running.clock.advance(Duration::from_secs(5));
+        let client = &mut running.client;
+        let alone = pb::GetItemRequest {
+            refresh_ttl: Some(false),
+            ..get("a.b", "default")
+        };
+        assert_eq!(left(&client.get(alone).await.unwrap()), Some(10));
+        // Neither does a listing restart anything.
+        walk(client, &list("a", 1)).await;
+        let refreshed = client.get(get("a.b", "default")).await.unwrap();
+        assert_eq!(left(&refreshed), Some(15));
+        let own = |hits: Vec<pb::SearchHit>| {
+            let items = hits.into_iter().map(|hit| hit.item.unwrap());
+            let mut own = items.filter(|item| item.key == "own");
+            left(&own.next().unwrap())
+        };
+        let alone = pb::SearchItemsRequest {
+            refresh_ttl: Some(false),
+            ..search("a")
+        };
+        assert_eq!(own(client.hits(alone).await.unwrap()), Some(20));
+        assert_eq!(own(client.hits(search("a")).await.unwrap()), Some(25));
+        let ever = client.get(get("a.b", "ever")).await.unwrap();
+        assert_eq!(ever.expire_time, None);
+    }
 }
 
 #[tokio::test]
@@ -199,7 +234,7 @@ async fn lifetimes_are_at_least_zero_and_at_most_100_years() {
         (i64::MAX, 0),
         (3_155_760_001, 0),
     ] {
-        let ttl = Some(prost_types::Duration { seconds, nanos });
+        let ttl = Some(Span { seconds, nanos });
         let error = client
             .put(pb::PutItemRequest {
                 ttl,
@@ -209,17 +244,4 @@ async fn lifetimes_are_at_least_zero_and_at_most_100_years() {
             .unwrap_err();
         assert!(violations(&error)[0].starts_with("ttl: must"), "{seconds}");
     }
-}
-
-#[tokio::test]
-async fn a_put_without_a_lifetime_ends_the_old_one() {
-    let mut running = Running::start().await;
-    running.client.put(mortal("k", 10, 0)).await.unwrap();
-    running
-        .client
-        .put(put("a.b", "k", r#"{"text":"hello","n":1}"#))
-        .await
-        .unwrap();
-    running.clock.advance(Duration::from_secs(3600));
-    assert_eq!(seen(&mut running, "k").await, [true; 7]);
 }
