@@ -42,6 +42,12 @@ impl Etag {
     pub fn parse(text: &str) -> Option<Self> {
         Uuid::parse_str(text).ok().map(Self)
     }
+
+    /// It as a number.
+    #[must_use]
+    pub fn number(&self) -> u128 {
+        self.0.as_u128()
+    }
 }
 
 impl fmt::Display for Etag {

@@ -11,6 +11,7 @@ mod aimock;
 mod commands;
 mod conformance;
 mod crash;
+mod damages;
 mod deep_pages;
 mod disk;
 mod embedder;

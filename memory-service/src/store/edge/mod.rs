@@ -5,6 +5,7 @@
 //! - `folder`: the data folder and its engines
 //! - `lock`: who owns it
 //! - `format`: the file that says what it holds
+//! - `inventory`: what was there when it was closed
 //! - `durable`: what a loss of power cannot take any more
 //! - `schema`: indexes and vectors
 //! - `point`: points of the engine
@@ -29,6 +30,7 @@ mod durable;
 mod filter;
 mod folder;
 mod format;
+mod inventory;
 mod lock;
 mod operations;
 mod optimiser;
@@ -331,14 +333,16 @@ impl Store for EdgeStore {
             self.commands.close();
             drop(flushing);
             while flusher.join_next().await.is_some() {}
-            if let Some(optimiser) = optimiser {
-                optimiser.finish().await;
-            }
+            let at_rest = match optimiser {
+                Some(optimiser) => optimiser.finish().await,
+                None => true,
+            };
             self.reads.finish().await;
             let shared = self.shared.clone();
             let finished = spawn_blocking(move || {
                 writer.finish();
-                shared.flush()
+                shared.flush()?;
+                if at_rest { shared.close() } else { Ok(()) }
             });
             finished
                 .await

@@ -204,14 +204,17 @@ impl Optimiser {
         }))
     }
 
-    /// Lets nothing begin any more, and waits for what is under way, but not for long.
-    pub(super) async fn finish(self) {
+    /// Lets nothing begin any more, and waits for what is under way, but not for long; whether it has
+    /// ended.
+    pub(super) async fn finish(self) -> bool {
         let Self { shared, ended } = self;
         shared.litter.closing.store(true, Ordering::Release);
         shared.litter.wake();
-        if timeout(PATIENCE, ended).await.is_err() {
+        let has_ended = timeout(PATIENCE, ended).await.is_ok();
+        if !has_ended {
             tracing::warn!("data is being written anew; the next start begins that again");
         }
+        has_ended
     }
 }
 
@@ -295,6 +298,7 @@ fn write_anew(shared: &Shared) -> Result<bool, StoreError> {
         return Ok(false);
     }
     shared.check_room(Growth::Little)?;
+    shared.seal.open(shared.folder().path())?;
     let budget = shared.litter.budget.clone();
     let worth_it = engines.first.optimize_with_budget(budget);
     let worth_it = worth_it.map_err(engine_error)?;

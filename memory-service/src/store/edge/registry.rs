@@ -11,13 +11,17 @@ use std::{
 
 use service_runtime::Tenant;
 
+use super::inventory::Inventory;
 use crate::domain::{
     ItemId, Key, Namespace, NamespaceCount, NamespacePrefix, NamespaceQuery, Time, Version,
 };
 
 /// The names of all items of all tenants.
 #[derive(Debug, Default)]
-pub(super) struct Registry(HashMap<Tenant, Namespaces>);
+pub(super) struct Registry {
+    tenants: HashMap<Tenant, Namespaces>,
+    inventory: Inventory,
+}
 
 /// The namespaces of one tenant that hold items.
 #[derive(Debug, Default)]
@@ -82,7 +86,9 @@ impl Registry {
         if before.is_none() && after.is_none() {
             return;
         }
-        let namespaces = self.0.entry(tenant.clone()).or_default();
+        before.inspect(|version| self.inventory.remove(version));
+        after.inspect(|version| self.inventory.add(version));
+        let namespaces = self.tenants.entry(tenant.clone()).or_default();
         let items = namespaces.items.entry(id.namespace.clone()).or_default();
         match after {
             Some(_) if items.keys.insert(id.key.clone()) => namespaces.total += 1,
@@ -96,9 +102,14 @@ impl Registry {
         if items.keys.is_empty() {
             namespaces.items.remove(&id.namespace);
             if namespaces.total == 0 {
-                self.0.remove(tenant);
+                self.tenants.remove(tenant);
             }
         }
+    }
+
+    /// All items together.
+    pub(super) fn inventory(&self) -> Inventory {
+        self.inventory
     }
 
     /// How many items there are under `prefix`.
@@ -110,17 +121,22 @@ impl Registry {
 
     /// How many items of a tenant are stored, expired ones included.
     pub(super) fn stored(&self, tenant: &Tenant) -> u64 {
-        self.0.get(tenant).map_or(0, |namespaces| namespaces.total)
+        self.tenants
+            .get(tenant)
+            .map_or(0, |namespaces| namespaces.total)
     }
 
     /// How many items of all tenants are stored, expired ones included.
     pub(super) fn stored_in_all(&self) -> u64 {
-        self.0.values().map(|namespaces| namespaces.total).sum()
+        self.tenants
+            .values()
+            .map(|namespaces| namespaces.total)
+            .sum()
     }
 
     /// Whether any item of a tenant has expired and was not swept yet.
     pub(super) fn has_expired(&self, tenant: &Tenant, now: Time) -> bool {
-        let namespaces = self.0.get(tenant);
+        let namespaces = self.tenants.get(tenant);
         namespaces.is_some_and(|namespaces| namespaces.expiries.any_by(now))
     }
 
@@ -174,7 +190,7 @@ impl Registry {
         prefix: &'a NamespacePrefix,
         from: &'a [String],
     ) -> impl Iterator<Item = (&'a Namespace, &'a Items)> {
-        let all = self.0.get(tenant).map(|namespaces| &namespaces.items);
+        let all = self.tenants.get(tenant).map(|namespaces| &namespaces.items);
         // In label order, a namespace is followed by those below it.
         let from = (Bound::Included(from), Bound::Unbounded);
         all.into_iter()
@@ -246,7 +262,7 @@ mod tests {
         registry.change(&tenant, &item, None, Some(&version(None)));
         registry.change(&tenant, &item, Some(&version(None)), None);
         registry.change(&tenant, &item, None, None);
-        assert!(registry.0.is_empty());
+        assert!(registry.tenants.is_empty());
     }
 
     #[test]

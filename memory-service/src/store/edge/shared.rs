@@ -11,6 +11,7 @@ use qdrant_edge::{EdgeShard, OperationError, UpdateOperation};
 use super::{
     durable::Disk,
     folder::{Folder, FolderError},
+    inventory::{Closed, Seal},
     optimiser::{self, Litter},
     query,
     registry::Registry,
@@ -94,6 +95,7 @@ pub(super) struct Shared {
     pub(super) litter: Litter,
     pub(super) disk: Disk,
     pub(super) turn: Turn,
+    pub(super) seal: Seal,
     least_free: u64,
     /// The folder of the index that is filled.
     next: Option<Folder>,
@@ -119,16 +121,26 @@ impl Shared {
             }
         };
         let engines = || -> Result<_, StoreError> {
+            let closed = Closed::read(folder.path())?;
+            if let Some(closed) = &closed {
+                closed.check_segments(&folder.engine())?;
+            }
             let first = Arc::new(start(&folder, settings)?);
             let registry = scan(&first)?;
+            if let Some(closed) = &closed {
+                closed.check_items(&registry.inventory())?;
+            }
+            let seal = Seal::new(closed.as_ref());
             let Some(next) = &next else {
                 let engines = Engines {
                     first,
                     other: None,
                     stage: Stage::Settled,
                 };
-                return Ok((engines, registry, BTreeSet::new()));
+                return Ok((engines, registry, seal, BTreeSet::new()));
             };
+            // What takes its place has other parts.
+            seal.open(folder.path())?;
             let other = Arc::new(start(next, settings)?);
             let missing = renewal::differences(&first, &other)?;
             let engines = Engines {
@@ -136,9 +148,9 @@ impl Shared {
                 other: Some(other),
                 stage: Stage::Filling,
             };
-            Ok((engines, registry, missing))
+            Ok((engines, registry, seal, missing))
         };
-        let (engines, registry, missing) = engines().map_err(|cause| OpenError::Engine {
+        let (engines, registry, seal, missing) = engines().map_err(|cause| OpenError::Engine {
             folder: path.display().to_string(),
             cause,
         })?;
@@ -149,6 +161,7 @@ impl Shared {
             litter: Litter::new(settings.optimise_from),
             disk: Disk::new(settings.flush),
             turn: Turn::new(),
+            seal,
             least_free: settings.least_free,
             next,
             folder,
@@ -203,9 +216,17 @@ impl Shared {
 
     /// Does one operation. It is on the disk after [`acknowledge`](Self::acknowledge).
     pub(super) fn update(&self, operation: UpdateOperation) -> Result<(), StoreError> {
+        self.seal.open(self.folder.path())?;
         let updated = self.shard().update(operation).map_err(engine_error);
         self.disk.lags();
-        updated
+        updated.inspect_err(|_| self.seal.doubt())
+    }
+
+    /// Writes down what is there, when everything is on the disk and nothing is written any more.
+    pub(super) fn close(&self) -> Result<(), StoreError> {
+        let items = self.registry().inventory();
+        self.seal
+            .close(self.folder.path(), self.shard().path(), items)
     }
 
     /// Whether there is room on the disk for a write.

@@ -86,7 +86,10 @@ impl Writer {
                     let begin = Instant::now();
                     shared.turn.begin();
                     // Callers of a run that panicked see a write without an answer; others go on.
-                    let _ = catch_unwind(AssertUnwindSafe(|| run(&shared, first, &mut queue)));
+                    let done = catch_unwind(AssertUnwindSafe(|| run(&shared, first, &mut queue)));
+                    if done.is_err() {
+                        shared.seal.doubt();
+                    }
                     shared.turn.end();
                     if shared.litter.is_under_way() {
                         rest(begin.elapsed());
@@ -179,6 +182,7 @@ fn write(shared: &Shared, commands: Vec<Command>) {
         }
         Err(error) => {
             tracing::error!(%error, "a write failed");
+            shared.seal.doubt();
             if let Err(error) = reconcile(shared, &plan) {
                 tracing::error!(%error, "counts of namespaces may be wrong until the next start");
             }
