@@ -212,6 +212,25 @@ async fn vectors_that_a_server_has_not_made_yet_are_not_relied_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_collection_whose_copies_do_not_answer_yet_is_waited_for() {
+    let server = QdrantServer::double(|settings| settings.slow_copies = true);
+    let settings = server.settings();
+    QdrantStore::open(&settings, Some(&embedder()))
+        .await
+        .map(drop)
+        .unwrap();
+    // Also by those who only want to know what it is searched by.
+    let server = QdrantServer::double(|settings| settings.slow_copies = true);
+    let made = CreateCollection {
+        collection_name: server.collection.clone(),
+        ..CreateCollection::default()
+    };
+    server.collections().create(made).await.unwrap();
+    let index = QdrantStore::indexed_with(&server.settings()).await.unwrap();
+    assert_eq!(index, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_collection_of_another_program_is_left_alone() {
     let server = QdrantServer::start();
     let request = CreateCollection {

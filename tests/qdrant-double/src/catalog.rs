@@ -20,11 +20,17 @@ use crate::{
 pub(crate) struct Catalog {
     folder: PathBuf,
     collections: Mutex<BTreeMap<String, Arc<Collection>>>,
+    slow_copies: bool,
+    /// How many more calls for a collection find no copy of it.
+    unready: Mutex<BTreeMap<String, u32>>,
 }
+
+/// Calls for a collection that was only just made that find no copy of it, where copies are slow.
+const UNREADY: u32 = 3;
 
 impl Catalog {
     /// Opens all collections of a folder.
-    pub(crate) fn load(folder: PathBuf) -> Result<Self> {
+    pub(crate) fn load(folder: PathBuf, slow_copies: bool) -> Result<Self> {
         fs::create_dir_all(&folder)?;
         let mut collections = BTreeMap::new();
         for entry in fs::read_dir(&folder)? {
@@ -40,10 +46,25 @@ impl Catalog {
         Ok(Self {
             folder,
             collections: Mutex::new(collections),
+            slow_copies,
+            unready: Mutex::default(),
         })
     }
 
-    /// A collection by its name.
+    /// A collection by its name, if a copy of it is ready.
+    pub(crate) fn find_copy(&self, name: &str) -> Result<Arc<Collection>, Status> {
+        let found = self.find(name)?;
+        let mut unready = self.unready.lock().unwrap_or_else(PoisonError::into_inner);
+        match unready.get_mut(name) {
+            Some(left @ 1..) => {
+                *left -= 1;
+                Err(broken("0 of 0 read operations failed"))
+            }
+            Some(0) | None => Ok(found),
+        }
+    }
+
+    /// A collection by its name, ready or not.
     pub(crate) fn find(&self, name: &str) -> Result<Arc<Collection>, Status> {
         let collections = self.collections.lock();
         let collections = collections.unwrap_or_else(PoisonError::into_inner);
@@ -67,7 +88,11 @@ impl Catalog {
         }
         let made = Collection::create(&self.folder.join(&name), layout);
         let made = made.map_err(|error| broken(format!("{error:#}")))?;
-        collections.insert(name, Arc::new(made));
+        collections.insert(name.clone(), Arc::new(made));
+        if self.slow_copies {
+            let mut unready = self.unready.lock().unwrap_or_else(PoisonError::into_inner);
+            unready.insert(name, UNREADY);
+        }
         Ok(())
     }
 

@@ -30,7 +30,7 @@ impl Collections for CollectionsService {
         &self,
         request: Request<GetCollectionInfoRequest>,
     ) -> Result<Response<GetCollectionInfoResponse>, Status> {
-        let collection = self.0.find(&request.into_inner().collection_name)?;
+        let collection = self.0.find_copy(&request.into_inner().collection_name)?;
         Ok(Response::new(GetCollectionInfoResponse {
             result: Some(collection.describe()),
             time: 0.0,

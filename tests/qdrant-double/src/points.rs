@@ -42,7 +42,7 @@ impl PointsService {
         collection: &str,
         act: impl FnOnce(&Collection) -> Result<T, Status> + Send + 'static,
     ) -> Result<T, Status> {
-        let collection = self.catalog.find(collection)?;
+        let collection = self.catalog.find_copy(collection)?;
         blocking(move || act(&collection)).await
     }
 

@@ -50,8 +50,9 @@ pub async fn serve(settings: Settings, listener: TcpListener) -> Result<()> {
         version,
         insist,
         slow_vectors,
+        slow_copies,
     } = settings;
-    let catalog = Arc::new(Catalog::load(folder)?);
+    let catalog = Arc::new(Catalog::load(folder, slow_copies)?);
     let admit = move |request: Request<()>| {
         let given = request.metadata().get("api-key");
         let given = given.and_then(|key| key.to_str().ok());

@@ -41,6 +41,11 @@ pub struct Settings {
     /// are done
     #[arg(long)]
     pub slow_vectors: bool,
+
+    /// Answer the first calls for a collection that was only just made as a cluster does before its
+    /// copies are ready
+    #[arg(long)]
+    pub slow_copies: bool,
 }
 
 impl Settings {
@@ -56,6 +61,7 @@ impl Settings {
             version: "1.19.0".to_owned(),
             insist: false,
             slow_vectors: false,
+            slow_copies: false,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The collection: made on first use by whichever replica comes first, and checked by each.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use qdrant_client::qdrant::{
     CollectionExistsRequest, CollectionInfo, CreateCollection, Distance, GetCollectionInfoRequest,
@@ -8,11 +8,12 @@ use qdrant_client::qdrant::{
     SparseVectorConfig, SparseVectorParams, VectorParams, VectorParamsMap, VectorsConfig,
     vectors_config::Config as Vectors,
 };
+use tokio::time::{Instant, sleep};
 use tonic::Code;
 
 use super::{
     connection::Connection,
-    description,
+    description::{self, Description},
     indexes::names,
     open::{LEAST_VERSION, OpenError, minor_version},
     payload_indexes::{create_payload_indexes, payload_indexes},
@@ -26,6 +27,9 @@ use crate::{
         point::{MEANINGS, WORDS},
     },
 };
+
+/// Between two looks at a collection that does not answer yet.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Refuses servers that are older than what this engine asks of them.
 pub(super) async fn check_version(connection: &Connection, url: &str) -> Result<(), OpenError> {
@@ -50,6 +54,34 @@ pub(super) async fn prepare(
     if !exists(connection).await? {
         create(connection, settings, dims).await?;
     }
+    let found = patiently(connection, || complete(connection, dims)).await?;
+    let description = description::check(connection, found)?;
+    renewal::begin(connection, description.clone()).await?;
+    Ok(description.secret)
+}
+
+/// Does what needs a collection that answers: a cluster tells of one before it has copies that do.
+async fn patiently<T, F: Future<Output = Result<T, OpenError>>>(
+    connection: &Connection,
+    attempt: impl Fn() -> F,
+) -> Result<T, OpenError> {
+    let given_up = Instant::now() + connection.timeout;
+    loop {
+        match attempt().await {
+            Err(OpenError::Store(StoreError::Unavailable(cause))) if Instant::now() < given_up => {
+                tracing::info!(cause, "the collection does not answer yet");
+                sleep(PAUSE).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Makes what is missing of a collection; answers with what it says of itself.
+async fn complete(
+    connection: &Connection,
+    dims: Option<u64>,
+) -> Result<Result<Description, String>, OpenError> {
     let info = info(connection).await?;
     let foreign = || OpenError::Foreign(connection.collection.clone());
     if !has_words(&info) {
@@ -79,9 +111,7 @@ pub(super) async fn prepare(
         }
     };
     create_payload_indexes(connection, &info).await?;
-    let description = description::check(connection, found)?;
-    renewal::begin(connection, description.clone()).await?;
-    Ok(description.secret)
+    Ok(found)
 }
 
 /// What the collection says of its indexes' configuration, if it is there and says so; without
@@ -92,7 +122,8 @@ pub(super) async fn indexed_with(
     if !exists(connection).await? {
         return Ok(None);
     }
-    let found = description::read(connection).await?;
+    let read = || async { Ok(description::read(connection).await?) };
+    let found = patiently(connection, read).await?;
     let description = found.and_then(Result::ok);
     Ok(description.map(|description| description.indexes.searched.index))
 }

@@ -35,7 +35,8 @@ pub(super) struct Connection {
     pub(super) collection: String,
     /// What is known of the collection's indexes.
     pub(super) indexing: Indexing,
-    timeout: Duration,
+    /// How long one call may take.
+    pub(super) timeout: Duration,
     read_consistency: Option<ReadConsistency>,
 }
 
