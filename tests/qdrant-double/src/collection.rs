@@ -191,15 +191,11 @@ impl Collection {
         layout.clone()
     }
 
-    /// Lets points have further vectors.
+    /// Lets points have further vectors; the same ones again change nothing.
     pub(crate) fn create_vectors(&self, request: CreateVectorNameRequest) -> Result<(), Status> {
         let name = request.vector_name;
         let mut layout = self.layout.write().unwrap_or_else(PoisonError::into_inner);
-        if layout.has(&name) {
-            return Err(invalid(format!(
-                "Wrong input: Vector with name `{name}` already exists"
-            )));
-        }
+        let before = layout.clone();
         let config = match request.vector_config {
             Some(VectorConfig::DenseConfig(dense)) => {
                 let is_known = dense.distance() == WireDistance::Cosine
@@ -232,6 +228,14 @@ impl Collection {
             }
             None => return Err(invalid("Bad request: no vector config")),
         };
+        if before.has(&name) {
+            let is_same = *layout == before;
+            *layout = before;
+            let other = format!(
+                "Wrong input: Vector `{name}` already exists with a different configuration"
+            );
+            return is_same.then_some(()).ok_or_else(|| invalid(other));
+        }
         let create = VectorNameOperations::CreateVectorName(CreateVectorName {
             vector_name: name,
             config,
@@ -241,12 +245,11 @@ impl Collection {
         self.describe_as(layout.clone(), self.schema())
     }
 
-    /// Takes vectors away from all points.
+    /// Takes vectors away from all points, if there are any of that name.
     pub(crate) fn delete_vectors(&self, name: &str) -> Result<(), Status> {
         let mut layout = self.layout.write().unwrap_or_else(PoisonError::into_inner);
         if !layout.has(name) {
-            let message = format!("Wrong input: Not existing vector name error: {name}");
-            return Err(invalid(message));
+            return Ok(());
         }
         layout.multi.remove(name);
         layout.sparse.remove(name);
