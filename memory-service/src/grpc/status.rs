@@ -159,7 +159,7 @@ fn of_store(error: &StoreError) -> Status {
         }
         StoreError::Full { .. } => {
             tracing::error!(%error, "a call failed");
-            let message = "the disk of the data folder is full; nothing was written; free some space, or delete items";
+            let message = "the disk of the data folder has too little room left, as `min_free_disk` says; nothing was written; free some space on it";
             status(Code::ResourceExhausted, "DISK_FULL", message).build()
         }
         StoreError::Corrupt(_) => {

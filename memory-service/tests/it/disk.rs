@@ -102,6 +102,33 @@ async fn a_disk_that_is_full_refuses_puts_and_loses_nothing() {
     shell.wait().await.unwrap();
 }
 
+/// Starts where next to nothing is free; what it complains of is the output.
+const ON_A_FULL_DISK: &str = r#"
+    mount -t tmpfs -o size=64m tmpfs "$1" || exit 9
+    head -c 60m /dev/zero >"$1/filler"
+    exec "$0" --listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --log off --data-dir "$1" 2>&1
+"#;
+
+#[test]
+fn a_start_on_a_full_disk_says_so_and_is_not_killed_by_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let shell = Blocking::new("unshare")
+        .args(["--map-root-user", "--mount", "sh", "-c", ON_A_FULL_DISK])
+        .arg(env!("CARGO_BIN_EXE_memory-service"))
+        .arg(folder.path())
+        .output();
+    let Ok(output) = shell else {
+        return eprintln!("LEFT OUT: there is no `unshare` to make a small disk with");
+    };
+    if output.status.code() == Some(9) {
+        return eprintln!("LEFT OUT: no small disk can be mounted here");
+    }
+    let complaint = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{complaint}");
+    assert!(complaint.contains("67108864 must stay free"), "{complaint}");
+    assert_eq!(complaint.lines().count(), 1, "{complaint}");
+}
+
 #[test]
 fn a_folder_that_cannot_be_used_is_named_in_one_sentence() {
     let folder = tempfile::tempdir().unwrap();

@@ -28,8 +28,8 @@ pub struct Settings {
     pub former: Option<IndexIdentity>,
     /// When writes are on the disk.
     pub flush: Flush,
-    /// Bytes of the disk that puts leave free. Deletes, which free space in the end, go on until
-    /// half of that is used up.
+    /// Bytes of the disk that puts leave free. Deletes, which make room for later puts, go on until
+    /// half of that is used up, and with less than a quarter of it left nothing is opened.
     pub least_free: u64,
     /// What becomes of an engine that was begun to come after this one.
     pub begun: Begun,

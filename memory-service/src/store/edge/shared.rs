@@ -121,6 +121,8 @@ impl Shared {
             }
         };
         let engines = || -> Result<_, StoreError> {
+            // The log is done again, in files that get their space when they are touched.
+            leave_free(path, settings.least_free / 4)?;
             let closed = Closed::read(folder.path())?;
             if let Some(closed) = &closed {
                 closed.check_segments(&folder.engine())?;
@@ -235,13 +237,18 @@ impl Shared {
             Growth::Much => self.least_free,
             Growth::Little => self.least_free / 2,
         };
-        let free = fs4::available_space(self.folder.path())
-            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        if free < needed {
-            return Err(StoreError::Full { free, needed });
-        }
-        Ok(())
+        leave_free(self.folder.path(), needed)
     }
+}
+
+/// Whether the disk of a folder has so many bytes left.
+fn leave_free(folder: &Path, needed: u64) -> Result<(), StoreError> {
+    let free =
+        fs4::available_space(folder).map_err(|error| StoreError::Unavailable(error.to_string()))?;
+    if free < needed {
+        return Err(StoreError::Full { free, needed });
+    }
+    Ok(())
 }
 
 /// Starts the engine in a folder.
