@@ -12,7 +12,8 @@ use qdrant_client::qdrant::CreateCollection;
 use tonic::Status;
 
 use crate::{
-    collection::{Collection, Layout},
+    collection::Collection,
+    layout::Layout,
     refusal::{broken, invalid, no_collection},
 };
 

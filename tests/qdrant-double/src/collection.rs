@@ -1,7 +1,6 @@
 //! One collection in a folder: the engine's files, and beside them what was asked for.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     io::Write as _,
     path::{Path, PathBuf},
@@ -10,40 +9,24 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use qdrant_client::qdrant::{
-    CollectionConfig, CollectionInfo, CollectionParams, CollectionStatus, CreateCollection,
-    CreateVectorNameRequest, Distance as WireDistance, HnswConfigDiff, Modifier as WireModifier,
-    MultiVectorComparator as WireComparator, MultiVectorConfig as WireMulti,
-    SparseVectorConfig as WireSparse, SparseVectorParams, VectorParams, VectorParamsMap,
-    VectorsConfig, create_vector_name_request::VectorConfig, vectors_config::Config,
+    CollectionConfig, CollectionInfo, CollectionStatus, CreateVectorNameRequest,
+    Distance as WireDistance, HnswConfigDiff, Modifier as WireModifier,
+    create_vector_name_request::VectorConfig,
 };
 use qdrant_edge::{
-    CreateIndex, CreateVectorName, DeleteVectorName, DenseVectorConfig, Distance, EdgeConfig,
-    EdgeShard, EdgeSparseVectorParams, EdgeVectorParams, FieldIndexOperations, Modifier,
-    MultiVectorComparator, MultiVectorConfig, SparseVectorConfig, UpdateOperation,
-    VectorNameConfig, VectorNameOperations,
+    CreateIndex, CreateVectorName, DeleteVectorName, DenseVectorConfig, Distance, EdgeShard,
+    FieldIndexOperations, Modifier, SparseVectorConfig, UpdateOperation, VectorNameConfig,
+    VectorNameOperations,
 };
 use serde::{Deserialize, Serialize};
 use tonic::Status;
 
 use crate::{
+    layout::{Layout, max_sim},
     payload::path,
     refusal::{broken, engine, invalid, unknown},
     schema::{Index, Schema},
 };
-
-/// The vectors that points may have.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Layout {
-    /// Sparse ones, all with the IDF modifier.
-    pub(crate) sparse: BTreeSet<String>,
-    /// Multivectors compared by MaxSim and cosine, and their dimensions.
-    pub(crate) multi: BTreeMap<String, usize>,
-    /// As it was asked for; links are those of a vector in a graph, none of which is ever made.
-    links: Option<u64>,
-    shards: Option<u32>,
-    replication_factor: Option<u32>,
-    write_consistency_factor: Option<u32>,
-}
 
 /// What is kept beside the engine's files.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -58,69 +41,6 @@ pub(crate) struct Collection {
     folder: PathBuf,
     layout: RwLock<Layout>,
     schema: RwLock<Schema>,
-}
-
-impl Layout {
-    /// Reads what collection is asked for.
-    pub(crate) fn read(request: CreateCollection) -> Result<Self, Status> {
-        let mut layout = Self {
-            links: request.hnsw_config.and_then(|graphs| graphs.m),
-            shards: request.shard_number,
-            replication_factor: request.replication_factor,
-            write_consistency_factor: request.write_consistency_factor,
-            ..Self::default()
-        };
-        if [request.shard_number, request.replication_factor].contains(&Some(0)) {
-            return Err(invalid("Validation error: must be 1 or larger"));
-        }
-        match request.vectors_config.and_then(|config| config.config) {
-            Some(Config::ParamsMap(named)) => {
-                for (name, params) in named.map {
-                    if params.distance() != WireDistance::Cosine
-                        || params.multivector_config.is_none()
-                    {
-                        return Err(unknown("this kind of vector"));
-                    }
-                    if params.size == 0 {
-                        return Err(invalid("Validation error: size must be 1 or larger"));
-                    }
-                    layout
-                        .multi
-                        .insert(name, usize::try_from(params.size).unwrap_or(usize::MAX));
-                }
-            }
-            Some(Config::Params(_)) => return Err(unknown("vectors without names")),
-            None => {}
-        }
-        for (name, params) in request.sparse_vectors_config.unwrap_or_default().map {
-            if params.modifier() != WireModifier::Idf {
-                return Err(unknown("sparse vectors without IDF"));
-            }
-            layout.sparse.insert(name);
-        }
-        Ok(layout)
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.multi.contains_key(name) || self.sparse.contains(name)
-    }
-
-    fn engine(&self) -> EdgeConfig {
-        let mut config = EdgeConfig::builder();
-        for (name, dims) in &self.multi {
-            let params = EdgeVectorParams::builder(*dims, Distance::Cosine)
-                .multivector_config(max_sim())
-                .build();
-            config = config.vector(name, params);
-        }
-        for name in &self.sparse {
-            let params = EdgeSparseVectorParams::builder()
-                .modifier(Modifier::Idf)
-                .build();
-            config = config.sparse_vector(name, params);
-        }
-        config.build()
-    }
 }
 
 impl Collection {
@@ -269,43 +189,11 @@ impl Collection {
     /// As a server describes it.
     pub(crate) fn describe(&self) -> CollectionInfo {
         let layout = self.layout();
-        let multi = layout.multi.iter().map(|(name, dims)| {
-            let params = VectorParams {
-                size: *dims as u64,
-                distance: WireDistance::Cosine.into(),
-                multivector_config: Some(WireMulti {
-                    comparator: WireComparator::MaxSim.into(),
-                }),
-                ..VectorParams::default()
-            };
-            (name.clone(), params)
-        });
-        let sparse = layout.sparse.iter().map(|name| {
-            let params = SparseVectorParams {
-                modifier: Some(WireModifier::Idf.into()),
-                ..SparseVectorParams::default()
-            };
-            (name.clone(), params)
-        });
-        let params = CollectionParams {
-            shard_number: layout.shards.unwrap_or(1),
-            replication_factor: layout.replication_factor,
-            write_consistency_factor: layout.write_consistency_factor,
-            vectors_config: Some(VectorsConfig {
-                config: Some(Config::ParamsMap(VectorParamsMap {
-                    map: multi.collect(),
-                })),
-            }),
-            sparse_vectors_config: Some(WireSparse {
-                map: sparse.collect(),
-            }),
-            ..CollectionParams::default()
-        };
         let schema = self.schema().into_iter();
         CollectionInfo {
             status: CollectionStatus::Green.into(),
             config: Some(CollectionConfig {
-                params: Some(params),
+                params: Some(layout.params()),
                 hnsw_config: Some(HnswConfigDiff {
                     m: layout.links.or(Some(16)),
                     ..HnswConfigDiff::default()
@@ -317,12 +205,6 @@ impl Collection {
                 .collect(),
             ..CollectionInfo::default()
         }
-    }
-}
-
-fn max_sim() -> MultiVectorConfig {
-    MultiVectorConfig {
-        comparator: MultiVectorComparator::MaxSim,
     }
 }
 

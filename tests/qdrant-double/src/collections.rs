@@ -15,7 +15,7 @@ use qdrant_client::qdrant::{
 };
 use tonic::{Request, Response, Status, async_trait};
 
-use crate::{catalog::Catalog, points::blocking, unserved::unserved};
+use crate::{calls::blocking, catalog::Catalog, unserved::unserved};
 
 /// The service.
 pub(crate) struct CollectionsService(pub(crate) Arc<Catalog>);

@@ -7,20 +7,25 @@
 //! - [`running`]: a double in a test's process
 //! - `server`: the services on a socket, and who may call them
 //! - `collection`: one collection in a folder
+//! - `layout`: how it is made
 //! - `catalog`: all collections
 //! - `collections`, `points`: the two services
-//! - `update`, `read`: what points are asked for
+//! - `calls`: what calls for points have in common
+//! - `update`, `read`, `query`: what points are asked for
 //! - `filter`, `schema`: conditions, and the indexes that they need
 //! - `vector`, `payload`: what points are made of
 //! - `unserved`: calls that memory-service does not make
 //! - `refusal`: how a server says no
 
+mod calls;
 mod catalog;
 mod collection;
 mod collections;
 mod filter;
+mod layout;
 mod payload;
 mod points;
+mod query;
 mod read;
 mod refusal;
 pub mod running;

@@ -1,108 +1,24 @@
 //! The service that reads and writes points.
 
-use std::sync::Arc;
-
 use qdrant_client::qdrant::{
     ClearPayloadPoints, CountPoints, CountResponse, CountResult, CreateFieldIndexCollection,
     CreateVectorNameRequest, DeleteFieldIndexCollection, DeletePayloadPoints, DeletePointVectors,
     DeletePoints, DeleteVectorNameRequest, DiscoverBatchPoints, DiscoverBatchResponse,
     DiscoverPoints, DiscoverResponse, FacetCounts, FacetResponse, GetPoints, GetResponse,
     PointsOperationResponse, QueryBatchPoints, QueryBatchResponse, QueryGroupsResponse,
-    QueryPointGroups, QueryPoints, QueryResponse, ReadConsistency, RecommendBatchPoints,
-    RecommendBatchResponse, RecommendGroupsResponse, RecommendPointGroups, RecommendPoints,
-    RecommendResponse, ScrollPoints, ScrollResponse, SearchBatchPoints, SearchBatchResponse,
-    SearchGroupsResponse, SearchMatrixOffsetsResponse, SearchMatrixPairsResponse,
-    SearchMatrixPoints, SearchPointGroups, SearchPoints, SearchResponse, SetPayloadPoints,
-    UpdateBatchPoints, UpdateBatchResponse, UpdatePointVectors, UpdateResult, UpdateStatus,
-    UpsertPoints, WriteOrdering, WriteOrderingType, points_server::Points,
+    QueryPointGroups, QueryPoints, QueryResponse, RecommendBatchPoints, RecommendBatchResponse,
+    RecommendGroupsResponse, RecommendPointGroups, RecommendPoints, RecommendResponse,
+    ScrollPoints, ScrollResponse, SearchBatchPoints, SearchBatchResponse, SearchGroupsResponse,
+    SearchMatrixOffsetsResponse, SearchMatrixPairsResponse, SearchMatrixPoints, SearchPointGroups,
+    SearchPoints, SearchResponse, SetPayloadPoints, UpdateBatchPoints, UpdateBatchResponse,
+    UpdatePointVectors, UpdateResult, UpsertPoints, points_server::Points,
 };
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::{
-    catalog::Catalog,
-    collection::Collection,
-    read,
-    refusal::{broken, invalid},
-    schema::Index,
-    unserved::unserved,
+    calls::PointsService, collection::Collection, query, read, schema::Index, unserved::unserved,
     update,
 };
-
-/// The service.
-pub(crate) struct PointsService {
-    pub(crate) catalog: Arc<Catalog>,
-    pub(crate) insist: bool,
-    pub(crate) slow_vectors: bool,
-}
-
-impl PointsService {
-    /// Does something with a collection on a thread that may block.
-    async fn with<T: Send + 'static>(
-        &self,
-        collection: &str,
-        act: impl FnOnce(&Collection) -> Result<T, Status> + Send + 'static,
-    ) -> Result<T, Status> {
-        let collection = self.catalog.find_copy(collection)?;
-        blocking(move || act(&collection)).await
-    }
-
-    /// Reads, as it is to be done in a cluster.
-    async fn read<T: Send + 'static>(
-        &self,
-        collection: &str,
-        consistency: Option<ReadConsistency>,
-        act: impl FnOnce(&Collection) -> Result<T, Status> + Send + 'static,
-    ) -> Result<T, Status> {
-        if self.insist && consistency.is_none() {
-            return Err(invalid("the double insists on `read_consistency`"));
-        }
-        self.with(collection, act).await
-    }
-
-    /// Writes, as it is to be done in a cluster. Answers that it is done only if that was waited for.
-    async fn write<T: Send + 'static>(
-        &self,
-        collection: &str,
-        wait: Option<bool>,
-        ordering: Option<WriteOrdering>,
-        act: impl FnOnce(&Collection) -> Result<T, Status> + Send + 'static,
-    ) -> Result<(T, UpdateResult), Status> {
-        let waits = wait == Some(true);
-        let is_strong = ordering.is_some_and(|one| one.r#type() == WriteOrderingType::Strong);
-        if self.insist && !(waits && is_strong) {
-            return Err(invalid(
-                "the double insists on `wait` and a strong `ordering`",
-            ));
-        }
-        let done = self.with(collection, act).await?;
-        let status = if waits {
-            UpdateStatus::Completed
-        } else {
-            UpdateStatus::Acknowledged
-        };
-        let result = UpdateResult {
-            operation_id: Some(0),
-            status: status.into(),
-        };
-        Ok((done, result))
-    }
-
-    /// What is said of vectors that come or go.
-    fn hurried(&self, mut result: UpdateResult) -> UpdateResult {
-        if self.slow_vectors {
-            result.set_status(UpdateStatus::WaitTimeout);
-        }
-        result
-    }
-}
-
-/// Does something on a thread that may block.
-pub(crate) async fn blocking<T: Send + 'static>(
-    act: impl FnOnce() -> Result<T, Status> + Send + 'static,
-) -> Result<T, Status> {
-    let done = tokio::task::spawn_blocking(act).await;
-    done.map_err(broken)?
-}
 
 fn done(result: UpdateResult) -> Response<PointsOperationResponse> {
     Response::new(PointsOperationResponse {
@@ -258,7 +174,7 @@ impl Points for PointsService {
     ) -> Result<Response<QueryResponse>, Status> {
         let request = request.into_inner();
         let (name, consistency) = (request.collection_name.clone(), request.read_consistency);
-        let act = move |collection: &Collection| read::query(collection, request);
+        let act = move |collection: &Collection| query::query(collection, request);
         Ok(Response::new(QueryResponse {
             result: self.read(&name, consistency, act).await?,
             ..QueryResponse::default()

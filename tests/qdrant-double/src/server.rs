@@ -16,7 +16,7 @@ use tonic::{
     transport::{Identity, Server, ServerTlsConfig, server::TcpIncoming},
 };
 
-use crate::{Settings, catalog::Catalog, collections::CollectionsService, points::PointsService};
+use crate::{Settings, calls::PointsService, catalog::Catalog, collections::CollectionsService};
 
 struct Health {
     version: String,

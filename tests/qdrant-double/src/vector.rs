@@ -14,7 +14,7 @@ use qdrant_edge::{
 use tonic::Status;
 
 use crate::{
-    collection::Layout,
+    layout::Layout,
     refusal::{invalid, unknown},
 };
 

@@ -13,10 +13,11 @@ use super::{
     connection::Connection,
     description::{self, DESCRIPTION},
     filter::{expired_by, filter},
-    point::{NOT_REMOVED, ORDER, RECENT, decode_vectors, encode, fields, order, own_id, wire_id},
+    point::{NOT_REMOVED, ORDER, RECENT, encode, fields, order, own_id, wire_id},
     query::{count, stored},
     registry::{Announced, REGISTRY, announcement},
     swap::{Swap, TRIES, contended, swap, upsert},
+    wire_vectors::decode_vectors,
     writer::{BATCH_BYTES, open_to_writes},
 };
 use crate::{

@@ -7,7 +7,7 @@
 //! # Layout
 //! - `settings`: how to reach a server, and how the collection is made
 //! - `connection`: calls with a bound, and what refusals mean
-//! - `open`: why a collection cannot be used
+//! - `open`: the way to a store, and why a collection cannot be used
 //! - `collection`: the collection
 //! - `payload_indexes`: what its fields are looked up by
 //! - `description`: what the collection says of itself
@@ -15,8 +15,10 @@
 //! - `renewal`: everything indexed anew
 //! - `vectors`: the vectors of further indexes
 //! - `point`: items as points
+//! - `wire_vectors`: their vectors
 //! - `filter`: selections as filters
-//! - `query`: reads
+//! - `query`: reads of points
+//! - `rank`: the best candidates
 //! - `walk`: reads in order of names
 //! - `registry`: the names of namespaces, and their counts
 //! - `swap`: writes that happen only if nobody else wrote
@@ -37,12 +39,14 @@ mod payload_indexes;
 mod point;
 mod purge;
 mod query;
+mod rank;
 mod registry;
 mod renewal;
 mod settings;
 mod swap;
 mod vectors;
 mod walk;
+mod wire_vectors;
 mod writer;
 
 use std::sync::{
@@ -52,15 +56,11 @@ use std::sync::{
 
 use futures::FutureExt as _;
 use service_runtime::Tenant;
-use tokio::{
-    sync::{Mutex, mpsc},
-    task::JoinSet,
-};
+use tokio::{sync::Mutex, task::JoinSet};
 
 use self::{
     command::{Asked, Command, Delete, Refresh},
     connection::Connection,
-    indexes::Indexing,
     registry::Announced,
 };
 pub use self::{
@@ -76,8 +76,8 @@ use super::{
     selection::Selection,
 };
 use crate::domain::{
-    EmbedderIdentity, Etag, IndexIdentity, Item, ItemId, NamespaceCount, NamespacePrefix,
-    NamespaceQuery, Precondition, Time, Version,
+    Etag, Item, ItemId, NamespaceCount, NamespacePrefix, NamespaceQuery, Precondition, Time,
+    Version,
 };
 
 /// Items in a collection of a Qdrant server.
@@ -91,89 +91,6 @@ pub struct QdrantStore {
 }
 
 impl QdrantStore {
-    /// Opens the collection, which is made if it is not there. All its vectors are of one embedder.
-    /// Must be called within a tokio runtime.
-    ///
-    /// # Errors
-    /// [`OpenError`] if the server is away or too old, or the collection is of another format or
-    /// embedder.
-    pub async fn open(
-        settings: &QdrantSettings,
-        embedder: Option<&EmbedderIdentity>,
-    ) -> Result<Self, OpenError> {
-        let index = IndexIdentity {
-            embedder: embedder.cloned(),
-            paths: None,
-        };
-        Self::open_for(settings, index, None).await
-    }
-
-    /// As [`open`](Self::open), for this index; with `former` also a collection that is still
-    /// searched by that.
-    ///
-    /// # Errors
-    /// As [`open`](Self::open).
-    pub async fn open_for(
-        settings: &QdrantSettings,
-        index: IndexIdentity,
-        former: Option<IndexIdentity>,
-    ) -> Result<Self, OpenError> {
-        let indexing = Indexing::new(index, former);
-        let connection = Connection::new(settings, indexing)?;
-        collection::check_version(&connection, &settings.url).await?;
-        let secret = collection::prepare(&connection, settings).boxed();
-        let secret = secret.await?;
-        Ok(Self::start(connection, secret))
-    }
-
-    /// Opens the collection as it is, to be read only, and tells what made the vectors that it is
-    /// searched by. Nothing is made or mended. Must be called within a tokio runtime.
-    ///
-    /// # Errors
-    /// [`OpenError`] if the server is away or too old, or has no collection of ours.
-    pub async fn attach(
-        settings: &QdrantSettings,
-    ) -> Result<(Self, Option<EmbedderIdentity>), OpenError> {
-        let missing = || OpenError::Missing(settings.collection.clone());
-        let index = Self::indexed_with(settings).await?.ok_or_else(missing)?;
-        let embedder = index.embedder.clone();
-        let connection = Connection::new(settings, Indexing::new(index, None))?;
-        let description = description::look(&connection).await?;
-        Ok((Self::start(connection, description.secret), embedder))
-    }
-
-    fn start(connection: Connection, secret: [u8; description::SECRET_BYTES]) -> Self {
-        let connection = Arc::new(connection);
-        let announced = Arc::<Announced>::default();
-        let (commands, queue) = mpsc::channel(writer::QUEUE);
-        let mut writer = JoinSet::new();
-        writer.spawn(writer::run(connection.clone(), announced.clone(), queue));
-        Self {
-            connection,
-            announced,
-            secret,
-            closed: AtomicBool::new(false),
-            commands: Commands::new(commands),
-            writer: Mutex::new(writer),
-        }
-    }
-
-    /// What the collection is searched by; `None` if there is none yet.
-    ///
-    /// # Errors
-    /// [`OpenError`] if the server is away or too old.
-    pub async fn indexed_with(
-        settings: &QdrantSettings,
-    ) -> Result<Option<IndexIdentity>, OpenError> {
-        let nothing = IndexIdentity {
-            embedder: None,
-            paths: None,
-        };
-        let connection = Connection::new(settings, Indexing::new(nothing, None))?;
-        collection::check_version(&connection, &settings.url).await?;
-        collection::indexed_with(&connection).await
-    }
-
     /// The connection, unless the store is closed.
     fn open_connection(&self) -> Result<&Connection, StoreError> {
         if self.closed.load(Ordering::Acquire) {
@@ -237,7 +154,7 @@ impl Store for QdrantStore {
     }
 
     fn rank<'a>(&'a self, tenant: &'a Tenant, query: RankQuery) -> Answer<'a, Vec<Ranked>> {
-        async move { query::rank(self.open_connection()?, tenant, &query).await }.boxed()
+        async move { rank::rank(self.open_connection()?, tenant, &query).await }.boxed()
     }
 
     fn fetch<'a>(

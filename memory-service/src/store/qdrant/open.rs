@@ -1,7 +1,25 @@
-//! Why a collection cannot be used.
+//! The way to a store, and why a collection cannot be used.
 
-use super::connection::ConnectError;
-use crate::store::StoreError;
+use std::sync::{Arc, atomic::AtomicBool};
+
+use futures::FutureExt as _;
+use tokio::{
+    sync::{Mutex, mpsc},
+    task::JoinSet,
+};
+
+use super::{
+    QdrantSettings, QdrantStore, collection,
+    connection::{ConnectError, Connection},
+    description::{self, SECRET_BYTES},
+    indexes::Indexing,
+    registry::Announced,
+    writer,
+};
+use crate::{
+    domain::{EmbedderIdentity, IndexIdentity},
+    store::{StoreError, queue::Commands},
+};
 
 /// The oldest servers that this engine works with. Older ones ignore over which items the rarity
 /// of words is to be counted, and so let tenants show in each other's scores.
@@ -60,6 +78,91 @@ pub enum OpenError {
     /// The server fails.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl QdrantStore {
+    /// Opens the collection, which is made if it is not there. All its vectors are of one embedder.
+    /// Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the server is away or too old, or the collection is of another format or
+    /// embedder.
+    pub async fn open(
+        settings: &QdrantSettings,
+        embedder: Option<&EmbedderIdentity>,
+    ) -> Result<Self, OpenError> {
+        let index = IndexIdentity {
+            embedder: embedder.cloned(),
+            paths: None,
+        };
+        Self::open_for(settings, index, None).await
+    }
+
+    /// As [`open`](Self::open), for this index; with `former` also a collection that is still
+    /// searched by that.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_for(
+        settings: &QdrantSettings,
+        index: IndexIdentity,
+        former: Option<IndexIdentity>,
+    ) -> Result<Self, OpenError> {
+        let indexing = Indexing::new(index, former);
+        let connection = Connection::new(settings, indexing)?;
+        collection::check_version(&connection, &settings.url).await?;
+        let secret = collection::prepare(&connection, settings).boxed();
+        let secret = secret.await?;
+        Ok(Self::start(connection, secret))
+    }
+
+    /// Opens the collection as it is, to be read only, and tells what made the vectors that it is
+    /// searched by. Nothing is made or mended. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the server is away or too old, or has no collection of ours.
+    pub async fn attach(
+        settings: &QdrantSettings,
+    ) -> Result<(Self, Option<EmbedderIdentity>), OpenError> {
+        let missing = || OpenError::Missing(settings.collection.clone());
+        let index = Self::indexed_with(settings).await?.ok_or_else(missing)?;
+        let embedder = index.embedder.clone();
+        let connection = Connection::new(settings, Indexing::new(index, None))?;
+        let description = description::look(&connection).await?;
+        Ok((Self::start(connection, description.secret), embedder))
+    }
+
+    fn start(connection: Connection, secret: [u8; SECRET_BYTES]) -> Self {
+        let connection = Arc::new(connection);
+        let announced = Arc::<Announced>::default();
+        let (commands, queue) = mpsc::channel(writer::QUEUE);
+        let mut writer = JoinSet::new();
+        writer.spawn(writer::run(connection.clone(), announced.clone(), queue));
+        Self {
+            connection,
+            announced,
+            secret,
+            closed: AtomicBool::new(false),
+            commands: Commands::new(commands),
+            writer: Mutex::new(writer),
+        }
+    }
+
+    /// What the collection is searched by; `None` if there is none yet.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the server is away or too old.
+    pub async fn indexed_with(
+        settings: &QdrantSettings,
+    ) -> Result<Option<IndexIdentity>, OpenError> {
+        let nothing = IndexIdentity {
+            embedder: None,
+            paths: None,
+        };
+        let connection = Connection::new(settings, Indexing::new(nothing, None))?;
+        collection::check_version(&connection, &settings.url).await?;
+        collection::indexed_with(&connection).await
+    }
 }
 
 /// Major and minor version of a text such as `1.19.2`, `1.20.0-dev` or `v1.20-rc.1`.

@@ -3,20 +3,20 @@
 use std::collections::HashMap;
 
 use qdrant_client::qdrant::{
-    DenseVector, MultiDenseVector, NamedVectors, PointId as WireId, PointStruct, SparseVector,
-    Value as WireValue, Vector, Vectors as WireVectors, VectorsOutput, point_id::PointIdOptions,
-    vector, vector_output, vectors::VectorsOptions, vectors_output,
+    PointId as WireId, PointStruct, Value as WireValue, Vector, point_id::PointIdOptions,
 };
 use serde_json::{Map, Value};
 use service_runtime::Tenant;
 use uuid::Uuid;
 
-use super::indexes::{Roles, names};
+use super::{
+    indexes::Roles,
+    wire_vectors::{encode_vectors, wire_vectors},
+};
 use crate::{
     domain::{Etag, ItemId, Key, Time, Version},
-    lexical::WordVector,
     store::{
-        PointId, StoreError, Vectors,
+        PointId, StoreError,
         index::Index,
         point::{
             Body, CREATE_TIME, ETAG, EXPIRE_TIME, Head, KEY, NAMESPACE, SCOPES, TENANT, TTL,
@@ -124,24 +124,6 @@ pub(super) fn encode(
     point(point_id(tenant, id), payload, vectors)
 }
 
-/// Makes the vectors of an item in one index.
-pub(super) fn encode_vectors(made: &Vectors, number: u32) -> HashMap<String, Vector> {
-    let [words_name, meanings_name] = names(number);
-    let mut vectors = HashMap::new();
-    if let Some(WordVector { words, weights }) = &made.words {
-        let words = SparseVector {
-            indices: words.clone(),
-            values: weights.clone(),
-        };
-        vectors.insert(words_name, named(vector::Vector::Sparse(words)));
-    }
-    if !made.meanings.is_empty() {
-        let meanings = named(vector::Vector::MultiDense(multi_dense(&made.meanings)));
-        vectors.insert(meanings_name, meanings);
-    }
-    vectors
-}
-
 /// Makes what is left of an item that is removed at `now` by the write that makes `etag`.
 pub(super) fn remains(stored: &Stored, etag: Etag, now: Time) -> PointStruct {
     let Head {
@@ -180,32 +162,6 @@ pub(super) fn point(
     }
 }
 
-/// Named vectors as the server takes them.
-pub(super) fn wire_vectors(vectors: HashMap<String, Vector>) -> WireVectors {
-    WireVectors {
-        vectors_options: Some(VectorsOptions::Vectors(NamedVectors { vectors })),
-    }
-}
-
-fn named(vector: vector::Vector) -> Vector {
-    Vector {
-        vector: Some(vector),
-        ..Vector::default()
-    }
-}
-
-/// Vectors as the server takes them.
-pub(super) fn multi_dense(vectors: &[Vec<f32>]) -> MultiDenseVector {
-    let vectors = vectors.iter();
-    MultiDenseVector {
-        vectors: vectors
-            .map(|vector| DenseVector {
-                data: vector.clone(),
-            })
-            .collect(),
-    }
-}
-
 /// The numbers that keys are ordered by, as far as they tell keys apart.
 pub(super) fn order(key: &Key, level: usize) -> i64 {
     let rest = key.as_str().as_bytes().iter().skip(level * ORDER_BYTES);
@@ -234,34 +190,6 @@ pub(super) fn own_id(id: Option<WireId>) -> Result<PointId, StoreError> {
     };
     let foreign = || StoreError::Corrupt("a point that is not ours".into());
     uuid.map(PointId).ok_or_else(foreign)
-}
-
-/// Reads the vectors of a point in one index back.
-pub(super) fn decode_vectors(vectors: Option<VectorsOutput>, number: u32) -> Vectors {
-    let mut decoded = Vectors::default();
-    let options = vectors.and_then(|vectors| vectors.vectors_options);
-    let Some(vectors_output::VectorsOptions::Vectors(named)) = options else {
-        return decoded;
-    };
-    let names = names(number);
-    let vectors = named.vectors.into_iter();
-    for (_, vector) in vectors.filter(|(name, _)| names.contains(name)) {
-        match vector.vector {
-            Some(vector_output::Vector::Sparse(SparseVector { indices, values })) => {
-                decoded.words = Some(WordVector {
-                    words: indices,
-                    weights: values,
-                });
-            }
-            Some(vector_output::Vector::MultiDense(meanings)) => {
-                let vectors = meanings.vectors.into_iter();
-                decoded.meanings = vectors.map(|vector| vector.data).collect();
-            }
-            Some(vector_output::Vector::Dense(vector)) => decoded.meanings = vec![vector.data],
-            None => {}
-        }
-    }
-    decoded
 }
 
 #[cfg(test)]

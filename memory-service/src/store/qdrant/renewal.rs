@@ -18,10 +18,11 @@ use super::{
     description::{self, Description},
     filter::{number_is, still},
     indexes::{Numbered, Roles, Way},
-    point::{INDEXED, encode_vectors, fields, own_id, wire_id, wire_vectors},
+    point::{INDEXED, fields, own_id, wire_id},
     query::{count, scroll},
     swap::update,
     vectors,
+    wire_vectors::{encode_vectors, wire_vectors},
 };
 use crate::store::{
     Answer, PointId, StoreError, Vectors,
