@@ -16,7 +16,7 @@
 //! - [`rank`]: candidates whose rank is settled
 //! - `hybrid`: candidates of words and of meaning together
 //! - [`fusion`]: one score out of two
-//! - [`search`]: exact pages from an engine's candidates
+//! - [`search`]: exact pages from an engine's candidates, each a `page`
 //! - [`list`]: pages in order of names
 //! - `diversity`: near duplicates make room for others
 //! - [`room`]: how much one answer may hold
@@ -41,6 +41,7 @@ pub mod lexical;
 pub mod list;
 pub mod maintenance;
 pub mod memory;
+mod page;
 mod plan;
 pub mod prepare;
 pub mod rank;

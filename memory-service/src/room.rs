@@ -26,6 +26,12 @@ impl Room {
         Self(Arc::new(AtomicUsize::new(bytes)))
     }
 
+    /// How many bytes are left.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
     /// Takes so many bytes of it.
     ///
     /// # Errors

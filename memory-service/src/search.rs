@@ -5,19 +5,17 @@
 //! (namespace, key), filters are checked on the documents, and if a page is not full by then, more
 //! candidates are asked for.
 
-use std::{
-    collections::VecDeque,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use service_runtime::Tenant;
 
 use crate::{
     domain::{Filter, Item, NamespacePrefix, Time, filter::terms::Narrowing},
     failure::Failure,
+    page::Page,
     rank::{Order, Settled, settle},
     room::Room,
-    store::{RankOrder, RankQuery, Ranked, Store, StoreError, index::Index},
+    store::{RankOrder, RankQuery, Store, StoreError, index::Index},
 };
 
 /// Candidates beyond the page, so that its last group of equal rank is likely to be whole.
@@ -101,7 +99,7 @@ pub async fn search(
         let mut page = Page::new(store, tenant, search);
         let complete = page.fill(candidates.into()).await?;
         if complete || all {
-            return Ok(page.hits);
+            return Ok(page.finish()?);
         }
         window = window.saturating_mul(GROWTH);
     }
@@ -154,106 +152,6 @@ pub(crate) async fn fulfils(filter: &Filter, item: &Item) -> Result<bool, StoreE
         tokio::task::yield_now().await;
     }
     Ok(fulfils)
-}
-
-/// A page on its way.
-struct Page<'a> {
-    store: &'a dyn Store,
-    tenant: &'a Tenant,
-    search: &'a Search,
-    to_skip: usize,
-    hits: Vec<Hit>,
-}
-
-impl<'a> Page<'a> {
-    fn new(store: &'a dyn Store, tenant: &'a Tenant, search: &'a Search) -> Self {
-        Self {
-            store,
-            tenant,
-            search,
-            to_skip: search.offset,
-            hits: Vec::new(),
-        }
-    }
-
-    /// Fills the page from whole groups of candidates; whether more would not change it.
-    async fn fill(&mut self, mut candidates: VecDeque<Ranked>) -> Result<bool, Failure> {
-        while let Some(rank) = candidates.front().map(|best| best.rank) {
-            if self.search.min_score.is_some_and(|least| rank < least) {
-                return Ok(true);
-            }
-            #[expect(clippy::float_cmp, reason = "ties are ranks that are the same number")]
-            let size = candidates
-                .iter()
-                .take_while(|candidate| candidate.rank == rank)
-                .count();
-            if self.search.filter.is_none() && size <= self.to_skip {
-                candidates.drain(..size);
-                self.to_skip -= size;
-                continue;
-            }
-            self.load(&mut candidates, size).await?;
-            self.take_group(candidates.drain(..size), rank).await?;
-            if self.hits.len() == self.search.limit {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// Makes sure that the next `size` candidates have their items, if those are still there.
-    async fn load(&self, candidates: &mut VecDeque<Ranked>, size: usize) -> Result<(), StoreError> {
-        let missing = |candidate: &Ranked| candidate.item.is_none();
-        if !candidates.iter().take(size).any(missing) {
-            return Ok(());
-        }
-        // The groups after this one will be needed, too: as far as the page goes, if nothing is
-        // filtered out.
-        let to_come = match self.search.filter {
-            Some(_) => LOAD_AT_ONCE,
-            None => LOAD_AT_ONCE.min(self.to_skip + self.search.limit - self.hits.len()),
-        };
-        let wanted: Vec<_> = candidates
-            .iter_mut()
-            .take(size.max(to_come))
-            .filter(|one| missing(one))
-            .collect();
-        let points = wanted.iter().map(|candidate| candidate.point).collect();
-        let items = self
-            .store
-            .fetch(self.tenant, points, self.search.now)
-            .await?;
-        for (candidate, item) in wanted.into_iter().zip(items) {
-            candidate.item = item;
-        }
-        Ok(())
-    }
-
-    async fn take_group(
-        &mut self,
-        group: impl Iterator<Item = Ranked>,
-        rank: f64,
-    ) -> Result<(), Failure> {
-        let mut items = Vec::new();
-        for item in group.filter_map(|candidate| candidate.item) {
-            let passes = match &self.search.filter {
-                Some(filter) => fulfils(filter, &item).await?,
-                None => true,
-            };
-            if passes {
-                items.push(item);
-            }
-        }
-        items.sort_unstable_by(|one, other| one.id.cmp(&other.id));
-        let skipped = self.to_skip.min(items.len());
-        self.to_skip -= skipped;
-        let missing = self.search.limit - self.hits.len();
-        for item in items.into_iter().skip(skipped).take(missing) {
-            self.search.room.take(item.value.text().len())?;
-            self.hits.push(Hit { item, rank });
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

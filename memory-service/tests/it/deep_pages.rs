@@ -22,6 +22,8 @@ use crate::conformance::any_store::{at, id, tenant};
 
 const ITEMS: usize = 100_000;
 const MATCHES: usize = 10;
+/// As deep as a page of a query can be, nearly.
+const DEEP: usize = 9_000;
 /// Puts that wait for the store at once: more than it writes at once.
 const AT_ONCE: usize = 512;
 
@@ -79,6 +81,25 @@ async fn searched(
     }
 }
 
+/// The keys of a page of three, deep among items that all score alike.
+async fn deep(store: &dyn Store, tenant: &Tenant, order: &RankOrder, json: &str) -> Vec<String> {
+    let query = Search {
+        prefix: NamespacePrefix::default(),
+        filter: Some(filter(json)),
+        order: Order::By(order.clone()),
+        index: Index::Present,
+        half_life: None,
+        min_score: None,
+        offset: DEEP,
+        limit: 3,
+        room: Room::default(),
+        now: at(0),
+    };
+    let page = search(store, tenant, &query).await.unwrap();
+    let keys = page.iter().map(|hit| hit.item.id.key.to_string());
+    keys.collect()
+}
+
 async fn listed(store: &dyn Store, tenant: &Tenant, json: &str) -> Vec<String> {
     let (mut keys, mut after) = (Vec::new(), None);
     loop {
@@ -123,6 +144,14 @@ async fn deep_pages_are_right_where_ten_of_a_hundred_thousand_items_match() {
     assert_eq!(found, newest);
     assert_eq!(searched(&store, &tenant, &words, by_index).await, rare);
     assert_eq!(listed(&store, &tenant, by_index).await, rare);
+    assert_eq!(
+        deep(&store, &tenant, &words, r#"{"rare":false}"#).await,
+        ["009001", "009002", "009003"]
+    );
+    assert_eq!(
+        deep(&store, &tenant, &words, r#"{"$not":{"n":{"$lt":7}}}"#).await,
+        ["009007", "009008", "009009"]
+    );
     // Only the documents themselves tell what fulfils this one.
     let by_documents = filter(r#"{"$not":{"rare":false}}"#);
     let prefix = NamespacePrefix::default();

@@ -3,7 +3,7 @@
 use tonic::{Code, Status};
 use weft_proto::memory::v1::{self as pb, batch_operation::Operation};
 
-use crate::support::{Calls as _, Client, Running, assert_status, get, put, query, search};
+use crate::support::{Calls as _, Client, Running, assert_status, get, put, query, search, text};
 
 /// Documents of 1 MiB: as many as an answer holds, and one more.
 const FITTING: usize = 16;
@@ -112,4 +112,29 @@ async fn listings_of_namespaces_share_the_room_of_their_batch() {
     let many = (0..1000).map(|_| listing()).collect();
     let error = client.batch(batch(many)).await.unwrap_err();
     assert_too_large(&error);
+}
+
+#[tokio::test]
+async fn documents_that_a_search_looks_at_again_take_their_room_once() {
+    let mut running = Running::start().await;
+    let client = &mut running.client;
+    let large = format!(r#"{{"large":true,"t":"{}"}}"#, "tea ".repeat(250_000));
+    // One more match is behind so many others that it takes a second look to find it.
+    client.put(put("a", "first", &large)).await.unwrap();
+    for number in 0..40 {
+        let small = put("a", &format!("small-{number}"), r#"{"large":false}"#);
+        client.put(small).await.unwrap();
+    }
+    for number in 0..FITTING / 2 {
+        client
+            .put(put("a", &number.to_string(), &large))
+            .await
+            .unwrap();
+    }
+    let matches = pb::SearchItemsRequest {
+        filter: Some(text(r#"{"$not":{"large":false}}"#)),
+        limit: i32::try_from(FITTING / 2 + 1).unwrap(),
+        ..search("a")
+    };
+    assert_eq!(client.hits(matches).await.unwrap().len(), FITTING / 2 + 1);
 }
