@@ -11,6 +11,7 @@ use tokio::{
 use crate::{
     commands::{Data, ITEMS, fill, process, succeed},
     embedder::Embedder,
+    partners::leave_out,
 };
 
 /// Longer than anything takes on a busy machine.
@@ -110,7 +111,7 @@ async fn a_terminal_shows_how_far_a_command_is_and_nothing_else_does() {
             .stdin(Stdio::null())
             .kill_on_drop(true);
         let Ok(shell) = on_a_terminal.stdout(Stdio::piped()).spawn() else {
-            return eprintln!("LEFT OUT: there is no `script` to make a terminal with");
+            return leave_out("there is no `script` to make a terminal with");
         };
         let output = timeout(LONG, shell.wait_with_output()).await;
         let output = output.expect("it ends").unwrap();

@@ -26,18 +26,20 @@ pub(crate) fn aimock() -> Option<PathBuf> {
 fn partner(variable: &str) -> Option<PathBuf> {
     let found = env::var_os(variable).map(PathBuf::from);
     if found.is_none() {
-        assert!(
-            env::var_os("CI").is_none(),
-            "`{variable}` is not set; `make test` sets it"
-        );
-        let this = thread::current();
-        let test = this.name().unwrap_or("a test");
-        // Past what the harness keeps from the eye.
-        let said = writeln!(
-            io::stderr(),
-            "LEFT OUT: {test}: `{variable}` is not set; `make test` sets it"
-        );
-        said.unwrap();
+        leave_out(&format!("`{variable}` is not set; `make test` sets it"));
     }
     found
+}
+
+/// Says that a test is left out, and why.
+///
+/// # Panics
+/// In CI.
+pub(crate) fn leave_out(why: &str) {
+    assert!(env::var_os("CI").is_none(), "{why}");
+    let this = thread::current();
+    let test = this.name().unwrap_or("a test");
+    // Past what the harness keeps from the eye.
+    let said = writeln!(io::stderr(), "LEFT OUT: {test}: {why}");
+    said.unwrap();
 }
