@@ -132,6 +132,32 @@ mod tests {
     }
 
     #[test]
+    fn how_many_shards_and_copies_there_are_to_be_is_configured() {
+        let settings = with(|config| {
+            config.qdrant_shards = 3;
+            config.qdrant_replication_factor = 4;
+            config.qdrant_write_consistency_factor = 2;
+            config.qdrant_read_consistency = "quorum".into();
+        });
+        let settings = settings.unwrap().unwrap();
+        let numbers = [
+            settings.shards,
+            settings.replication_factor,
+            settings.write_consistency_factor,
+        ];
+        assert_eq!(
+            numbers.map(|number| number.map(NonZeroU32::get)),
+            [Some(3), Some(4), Some(2)]
+        );
+        assert_eq!(settings.read_consistency, Some(ReadConsistency::Quorum));
+        // What is not said is the server's choice.
+        let settings = with(|_| ()).unwrap().unwrap();
+        assert_eq!(settings.replication_factor, None);
+        assert_eq!(settings.write_consistency_factor, None);
+        assert_eq!(settings.read_consistency, None);
+    }
+
+    #[test]
     fn what_cannot_be_served_is_refused_by_its_name() {
         type Change = fn(&mut Config);
         let cases: [(Change, &str); 7] = [

@@ -73,6 +73,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn each_read_consistency_is_another_one_for_the_server() {
+        let kind = |kind: ReadConsistencyType| read_consistency::Value::Type(kind.into());
+        for (text, expected) in [
+            ("all", kind(ReadConsistencyType::All)),
+            ("majority", kind(ReadConsistencyType::Majority)),
+            ("quorum", kind(ReadConsistencyType::Quorum)),
+            ("2", read_consistency::Value::Factor(2)),
+        ] {
+            let sent = ReadConsistency::parse(text).unwrap().on_the_wire();
+            assert_eq!(sent.value, Some(expected), "{text}");
+        }
+    }
+
+    #[test]
     fn read_consistencies_are_words_or_numbers() {
         assert_eq!(ReadConsistency::parse("all"), Some(ReadConsistency::All));
         let two = NonZeroU32::new(2).map(ReadConsistency::Copies);
