@@ -26,6 +26,7 @@ use serde::{
 use service_runtime::{
     Secret, ServerSettings,
     config::{BadUrl, human},
+    split_list,
 };
 
 pub use self::{args::Args, qdrant::UnusableQdrant};
@@ -209,7 +210,7 @@ pub enum Unusable {
     EmbeddingModel(String),
     /// The template makes no sense.
     #[error("`--embedding-template` {0}")]
-    EmbeddingTemplate(#[from] TemplateError),
+    EmbeddingTemplate(TemplateError),
     /// The key cannot be read.
     #[error("`--embedding-api-key-file {file}` cannot be read: {cause}")]
     EmbeddingApiKey {
@@ -251,7 +252,7 @@ impl Config {
     /// # Errors
     /// [`Unusable`] names the path and what is wrong with it.
     pub fn index_paths(&self) -> Result<Vec<IndexPath>, Unusable> {
-        let texts = self.index_paths.iter().flat_map(|texts| split(texts));
+        let texts = self.index_paths.iter().flat_map(|texts| split_list(texts));
         let path = |text: &str| {
             IndexPath::parse(text).map_err(|error| Unusable::IndexPath {
                 path: text.to_owned(),
@@ -299,20 +300,6 @@ fn secret_in(file: &Path) -> Result<Option<Secret>, String> {
     secret
         .map(Some)
         .map_err(|error: ValueError| error.to_string())
-}
-
-/// Splits at commas that are not within braces, such as those of `{a,b}`.
-fn split(texts: &str) -> Vec<&str> {
-    let mut depth = 0_i32;
-    let outside = |character| {
-        match character {
-            '{' => depth += 1,
-            '}' => depth -= 1,
-            _ => {}
-        }
-        character == ',' && depth == 0
-    };
-    texts.split(outside).map(str::trim).collect()
 }
 
 #[cfg(test)]

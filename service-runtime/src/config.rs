@@ -26,6 +26,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 pub use self::{
     environment::Environment,
+    layer::split_list,
     secret::Secret,
     url::{BadUrl, check_url},
 };
@@ -143,7 +144,12 @@ impl ConfigError {
         Self::Invalid {
             place: place.to_owned(),
             key: error.path.join("."),
-            cause: error.kind.to_string(),
+            cause: match &error.kind {
+                Kind::UnknownVariant(found, known) => {
+                    format!("`{found}` is none of `{}`", known.join("`, `"))
+                }
+                kind => kind.to_string(),
+            },
         }
     }
 }

@@ -45,7 +45,7 @@ pub mod violations;
 
 pub use args::CommonArgs;
 pub use client::{ChannelError, ChannelSettings};
-pub use config::{ConfigError, Environment, Secret};
+pub use config::{ConfigError, Environment, Secret, split_list};
 pub use context::{Deadline, InvalidTenant, Principal, RequestContext, Tenant};
 pub use listener::{BindError, Listeners};
 pub use listing::{ForeignToken, Listing};

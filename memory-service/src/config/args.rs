@@ -95,15 +95,15 @@ pub struct Args {
     pub hybrid_fusion: Option<String>,
 
     /// How much meaning counts in hybrid search, from 0 to 1; words count the rest
-    #[arg(long, value_name = "WEIGHT")]
+    #[arg(long, allow_negative_numbers = true, value_name = "WEIGHT")]
     pub hybrid_semantic_weight: Option<f64>,
 
     /// The BM25 score that counts half in a weighted sum
-    #[arg(long, value_name = "SCORE")]
+    #[arg(long, allow_negative_numbers = true, value_name = "SCORE")]
     pub hybrid_saturation: Option<f64>,
 
     /// The constant of `rrf`: the greater it is, the less first places stand out
-    #[arg(long, value_name = "K")]
+    #[arg(long, allow_negative_numbers = true, value_name = "K")]
     pub hybrid_rrf_k: Option<f64>,
 
     /// When writes are on the disk: `always` before they are acknowledged, `interval` soon after
@@ -134,4 +134,20 @@ pub struct Args {
     /// Restart the lifetimes of items whenever they are read, unless the read says otherwise
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub refresh_ttl_on_read: Option<bool>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_below_zero_is_taken_for_a_number_so_that_it_can_be_refused_as_one() {
+        for flag in [
+            "--hybrid-semantic-weight",
+            "--hybrid-saturation",
+            "--hybrid-rrf-k",
+        ] {
+            assert!(Args::try_parse_from(["memory-service", flag, "-1"]).is_ok());
+        }
+    }
 }

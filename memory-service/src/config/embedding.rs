@@ -33,7 +33,8 @@ impl Config {
     /// # Errors
     /// [`Unusable`] names the flag and what to do.
     pub fn embedding_source(&self) -> Result<Option<(Source, Template)>, Unusable> {
-        let template = Template::parse(&self.embedding_template)?;
+        let template =
+            Template::parse(&self.embedding_template).map_err(Unusable::EmbeddingTemplate)?;
         if self.embedder == NO_EMBEDDER {
             return Ok(None);
         }
@@ -89,6 +90,8 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
+    use std::error::Error as _;
+
     use super::*;
 
     #[tokio::test]
@@ -150,9 +153,10 @@ mod tests {
                 "`--embedder http:http://127.0.0.1:1` cannot be used: the embedder is unavailable",
             ),
         ] {
-            let error = config.embedding().await.err();
-            let error = error.map(|error| error.to_string()).unwrap_or_default();
-            assert!(error.starts_with(expected), "{error}");
+            let error = config.embedding().await.err().unwrap();
+            assert!(error.to_string().starts_with(expected), "{error}");
+            // Or it would be told twice.
+            assert!(error.source().is_none(), "{error}");
         }
     }
 }

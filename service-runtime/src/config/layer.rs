@@ -54,14 +54,17 @@ impl Layer {
             line: 1 + text[..error.span().map_or(0, |span| span.start)]
                 .matches('\n')
                 .count(),
-            cause: error.message().replace('\n', ", "),
+            cause: match error.message() {
+                "" => "a value is missing".to_owned(),
+                message => message.replace('\n', ", "),
+            },
         })?;
         Ok(Self::new(place, dictionary(&table)?))
     }
 
     /// The text of a variable is a TOML value, else the text itself, else a list of texts.
     pub(super) fn variable(name: &str, key: &str, text: &str) -> Self {
-        let list: Vec<&str> = text.split(',').map(str::trim).collect();
+        let list = split_list(text);
         let toml = toml::from_str(&format!("value = {text}"));
         let toml = toml
             .ok()
@@ -140,4 +143,20 @@ impl Provider for &Layer {
 pub(super) fn dictionary(value: &impl Serialize) -> Result<Dict, ConfigError> {
     let value = Value::serialize(value).map_err(|error| ConfigError::invalid(&error))?;
     Ok(value.into_dict().unwrap_or_default())
+}
+
+/// The elements of a list that is written as one text: between commas that are not within braces,
+/// such as those of `{a,b}`.
+#[must_use]
+pub fn split_list(text: &str) -> Vec<&str> {
+    let mut depth = 0_i32;
+    let outside = |character| {
+        match character {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        character == ',' && depth == 0
+    };
+    text.split(outside).map(str::trim).collect()
 }
