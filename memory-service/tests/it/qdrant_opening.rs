@@ -12,6 +12,7 @@ use memory_service::{
 };
 use qdrant_client::qdrant::{CreateCollection, SparseVectorConfig};
 use tokio::task::JoinSet;
+use tonic::Code;
 
 use crate::{
     conformance::engines::embedder,
@@ -225,6 +226,8 @@ async fn a_collection_whose_copies_do_not_answer_yet_is_waited_for() {
         collection_name: server.collection.clone(),
         ..CreateCollection::default()
     };
+    let refused = server.collections().create(made.clone()).await;
+    assert_eq!(refused.unwrap_err().code(), Code::Internal);
     server.collections().create(made).await.unwrap();
     let index = QdrantStore::indexed_with(&server.settings()).await.unwrap();
     assert_eq!(index, None);

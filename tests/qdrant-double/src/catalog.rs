@@ -87,13 +87,15 @@ impl Catalog {
             let message = format!("Wrong input: Collection `{name}` already exists!");
             return Err(Status::already_exists(message));
         }
-        let made = Collection::create(&self.folder.join(&name), layout);
-        let made = made.map_err(|error| broken(format!("{error:#}")))?;
-        collections.insert(name.clone(), Arc::new(made));
         if self.slow_copies {
             let mut unready = self.unready.lock().unwrap_or_else(PoisonError::into_inner);
-            unready.insert(name, UNREADY);
+            if unready.insert(name.clone(), UNREADY).is_none() {
+                return Err(broken("Waiting for consensus operation commit failed"));
+            }
         }
+        let made = Collection::create(&self.folder.join(&name), layout);
+        let made = made.map_err(|error| broken(format!("{error:#}")))?;
+        collections.insert(name, Arc::new(made));
         Ok(())
     }
 

@@ -42,8 +42,8 @@ pub struct Settings {
     #[arg(long)]
     pub slow_vectors: bool,
 
-    /// Answer the first calls for a collection that was only just made as a cluster does before its
-    /// copies are ready
+    /// Do not make a collection when it is asked for the first time, and answer the first calls for it
+    /// as a cluster does that does not agree yet, and whose copies are not ready
     #[arg(long)]
     pub slow_copies: bool,
 }

@@ -51,29 +51,37 @@ pub(super) async fn prepare(
     settings: &QdrantSettings,
 ) -> Result<[u8; description::SECRET_BYTES], OpenError> {
     let dims = dims(connection.indexing.present());
-    if !exists(connection).await? {
-        create(connection, settings, dims).await?;
-    }
-    let found = patiently(connection, || complete(connection, dims)).await?;
+    let is_there = exists(connection).await?;
+    let attempt = || async move {
+        if !is_there {
+            create(connection, settings, dims).await?;
+        }
+        complete(connection, dims).await
+    };
+    let found = patiently(connection, attempt).await?;
     let description = description::check(connection, found)?;
     renewal::begin(connection, description.clone()).await?;
     Ok(description.secret)
 }
 
-/// Does what needs a collection that answers: a cluster tells of one before it has copies that do.
+/// Does what needs a collection that answers, again and again for as long as a call may take: a
+/// cluster needs time to agree on a new one, and tells of it before it has copies that answer.
 async fn patiently<T, F: Future<Output = Result<T, OpenError>>>(
     connection: &Connection,
     attempt: impl Fn() -> F,
 ) -> Result<T, OpenError> {
-    let given_up = Instant::now() + connection.timeout;
+    let mut given_up = None;
     loop {
-        match attempt().await {
-            Err(OpenError::Store(StoreError::Unavailable(cause))) if Instant::now() < given_up => {
-                tracing::info!(cause, "the collection does not answer yet");
-                sleep(PAUSE).await;
-            }
+        let cause = match attempt().await {
+            Err(OpenError::Store(StoreError::Unavailable(cause))) => cause,
             outcome => return outcome,
+        };
+        let given_up = *given_up.get_or_insert(Instant::now() + connection.timeout);
+        if Instant::now() >= given_up {
+            return Err(StoreError::Unavailable(cause).into());
         }
+        tracing::info!(cause, "the collection does not answer yet");
+        sleep(PAUSE).await;
     }
 }
 
