@@ -2,6 +2,8 @@
 //!
 //! Which ones they are is found out beside the writer, which only looks whether they are still to go.
 
+use std::ops::AddAssign;
+
 use service_runtime::Tenant;
 
 use super::{
@@ -15,13 +17,15 @@ use super::{
 };
 use crate::{
     domain::{NamespacePrefix, Time},
-    store::{PointId, StoreError, point::Head, selection::Selection},
+    store::{
+        PointId, StoreError,
+        point::{Head, point_id},
+        selection::Selection,
+    },
 };
 
-/// Items that are found by one look, which takes as long as there are items to be found.
-const PAGE: usize = 4096;
-
-/// Most items that are removed before other writes have their turn.
+/// Most items that are removed before other writes have their turn, or looked for at once: a look holds
+/// writes up, too.
 const CHUNK: usize = 256;
 
 /// Which items are to go.
@@ -42,6 +46,13 @@ pub(super) struct Removed {
     pub(super) expired: u64,
 }
 
+impl AddAssign for Removed {
+    fn add_assign(&mut self, more: Self) {
+        self.live += more.live;
+        self.expired += more.expired;
+    }
+}
+
 impl EdgeStore {
     /// Removes everything under a prefix.
     pub(super) async fn remove_under(
@@ -50,48 +61,58 @@ impl EdgeStore {
         prefix: &NamespacePrefix,
         now: Time,
     ) -> Result<Removed, StoreError> {
-        let selection = Selection::stored_under(tenant, prefix);
-        self.purge(selection, Gone::Named, now).await
+        let _no_data_is_written_anew = self.shared.litter.hold_off().await;
+        let (mut removed, mut after) = (Removed::default(), None);
+        loop {
+            let names = {
+                let registry = self.shared.registry();
+                registry.names(tenant, prefix, after.as_ref(), CHUNK)
+            };
+            let points = names.iter().map(|name| point_id(tenant, name)).collect();
+            removed += self.remove(points, Gone::Named, now).await?;
+            match names.into_iter().next_back() {
+                Some(last) => after = Some(last),
+                None => return Ok(removed),
+            }
+        }
     }
 
     /// Removes what has expired, of all tenants.
     pub(super) async fn remove_expired(&self, now: Time) -> Result<Removed, StoreError> {
-        self.purge(Selection::expired(now), Gone::ExpiredBy(now), now)
-            .await
-    }
-
-    async fn purge(
-        &self,
-        selection: Selection,
-        gone: Gone,
-        now: Time,
-    ) -> Result<Removed, StoreError> {
-        let (mut removed, mut from) = (Removed::default(), None);
         let _no_data_is_written_anew = self.shared.litter.hold_off().await;
+        let (mut removed, mut from) = (Removed::default(), None);
         loop {
-            let selection = selection.clone();
-            let look =
-                move |shared: &Shared| query::places(&shared.shard(), &selection, from, PAGE);
+            let look = move |shared: &Shared| {
+                query::places(&shared.shard(), &Selection::expired(now), from, CHUNK)
+            };
             let (points, next) = self.reads.run(look).await?;
-            for points in points.chunks(CHUNK) {
-                let points = points.to_vec();
-                let purge = move |reply| {
-                    Command::Apart(Apart::Purge {
-                        points,
-                        gone,
-                        now,
-                        reply,
-                    })
-                };
-                let Removed { live, expired } = self.commands.ask(purge).await?;
-                removed.live += live;
-                removed.expired += expired;
-            }
+            removed += self.remove(points, Gone::ExpiredBy(now), now).await?;
             match next {
                 Some(next) => from = Some(next),
                 None => return Ok(removed),
             }
         }
+    }
+
+    /// Has the writer remove those of these items that are to go.
+    async fn remove(
+        &self,
+        points: Vec<PointId>,
+        gone: Gone,
+        now: Time,
+    ) -> Result<Removed, StoreError> {
+        if points.is_empty() {
+            return Ok(Removed::default());
+        }
+        let purge = move |reply| {
+            Command::Apart(Apart::Purge {
+                points,
+                gone,
+                now,
+                reply,
+            })
+        };
+        self.commands.ask(purge).await
     }
 }
 

@@ -117,7 +117,7 @@ async fn an_item_that_was_put_anew_is_not_removed_for_having_expired() {
         &store.shared.shard(),
         &Selection::expired(LATER),
         None,
-        PAGE,
+        CHUNK,
     )
     .unwrap();
     assert_eq!(found.len(), 2);
