@@ -15,6 +15,7 @@
 //! - `walk`: reads in order of names
 //! - `operations`: plans as few operations
 //! - `writer`: the one thread that writes
+//! - `batch`: what it does of writes that wait
 //! - `turn`: whether a search may begin beside it
 //! - `optimiser`: what was removed gives its room back
 //! - `registry`: namespaces and their counts
@@ -26,6 +27,7 @@
 
 mod apart;
 mod archive;
+mod batch;
 mod durable;
 mod filter;
 mod folder;
