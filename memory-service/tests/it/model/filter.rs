@@ -2,7 +2,7 @@
 
 use proptest::{collection::vec, prelude::*, sample::select};
 
-use super::value::{KEYS, Value, quoted, value};
+use super::value::{KEYS, Value, frequent, quoted, small, value};
 
 /// A condition on a document, or on an object within one.
 #[derive(Clone, Debug)]
@@ -199,22 +199,28 @@ fn path() -> impl Strategy<Value = Path> {
         steps.insert(0, first);
         steps
     });
-    prop_oneof![2 => Just(vec![Step::Key("alpha")]), 1 => any]
+    let first = vec![Step::Key("alpha"), Step::Index(0)];
+    prop_oneof![3 => Just(vec![Step::Key("alpha")]), 1 => Just(first), 1 => any]
+}
+
+/// What is compared with: mostly what documents often have.
+fn operand() -> impl Strategy<Value = Value> {
+    prop_oneof![3 => frequent(), 1 => value(), 1 => small()]
 }
 
 fn operator(inner: impl Strategy<Value = Test> + Clone + 'static) -> BoxedStrategy<Operator> {
-    let some = || vec(value(), 0..3);
+    let some = || vec(operand(), 0..4);
     prop_oneof![
-        value().prop_map(Operator::Eq),
-        value().prop_map(Operator::Ne),
-        value().prop_map(Operator::Gt),
-        value().prop_map(Operator::Gte),
-        value().prop_map(Operator::Lt),
-        value().prop_map(Operator::Lte),
+        operand().prop_map(Operator::Eq),
+        operand().prop_map(Operator::Ne),
+        operand().prop_map(Operator::Gt),
+        operand().prop_map(Operator::Gte),
+        operand().prop_map(Operator::Lt),
+        operand().prop_map(Operator::Lte),
         some().prop_map(Operator::In),
         some().prop_map(Operator::Nin),
         any::<bool>().prop_map(Operator::Exists),
-        value().prop_map(Operator::Contains),
+        operand().prop_map(Operator::Contains),
         vec(inner.clone(), 1..3).prop_map(Operator::And),
         vec(inner.clone(), 1..3).prop_map(Operator::Or),
         inner.prop_map(|test| Operator::Not(Box::new(test))),
@@ -224,7 +230,7 @@ fn operator(inner: impl Strategy<Value = Test> + Clone + 'static) -> BoxedStrate
 
 fn test() -> impl Strategy<Value = Test> {
     let no_object = || {
-        value().prop_map(|value| match value {
+        operand().prop_map(|value| match value {
             Value::Object(_) => Test::Operators(vec![Operator::Eq(value)]),
             other => Test::Plain(other),
         })
@@ -233,10 +239,10 @@ fn test() -> impl Strategy<Value = Test> {
         prop_oneof![
             2 => no_object(),
             6 => operator(inner.clone()).prop_map(|one| Test::Operators(vec![one])),
-            1 => (value(), value()).prop_map(|(least, most)| {
+            1 => (operand(), operand()).prop_map(|(least, most)| {
                 Test::Operators(vec![Operator::Gte(least), Operator::Lt(most)])
             }),
-            1 => (select(KEYS), inner).prop_map(|(key, test)| Test::Subset(vec![(key, test)])),
+            2 => (select(KEYS), inner).prop_map(|(key, test)| Test::Subset(vec![(key, test)])),
         ]
     })
 }

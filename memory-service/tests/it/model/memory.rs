@@ -1,6 +1,6 @@
 //! The plain model: a sorted map, and what the API promises of it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use proptest::{prop_assert, prop_assert_eq, test_runner::TestCaseError};
 use weft_proto::memory::v1 as pb;
@@ -54,6 +54,16 @@ impl Memory {
             .then_some(record)
     }
 
+    /// Whether an item of this name was there until it expired.
+    pub(super) fn has_expired(&self, name: &Name) -> bool {
+        self.records.contains_key(name) && self.live(name).is_none()
+    }
+
+    /// Whether an item of this name is there, and will expire.
+    pub(super) fn is_mortal(&self, name: &Name) -> bool {
+        self.live(name).is_some_and(|record| record.ttl.is_some())
+    }
+
     /// An etag that no item has any more, or ever had.
     pub(super) fn stale_etag(&self, name: &Name) -> String {
         let current = self.live(name).map(|record| &record.etag);
@@ -87,9 +97,13 @@ impl Memory {
 
     /// Whether a clock that goes back so far would let an item come back.
     pub(super) fn would_come_back(&self, micros: i64) -> bool {
-        let expiries = self.records.values().filter_map(|record| record.expire);
-        let passed = (self.now - micros + 1)..=self.now;
-        expiries.into_iter().any(|expiry| passed.contains(&expiry))
+        self.expires_within(&(self.now - micros + 1..=self.now))
+    }
+
+    /// Whether an item expires at one of these moments.
+    pub(super) fn expires_within(&self, moments: &RangeInclusive<i64>) -> bool {
+        let mut expiries = self.records.values().filter_map(|record| record.expire);
+        expiries.any(|expiry| moments.contains(&expiry))
     }
 
     /// Takes over a put that was acknowledged with `item`, if that is what it must be.

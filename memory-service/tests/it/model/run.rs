@@ -2,34 +2,32 @@
 
 use std::time::Duration;
 
-use proptest::{prop_assert, prop_assert_eq, test_runner::TestCaseError};
+use proptest::{prop_assert_eq, test_runner::TestCaseError};
 use tonic::{Code, Status};
-use weft_proto::memory::v1::{
-    self as pb, batch_operation::Operation as Asked, batch_result::Result as Answer,
-};
+use weft_proto::memory::v1 as pb;
 
 use super::{
     filter::Filter,
     memory::{Checked, Memory},
-    operation::{InBatch, Name, Namespaces, Operation, Precondition, Put, Search},
-    requests, texts,
+    operation::{Name, Namespaces, Operation, Precondition, Put},
+    requests,
+    run_search::ALL,
+    seen::Seen,
+    texts,
 };
 use crate::{
     embedder::Embedder,
     support::{Calls as _, Running, START, etag, exists},
 };
 
-/// More than there are items.
-const ALL: i32 = 1_000;
-
 /// The service and the model of it.
-struct Pair {
-    running: Running,
-    model: Memory,
+pub(super) struct Pair {
+    pub(super) running: Running,
+    pub(super) model: Memory,
 }
 
-/// Does all of these operations.
-pub(super) async fn run(operations: Vec<Operation>) -> Checked {
+/// Does all of these operations, and takes note of them.
+pub(super) async fn run(operations: Vec<Operation>, seen: &Seen) -> Checked {
     let embedder = Embedder::start().await;
     // Every other run has its data written anew time and again.
     let anew = operations.len().is_multiple_of(2);
@@ -49,6 +47,7 @@ pub(super) async fn run(operations: Vec<Operation>) -> Checked {
         model: Memory::new(START),
     };
     for operation in operations {
+        seen.note(&pair.model, &operation);
         pair = match operation {
             Operation::Restart => {
                 let running = pair.running.restart().await;
@@ -65,7 +64,7 @@ pub(super) async fn run(operations: Vec<Operation>) -> Checked {
     pair.count(&[], None).await
 }
 
-fn answered<T>(answer: Result<tonic::Response<T>, Status>) -> Checked<T> {
+pub(super) fn answered<T>(answer: Result<tonic::Response<T>, Status>) -> Checked<T> {
     match answer {
         Ok(response) => Ok(response.into_inner()),
         Err(status) => Err(TestCaseError::fail(format!("{status:?}"))),
@@ -179,75 +178,6 @@ impl Pair {
         self.model.check_item(name, &item)
     }
 
-    async fn search(&mut self, search: &Search) -> Checked {
-        let expected = self.expected(search).await?;
-        let request = requests::search(search);
-        let answer = answered(self.running.client.search_items(request).await)?;
-        if search.refresh == Some(true) {
-            for (name, _) in &expected {
-                self.model.refresh(name);
-            }
-        }
-        self.check_hits(&expected, &answer.hits)
-    }
-
-    /// What a search must find. Of a query, the model knows all that is found and its scores but
-    /// for rounding; so it takes the service's scores after it has compared them with its own.
-    async fn expected(&mut self, search: &Search) -> Checked<Vec<(Name, Option<f64>)>> {
-        let Some(query) = search.query else {
-            let newest = self.model.newest(search).into_iter();
-            return Ok(newest.map(|name| (name, None)).collect());
-        };
-        let whole = Search {
-            limit: ALL,
-            offset: 0,
-            min_score: None,
-            refresh: Some(false),
-            ..search.clone()
-        };
-        let request = requests::search(&whole);
-        let hits = answered(self.running.client.search_items(request).await)?.hits;
-        let scores = self.model.scores(search, query);
-        prop_assert_eq!(hits.len(), scores.len(), "{:?}", &scores);
-        let mut found: Vec<(Name, f64)> = Vec::new();
-        for hit in hits {
-            let item = hit.item.unwrap_or_default();
-            let known = scores
-                .iter()
-                .find(|(name, _)| name.0 == item.namespace && name.1 == item.key);
-            let (score, Some((name, expected))) = (hit.score.unwrap_or(f64::NAN), known) else {
-                return Err(TestCaseError::fail(format!("found {item:?}")));
-            };
-            prop_assert!(
-                (score - expected).abs() <= 1e-4 * expected.abs().max(0.1),
-                "{:?} scores {}, not {}",
-                name,
-                score,
-                expected
-            );
-            if let Some((last, least)) = found.last() {
-                prop_assert!(score < *least || (score == *least && name > last));
-            }
-            found.push((*name, score));
-        }
-        let floor = search.min_score.unwrap_or(f64::NEG_INFINITY);
-        let page = found.into_iter().filter(|(_, score)| *score >= floor);
-        let page = page
-            .skip(search.offset as usize)
-            .take(search.limit as usize);
-        Ok(page.map(|(name, score)| (name, Some(score))).collect())
-    }
-
-    fn check_hits(&self, expected: &[(Name, Option<f64>)], hits: &[pb::SearchHit]) -> Checked {
-        prop_assert_eq!(hits.len(), expected.len(), "{:?}", expected);
-        for ((name, score), hit) in expected.iter().zip(hits) {
-            prop_assert_eq!(hit.score, *score);
-            self.model
-                .check_item(name, &hit.item.clone().unwrap_or_default())?;
-        }
-        Ok(())
-    }
-
     async fn list(&mut self, prefix: &[&str], filter: Option<&Filter>, page_size: i32) -> Checked {
         let expected = self.model.under(prefix, filter);
         let mut pages = expected.chunks(page_size as usize).peekable();
@@ -279,7 +209,11 @@ impl Pair {
         Ok(())
     }
 
-    fn check_namespaces(&self, query: &Namespaces, answer: pb::ListNamespacesResponse) -> Checked {
+    pub(super) fn check_namespaces(
+        &self,
+        query: &Namespaces,
+        answer: pb::ListNamespacesResponse,
+    ) -> Checked {
         let expected = self.model.namespaces(query).into_iter();
         let expected: Vec<_> = expected
             .map(|(labels, count)| (requests::labels(&labels), count))
@@ -299,113 +233,5 @@ impl Pair {
         prop_assert_eq!(answer.deleted_count, expected as i64);
         self.model.remove_under(prefix);
         Ok(())
-    }
-
-    async fn batch(&mut self, operations: &[InBatch]) -> Checked {
-        let mut searches = Vec::new();
-        let mut asked = Vec::new();
-        for operation in operations {
-            asked.push(match operation {
-                InBatch::Put(put) => Asked::Put(requests::put(put, None)),
-                InBatch::Get(name) => Asked::Get(requests::get(name, None)),
-                InBatch::Delete(name) => Asked::Delete(requests::delete(name, None)),
-                InBatch::Namespaces(query) => Asked::ListNamespaces(requests::namespaces(query)),
-                InBatch::Search(search) => {
-                    // Two reads of a batch may restart a lifetime in either order.
-                    let search = Search {
-                        refresh: None,
-                        ..search.clone()
-                    };
-                    searches.push(self.expected(&search).await?);
-                    Asked::Search(requests::search(&search))
-                }
-            });
-        }
-        let operation = |operation| pb::BatchOperation {
-            operation: Some(operation),
-        };
-        let request = pb::BatchRequest {
-            operations: asked.into_iter().map(operation).collect(),
-        };
-        let answer = answered(self.running.client.batch(request).await)?;
-        let answers = answer
-            .results
-            .into_iter()
-            .filter_map(|result| result.result);
-        let answers: Vec<_> = answers.collect();
-        prop_assert_eq!(answers.len(), operations.len());
-        let mut searches = searches.into_iter();
-        for (operation, answer) in operations.iter().zip(&answers) {
-            self.check_read(operation, answer, &mut searches)?;
-        }
-        for (operation, answer) in operations.iter().zip(&answers).rev() {
-            self.check_write(operation, answer, operations)?;
-        }
-        Ok(())
-    }
-
-    fn check_read(
-        &self,
-        operation: &InBatch,
-        answer: &Answer,
-        searches: &mut impl Iterator<Item = Vec<(Name, Option<f64>)>>,
-    ) -> Checked {
-        match (operation, answer) {
-            (InBatch::Get(name), Answer::Get(got)) => match (&got.item, self.model.live(name)) {
-                (Some(item), _) => self.model.check_item(name, item),
-                (None, live) => {
-                    prop_assert!(live.is_none(), "{:?} was not found", name);
-                    Ok(())
-                }
-            },
-            (InBatch::Search(_), Answer::Search(found)) => {
-                self.check_hits(&searches.next().unwrap_or_default(), &found.hits)
-            }
-            (InBatch::Namespaces(query), Answer::ListNamespaces(listed)) => {
-                self.check_namespaces(query, listed.clone())
-            }
-            (InBatch::Put(_), Answer::Put(_)) | (InBatch::Delete(_), Answer::Delete(_)) => Ok(()),
-            other => Err(TestCaseError::fail(format!("{other:?}"))),
-        }
-    }
-
-    /// Takes over the last write of each item, which comes first here, and lets it answer the others.
-    fn check_write(
-        &mut self,
-        operation: &InBatch,
-        answer: &Answer,
-        operations: &[InBatch],
-    ) -> Checked {
-        let written = |operation: &InBatch| match operation {
-            InBatch::Put(put) => Some(put.name),
-            InBatch::Delete(name) => Some(*name),
-            InBatch::Get(_) | InBatch::Search(_) | InBatch::Namespaces(_) => None,
-        };
-        let Some(name) = written(operation) else {
-            return Ok(());
-        };
-        let last = operations
-            .iter()
-            .rfind(|other| written(other) == Some(name));
-        let is_last = last.is_some_and(|last| std::ptr::eq(last, operation));
-        match (operation, answer, last) {
-            (InBatch::Put(put), Answer::Put(done), Some(InBatch::Put(_))) => {
-                let item = done.item.clone().unwrap_or_default();
-                match is_last {
-                    true => self.model.put(put, &item),
-                    false => self.model.check_version(&name, &item),
-                }
-            }
-            (InBatch::Put(_), Answer::Put(done), _) => {
-                prop_assert_eq!(&done.item, &None);
-                Ok(())
-            }
-            _ => {
-                if is_last {
-                    self.model.remove(&name);
-                }
-                Ok(())
-            }
-        }
     }
 }

@@ -188,15 +188,25 @@ fn number() -> impl Strategy<Value = Value> {
 
 /// Few enough that documents and filters often mean the same one: those that are easily taken for
 /// another.
-fn frequent() -> impl Strategy<Value = Value> {
+pub(super) fn frequent() -> impl Strategy<Value = Value> {
     let zero_to_one = select(vec![(9, 0), (9, 3), (13, 0), (13, 1)]);
     let around_2_53 = select(vec![(15, 0), (16, 0), (16, 1), (17, 0)]);
     prop_oneof![
         3 => zero_to_one.prop_map(|(class, notation)| Value::Number(class, notation)),
-        2 => around_2_53.prop_map(|(class, notation)| Value::Number(class, notation)),
+        3 => around_2_53.prop_map(|(class, notation)| Value::Number(class, notation)),
         2 => select(vec!["1", "zebra", "é"]).prop_map(Value::Text),
         1 => Just(Value::Bool(true)),
         1 => Just(Value::Null),
+    ]
+}
+
+/// Lists and objects that documents and filters often have in common.
+pub(super) fn small() -> impl Strategy<Value = Value> {
+    let zero_or_one = || select(vec![(9, 0), (13, 0), (13, 1)]);
+    let number = || zero_or_one().prop_map(|(class, notation)| Value::Number(class, notation));
+    prop_oneof![
+        vec(prop_oneof![frequent(), number()], 1..3).prop_map(Value::Array),
+        number().prop_map(|number| Value::Object(vec![(KEYS[0], number)])),
     ]
 }
 
@@ -227,7 +237,12 @@ pub(super) fn document() -> impl Strategy<Value = Value> {
         4 => select(STRINGS).prop_map(Value::Text),
         1 => value(),
     ];
-    let fields = (option::weighted(0.8, text), option::weighted(0.8, value()));
+    // As lists and objects, too, so that there is something to be contained.
+    let alpha = prop_oneof![
+        1 => value(),
+        1 => small(),
+    ];
+    let fields = (option::weighted(0.8, text), option::weighted(0.8, alpha));
     (fields, members(value())).prop_map(|((text, alpha), mut members)| {
         for (key, value) in [("text", text), ("alpha", alpha)] {
             if let Some(value) = value {
