@@ -1,6 +1,7 @@
 //! The removal of many items, a few at a time, so that other writes come in between.
 //!
-//! Which ones they are is found out beside the writer, which only looks whether they are still to go.
+//! Which ones they are is found out in the registry: the engine holds writers up for as long as it
+//! looks for them. The writer only looks whether they are still to go.
 
 use std::ops::AddAssign;
 
@@ -20,12 +21,10 @@ use crate::{
     store::{
         PointId, StoreError,
         point::{Head, point_id},
-        selection::Selection,
     },
 };
 
-/// Most items that are removed before other writes have their turn, or looked for at once: a look holds
-/// writes up, too.
+/// Most items that are removed before other writes have their turn.
 const CHUNK: usize = 256;
 
 /// Which items are to go.
@@ -80,15 +79,13 @@ impl EdgeStore {
     /// Removes what has expired, of all tenants.
     pub(super) async fn remove_expired(&self, now: Time) -> Result<Removed, StoreError> {
         let _no_data_is_written_anew = self.shared.litter.hold_off().await;
-        let (mut removed, mut from) = (Removed::default(), None);
+        let (mut removed, mut after) = (Removed::default(), None);
         loop {
-            let look = move |shared: &Shared| {
-                query::places(&shared.shard(), &Selection::expired(now), from, CHUNK)
-            };
-            let (points, next) = self.reads.run(look).await?;
+            let expired = self.shared.registry().expired(now, after, CHUNK);
+            let points = expired.iter().map(|&(_, point)| point).collect();
             removed += self.remove(points, Gone::ExpiredBy(now), now).await?;
-            match next {
-                Some(next) => from = Some(next),
+            match expired.last() {
+                Some(&last) => after = Some(last),
                 None => return Ok(removed),
             }
         }

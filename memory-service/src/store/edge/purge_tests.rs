@@ -113,13 +113,8 @@ async fn an_item_that_was_put_anew_is_not_removed_for_having_expired() {
         };
         store.put(&tenant, put).await.unwrap();
     }
-    let (found, _) = query::places(
-        &store.shared.shard(),
-        &Selection::expired(LATER),
-        None,
-        CHUNK,
-    )
-    .unwrap();
+    let found = store.shared.registry().expired(LATER, None, CHUNK);
+    let found: Vec<_> = found.into_iter().map(|(_, point)| point).collect();
     assert_eq!(found.len(), 2);
     store.put(&tenant, put("gone", "renewed")).await.unwrap();
     let removed = remove(&store.shared, &found, Gone::ExpiredBy(LATER), LATER).unwrap();
@@ -127,5 +122,31 @@ async fn an_item_that_was_put_anew_is_not_removed_for_having_expired() {
     let left = store.get(&tenant, &put("gone", "renewed").id, LATER).await;
     assert!(left.unwrap().is_some());
     assert_eq!(store.sweep(LATER).await, Ok(0));
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn all_that_has_expired_is_swept_of_each_tenant_and_after_a_restart() {
+    const MORTAL: usize = 2 * CHUNK + 1;
+    let folder = tempfile::tempdir().unwrap();
+    let store = filled(folder.path(), 1).await;
+    let tenants = [Tenant::default(), Tenant::try_new("other").unwrap()];
+    for tenant in &tenants {
+        let mortal = |key: usize| Put {
+            // Some at once, and some one after the other.
+            ttl: Some(Ttl::from_micros(1 + i64::try_from(key % 5).unwrap())),
+            ..put("gone", &format!("mortal {key}"))
+        };
+        let puts = (0..MORTAL).map(|key| store.put(tenant, mortal(key)));
+        futures::future::try_join_all(puts).await.unwrap();
+    }
+    store.close().await.unwrap();
+    drop(store);
+    let store = EdgeStore::open(folder.path(), Settings::default()).await;
+    let store = store.unwrap();
+    assert_eq!(store.sweep(NOW).await, Ok(0));
+    assert_eq!(store.sweep(LATER).await, Ok(2 * MORTAL as u64));
+    assert_eq!(store.sweep(LATER).await, Ok(0));
+    assert_eq!(store.shared.registry().stored_in_all(), 1);
     store.close().await.unwrap();
 }

@@ -261,25 +261,6 @@ pub(super) fn retrieve(
     shard.retrieve(request.build()).map_err(engine_error)
 }
 
-/// Some of the points that are selected, in order, and where the next ones start if there are more.
-pub(super) fn places(
-    shard: &EdgeShard,
-    selection: &Selection,
-    from: Option<EngineId>,
-    limit: usize,
-) -> Result<(Vec<PointId>, Option<EngineId>), StoreError> {
-    let mut request = ScrollRequestBuilder::new()
-        .limit(limit)
-        .filter(filter(selection))
-        .with_payload(WithPayloadInterface::Bool(false));
-    if let Some(from) = from {
-        request = request.offset(from);
-    }
-    let (records, next) = shard.scroll(request.build()).map_err(engine_error)?;
-    let points = records.into_iter().map(|record| own_id(record.id));
-    Ok((points.collect::<Result<_, _>>()?, next))
-}
-
 /// Points of a walk, and where the next page starts if there is one.
 pub(super) type Page = (Vec<(EngineId, Head)>, Option<EngineId>);
 

@@ -12,16 +12,23 @@ use std::{
 use service_runtime::Tenant;
 
 use super::inventory::Inventory;
-use crate::domain::{
-    ItemId, Key, Namespace, NamespaceCount, NamespacePrefix, NamespaceQuery, Time, Version,
+use crate::{
+    domain::{
+        ItemId, Key, Namespace, NamespaceCount, NamespacePrefix, NamespaceQuery, Time, Version,
+    },
+    store::{PointId, point::point_id},
 };
 
 /// The names of all items of all tenants.
 #[derive(Debug, Default)]
 pub(super) struct Registry {
     tenants: HashMap<Tenant, Namespaces>,
+    mortal: BTreeSet<Mortal>,
     inventory: Inventory,
 }
+
+/// When an item expires, and where it is.
+pub(super) type Mortal = (Time, PointId);
 
 /// The namespaces of one tenant that hold items.
 #[derive(Debug, Default)]
@@ -97,6 +104,13 @@ impl Registry {
         }
         let [before, after] =
             [before, after].map(|version| version.and_then(|version| version.expire_time));
+        if before.or(after).is_some() {
+            let point = point_id(tenant, id);
+            if let Some(time) = before {
+                self.mortal.remove(&(time, point));
+            }
+            self.mortal.extend(after.map(|time| (time, point)));
+        }
         items.expiries.change(before, after);
         namespaces.expiries.change(before, after);
         if items.keys.is_empty() {
@@ -138,6 +152,14 @@ impl Registry {
     pub(super) fn has_expired(&self, tenant: &Tenant, now: Time) -> bool {
         let namespaces = self.tenants.get(tenant);
         namespaces.is_some_and(|namespaces| namespaces.expiries.any_by(now))
+    }
+
+    /// The first that have expired, of all tenants, of those after `after`.
+    pub(super) fn expired(&self, now: Time, after: Option<Mortal>, limit: usize) -> Vec<Mortal> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mortal = self.mortal.range((from, Bound::Unbounded));
+        let expired = mortal.take_while(|(time, _)| *time <= now);
+        expired.take(limit).copied().collect()
     }
 
     /// The namespaces that `query` asks for.
@@ -237,7 +259,15 @@ mod tests {
         registry.change(&tenant, &other, None, Some(&version(None)));
         assert_eq!([9, 10].map(|now| count(&registry, now)), [2, 1]);
         let expired = |registry: &Registry| {
-            [9, 10, 20].map(|now| registry.has_expired(&tenant, Time::from_micros(now)))
+            [9, 10, 20].map(|now| {
+                let now = Time::from_micros(now);
+                let all = registry.expired(now, None, 9);
+                let points: Vec<_> = all.iter().map(|(_, point)| *point).collect();
+                assert!(points.is_empty() || points == [point_id(&tenant, &one)]);
+                assert!(registry.expired(now, all.last().copied(), 9).is_empty());
+                assert_eq!(registry.has_expired(&tenant, now), !all.is_empty());
+                !all.is_empty()
+            })
         };
         assert_eq!(expired(&registry), [false, true, true]);
 
