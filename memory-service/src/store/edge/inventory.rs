@@ -12,6 +12,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::folder::write_whole;
 use crate::{domain::Version, store::StoreError};
@@ -159,6 +160,7 @@ fn segments(engine: &Path) -> io::Result<Vec<String>> {
     for entry in fs::read_dir(engine.join("segments"))? {
         let entry = entry?;
         if let Ok(name) = entry.file_name().into_string()
+            && Uuid::try_parse(&name).is_ok()
             && entry.path().join(WHOLE).exists()
         {
             segments.push(name);
@@ -170,7 +172,7 @@ fn segments(engine: &Path) -> io::Result<Vec<String>> {
 
 fn lost(what: &str) -> StoreError {
     StoreError::Corrupt(format!(
-        "{what}; restore a backup, or remove the file `{CLOSED}` to go on with what is there"
+        "{what}; restore a backup, or remove the file `{CLOSED}` to go on with what is there, as is right if an older version of this program wrote to it since"
     ))
 }
 

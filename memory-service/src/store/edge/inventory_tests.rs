@@ -2,35 +2,17 @@
 
 use std::path::PathBuf;
 
+use qdrant_edge::ResourceBudget;
 use service_runtime::Tenant;
 
 use super::*;
 use crate::{
-    domain::{Document, Etag, Indexing, ItemId, Key, Namespace, Precondition, Time, filter::terms},
+    domain::{Precondition, Time},
     store::{
-        Put, Store as _, Vectors,
-        edge::{EdgeStore, Settings},
-        index::Each,
+        Store as _,
+        edge::{EdgeStore, Settings, tests::put},
     },
 };
-
-fn put(key: &str) -> Put {
-    let value = Document::stored(r#"{"n":1}"#.to_owned()).unwrap();
-    Put {
-        id: ItemId {
-            namespace: Namespace::from_dotted("a"),
-            key: Key::stored(key.to_owned()),
-        },
-        terms: terms::of_document(&value.parse().unwrap()),
-        value,
-        indexing: Indexing::Configured,
-        vectors: Each::present(Vectors::default()),
-        ttl: None,
-        precondition: Precondition::None,
-        etag: Etag::fresh(),
-        now: Time::from_micros(1),
-    }
-}
 
 /// A folder with ten items that was closed, and the parts of its data.
 async fn closed() -> (tempfile::TempDir, Vec<PathBuf>) {
@@ -103,5 +85,25 @@ async fn what_is_only_read_stays_closed_and_what_is_written_does_not() {
     store.close().await.unwrap();
     drop(store);
     assert_ne!(fs::read(&file).unwrap(), before);
+    open(folder.path()).await.unwrap().close().await.unwrap();
+}
+
+#[tokio::test]
+async fn parts_that_the_engine_removes_at_its_end_are_not_missed() {
+    let (folder, _) = closed().await;
+    let store = open(folder.path()).await.unwrap();
+    let (tenant, now) = (Tenant::default(), Time::from_micros(2));
+    for item in 0..10 {
+        let id = put(&item.to_string()).id;
+        let deleted = store.delete(&tenant, id, Precondition::None, now);
+        deleted.await.unwrap();
+    }
+    store.shared.flush().unwrap();
+    let shard = store.shared.shard();
+    let optimised = shard.optimize_with_budget(ResourceBudget::new(1, 1));
+    optimised.unwrap();
+    drop(shard);
+    store.close().await.unwrap();
+    drop(store);
     open(folder.path()).await.unwrap().close().await.unwrap();
 }

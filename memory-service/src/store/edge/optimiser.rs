@@ -238,7 +238,10 @@ fn run(shared: &Shared) {
     while !shared.litter.closing.load(Ordering::Acquire) {
         if due {
             let _nobody_removes_much = shared.litter.gate.blocking_write();
-            optimise(shared);
+            // That may have taken until it was closed.
+            if !shared.litter.closing.load(Ordering::Acquire) {
+                optimise(shared);
+            }
         }
         // Not at once again, if that came to nothing.
         thread::park();
@@ -301,12 +304,14 @@ fn write_anew(shared: &Shared) -> Result<bool, StoreError> {
     shared.seal.open(shared.folder().path())?;
     let budget = shared.litter.budget.clone();
     let worth_it = engines.first.optimize_with_budget(budget);
-    let worth_it = worth_it.map_err(engine_error)?;
-    shared.litter.removed.fetch_sub(removed, Ordering::AcqRel);
-    if worth_it || removed > 0 {
-        // What was written anew, or was nothing but removed items, goes when that is on the disk.
+    let worth_it = worth_it.map_err(engine_error);
+    if worth_it != Ok(false) || removed > 0 {
+        // What was written anew, or was nothing but removed items, goes when that is on the disk; some
+        // of it may also have been if the rest failed.
         shared.flush_all()?;
     }
+    let worth_it = worth_it?;
+    shared.litter.removed.fetch_sub(removed, Ordering::AcqRel);
     Ok(worth_it)
 }
 

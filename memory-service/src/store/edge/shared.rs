@@ -226,6 +226,9 @@ impl Shared {
 
     /// Writes down what is there, when everything is on the disk and nothing is written any more.
     pub(super) fn close(&self) -> Result<(), StoreError> {
+        // Parts that were replaced while somebody read them go with a flush after that, also if nothing
+        // was written since.
+        self.shard().flush().map_err(engine_error)?;
         let items = self.registry().inventory();
         self.seal
             .close(self.folder.path(), self.shard().path(), items)
