@@ -60,34 +60,40 @@ impl EdgeStore {
         prefix: &NamespacePrefix,
         now: Time,
     ) -> Result<Removed, StoreError> {
-        let _no_data_is_written_anew = self.shared.litter.hold_off().await;
-        let (mut removed, mut after) = (Removed::default(), None);
+        let (mut removed, mut after, mut gate) = (Removed::default(), None, None);
         loop {
             let names = {
                 let registry = self.shared.registry();
                 registry.names(tenant, prefix, after.as_ref(), CHUNK)
             };
+            let are_many = names.len() == CHUNK;
+            if are_many && gate.is_none() {
+                gate = Some(self.shared.litter.hold_off().await);
+            }
             let points = names.iter().map(|name| point_id(tenant, name)).collect();
             removed += self.remove(points, Gone::Named, now).await?;
-            match names.into_iter().next_back() {
-                Some(last) => after = Some(last),
-                None => return Ok(removed),
+            if !are_many {
+                return Ok(removed);
             }
+            after = names.into_iter().next_back();
         }
     }
 
     /// Removes what has expired, of all tenants.
     pub(super) async fn remove_expired(&self, now: Time) -> Result<Removed, StoreError> {
-        let _no_data_is_written_anew = self.shared.litter.hold_off().await;
-        let (mut removed, mut after) = (Removed::default(), None);
+        let (mut removed, mut after, mut gate) = (Removed::default(), None, None);
         loop {
             let expired = self.shared.registry().expired(now, after, CHUNK);
+            let are_many = expired.len() == CHUNK;
+            if are_many && gate.is_none() {
+                gate = Some(self.shared.litter.hold_off().await);
+            }
             let points = expired.iter().map(|&(_, point)| point).collect();
             removed += self.remove(points, Gone::ExpiredBy(now), now).await?;
-            match expired.last() {
-                Some(&last) => after = Some(last),
-                None => return Ok(removed),
+            if !are_many {
+                return Ok(removed);
             }
+            after = expired.last().copied();
         }
     }
 
