@@ -8,6 +8,7 @@ use std::sync::{
 };
 
 use service_runtime::Tenant;
+use tokio::sync::Semaphore;
 
 use crate::{
     diversity::diverse,
@@ -30,12 +31,16 @@ use crate::{
     },
 };
 
+/// Diverse searches at once: each holds some 200 documents, of 1 MiB at most, until its page is chosen.
+const DIVERSE_AT_ONCE: usize = 4;
+
 /// Memory of all tenants.
 pub struct Memory {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     preparation: Preparation,
     calls: AtomicU64,
+    diverse: Semaphore,
 }
 
 impl Memory {
@@ -60,6 +65,7 @@ impl Memory {
                 defaults: Arc::new(defaults),
             },
             calls: AtomicU64::new(0),
+            diverse: Semaphore::new(DIVERSE_AT_ONCE),
         }
     }
 
@@ -199,6 +205,8 @@ impl Memory {
             now,
         };
         let mut hits = if scored && diversity > 0.0 {
+            let turn = self.diverse.acquire().await;
+            let _turn = turn.map_err(|error| StoreError::Internal(error.to_string()))?;
             diverse(&*self.store, tenant, &query, diversity).await
         } else {
             search(&*self.store, tenant, &query).await

@@ -91,7 +91,10 @@ impl Reads {
             reply,
         };
         self.items.read(wanted, &self.shared)?;
-        let lost = || StoreError::Internal("the read ended without an answer".into());
+        let lost = || match self.items.readers.semaphore.is_closed() {
+            true => closed(),
+            false => StoreError::Internal("the read ended without an answer".into()),
+        };
         answer.await.unwrap_or_else(|_| Err(lost()))
     }
 
@@ -128,7 +131,8 @@ impl Permits {
 
 /// Items to be read by their names.
 struct Items {
-    /// As many as there are calls at most, which the server bounds.
+    /// As many as there are calls at most, which the server bounds; the next reader leaves out those
+    /// whose callers have gone.
     wanted: Mutex<VecDeque<Wanted>>,
     /// Taken and given back under the lock of what is wanted, so that nothing waits without a reader.
     readers: Permits,
@@ -166,6 +170,7 @@ impl Items {
     fn read_all(&self, shared: Arc<Shared>, permit: OwnedSemaphorePermit) {
         loop {
             let mut wanted = self.wanted();
+            wanted.retain(|one| !one.reply.is_closed());
             if wanted.is_empty() {
                 drop(shared);
                 // Not before: closing waits for it.
