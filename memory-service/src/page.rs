@@ -122,7 +122,8 @@ impl<'a> Page<'a> {
     /// The same with a group that is not to be in memory as a whole. It is put in order by names alone,
     /// of as many as can be on the page, and those that are have their items read again.
     async fn take_large_group(&mut self, group: &[PointId], rank: f64) -> Result<(), Failure> {
-        let wanted = self.to_skip + self.missing();
+        // As many as can be on the page, and some for those that go before they are read again.
+        let kept = self.to_skip + self.missing() + LOAD_AT_ONCE;
         let mut named = Vec::new();
         for points in group.chunks(LOAD_AT_ONCE) {
             let items = self.fetch(points.to_vec()).await?;
@@ -133,17 +134,20 @@ impl<'a> Page<'a> {
                     named.push((item.id, point));
                 }
             }
-            if named.len() > 2 * wanted.max(LOAD_AT_ONCE) {
-                keep_first(&mut named, wanted);
+            if named.len() > 2 * kept {
+                keep_first(&mut named, kept);
             }
         }
-        keep_first(&mut named, wanted);
+        keep_first(&mut named, kept);
         let skipped = self.to_skip.min(named.len());
         self.to_skip -= skipped;
         for named in named[skipped..].chunks(LOAD_AT_ONCE) {
+            if self.missing() == 0 {
+                break;
+            }
             let points = named.iter().map(|&(_, point)| point).collect();
             for item in self.fetch(points).await?.into_iter().flatten() {
-                if self.passes(&item).await? {
+                if self.missing() > 0 && self.passes(&item).await? {
                     self.add(item, rank)?;
                 }
             }
