@@ -28,6 +28,7 @@ use std::{
     time::Duration,
 };
 
+use futures::{FutureExt as _, future::BoxFuture};
 use service_runtime::{RequestContext, Tenant};
 use tokio::{sync::mpsc, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -112,17 +113,29 @@ impl Connections {
 
 impl Shared {
     /// Gives a stream to its session, or begins one.
-    async fn arrive(self: &Arc<Self>, key: Option<SessionKey>, mut arrival: Box<Arrival>) {
-        if let Some(key) = &key {
-            let living = self.sessions().get(key).cloned();
-            if let Some(session) = living {
-                match session.send(arrival).await {
-                    Ok(()) => return,
-                    // It has just ended.
-                    Err(mpsc::error::SendError(back)) => arrival = back,
+    fn arrive(
+        self: &Arc<Self>,
+        key: Option<SessionKey>,
+        mut arrival: Box<Arrival>,
+    ) -> BoxFuture<'_, ()> {
+        async move {
+            if let Some(key) = &key {
+                let living = self.sessions().get(key).cloned();
+                if let Some(session) = living {
+                    match session.send(arrival).await {
+                        Ok(()) => return,
+                        // It has just ended.
+                        Err(mpsc::error::SendError(back)) => arrival = back,
+                    }
                 }
             }
+            self.begin(key, arrival);
         }
+        .boxed()
+    }
+
+    /// Begins a session.
+    fn begin(self: &Arc<Self>, key: Option<SessionKey>, arrival: Box<Arrival>) {
         let (sender, mut arrivals) = mpsc::channel(ARRIVALS);
         if let Some(key) = key.clone() {
             self.sessions().insert(key, sender.clone());
@@ -133,14 +146,19 @@ impl Shared {
             while let Some(arrival) = next.take() {
                 next = Session::host(&shared, arrival, &mut arrivals).await;
             }
-            if let Some(key) = key {
+            if let Some(key) = &key {
                 let mut sessions = shared.sessions();
                 if sessions
-                    .get(&key)
+                    .get(key)
                     .is_some_and(|other| other.same_channel(&sender))
                 {
-                    sessions.remove(&key);
+                    sessions.remove(key);
                 }
+            }
+            // Whoever came while it ended begins another one.
+            arrivals.close();
+            while let Some(arrival) = arrivals.recv().await {
+                shared.arrive(key.clone(), arrival).await;
             }
         });
     }
