@@ -12,12 +12,14 @@ use super::{
     apart::Apart,
     filter::engine_ids,
     operations::delete_points,
-    query, renewal,
+    query,
+    registry::Mortal,
+    renewal,
     shared::{Growth, Shared},
     writer::Command,
 };
 use crate::{
-    domain::{NamespacePrefix, Time},
+    domain::{ItemId, NamespacePrefix, Time},
     store::{
         PointId, StoreError,
         point::{Head, point_id},
@@ -60,40 +62,46 @@ impl EdgeStore {
         prefix: &NamespacePrefix,
         now: Time,
     ) -> Result<Removed, StoreError> {
-        let (mut removed, mut after, mut gate) = (Removed::default(), None, None);
-        loop {
-            let names = {
-                let registry = self.shared.registry();
-                registry.names(tenant, prefix, after.as_ref(), CHUNK)
-            };
-            let are_many = names.len() == CHUNK;
-            if are_many && gate.is_none() {
-                gate = Some(self.shared.litter.hold_off().await);
-            }
-            let points = names.iter().map(|name| point_id(tenant, name)).collect();
-            removed += self.remove(points, Gone::Named, now).await?;
-            if !are_many {
-                return Ok(removed);
-            }
-            after = names.into_iter().next_back();
-        }
+        let next = |after: Option<&ItemId>| {
+            let registry = self.shared.registry();
+            registry.names(tenant, prefix, after, CHUNK)
+        };
+        let place = |name: &ItemId| point_id(tenant, name);
+        self.remove_chunks(next, place, Gone::Named, now).await
     }
 
     /// Removes what has expired, of all tenants.
     pub(super) async fn remove_expired(&self, now: Time) -> Result<Removed, StoreError> {
+        let next = |after: Option<&Mortal>| {
+            let registry = self.shared.registry();
+            registry.expired(now, after.copied(), CHUNK)
+        };
+        let place = |(_, point): &Mortal| *point;
+        self.remove_chunks(next, place, Gone::ExpiredBy(now), now)
+            .await
+    }
+
+    /// Removes chunk after chunk of what `next` names after the last one of the chunk before.
+    async fn remove_chunks<N>(
+        &self,
+        next: impl Fn(Option<&N>) -> Vec<N>,
+        place: impl Fn(&N) -> PointId,
+        gone: Gone,
+        now: Time,
+    ) -> Result<Removed, StoreError> {
         let (mut removed, mut after, mut gate) = (Removed::default(), None, None);
         loop {
-            let expired = self.shared.registry().expired(now, after, CHUNK);
-            let are_many = expired.len() == CHUNK;
+            let mut chunk = next(after.as_ref());
+            let are_many = chunk.len() == CHUNK;
             if are_many && gate.is_none() {
                 gate = Some(self.shared.litter.hold_off().await);
             }
-            let points = expired.iter().map(|&(_, point)| point).collect();
-            removed += self.remove(points, Gone::ExpiredBy(now), now).await?;
+            let points = chunk.iter().map(&place).collect();
+            removed += self.remove(points, gone, now).await?;
             if !are_many {
                 return Ok(removed);
             }
-            after = expired.last().copied();
+            after = chunk.pop();
         }
     }
 

@@ -6,28 +6,20 @@ use tokio::pin;
 
 use super::*;
 use crate::{
-    domain::{Document, Etag, Indexing, ItemId, Key, Namespace, Precondition, Ttl, filter::terms},
-    store::{Put, Store as _, Vectors, edge::Settings, index::Each},
+    domain::Ttl,
+    store::{
+        Put, Store as _,
+        edge::{Settings, tests::put_in},
+    },
 };
 
 const NOW: Time = Time::from_micros(1_000_000);
 const LATER: Time = Time::from_micros(2_000_000);
 
 fn put(namespace: &str, key: &str) -> Put {
-    let value = Document::stored(r#"{"n":1}"#.to_owned()).unwrap();
     Put {
-        id: ItemId {
-            namespace: Namespace::from_dotted(namespace),
-            key: Key::stored(key.to_owned()),
-        },
-        terms: terms::of_document(&value.parse().unwrap()),
-        value,
-        indexing: Indexing::Configured,
-        vectors: Each::present(Vectors::default()),
-        ttl: None,
-        precondition: Precondition::None,
-        etag: Etag::fresh(),
         now: NOW,
+        ..put_in(namespace, key)
     }
 }
 

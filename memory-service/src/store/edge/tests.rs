@@ -20,10 +20,14 @@ use crate::{
 };
 
 pub(super) fn put(key: &str) -> Put {
+    put_in("a", key)
+}
+
+pub(super) fn put_in(namespace: &str, key: &str) -> Put {
     let value = Document::stored(r#"{"n":1}"#.to_owned()).unwrap();
     Put {
         id: ItemId {
-            namespace: Namespace::from_dotted("a"),
+            namespace: Namespace::from_dotted(namespace),
             key: Key::stored(key.to_owned()),
         },
         terms: terms::of_document(&value.parse().unwrap()),
